@@ -1,0 +1,87 @@
+# make run    the server, on HOST:PORT (default 127.0.0.1:8080); the first start prints an admin token, once
+# make test   everything: lint, types, tests
+# make dist   dist/connector.pyz, one file to deploy: python3 connector.pyz
+#
+# Each is quick the second time: pip runs only when a requirements file is newer than the environment's stamp.
+
+.PHONY: run test lint format test-dist fuzz dist lock audit clean
+
+# The first of these that runs and is new enough (a pyenv shim can be there and not run).
+PYTHON ?= $(firstword $(foreach p,python3.11 python3 python3.12 python3.13 python3.14,\
+	$(shell $(p) -c 'import sys; print("$(p)" if sys.version_info >= (3, 11) else "")' 2>/dev/null)))
+PY := .venv/bin/python
+PIP := $(PY) -m pip --quiet --disable-pip-version-check
+MAKEFLAGS += --no-print-directory
+
+run: .venv/run.stamp
+	@exec $(PY) -m cli serve
+
+test: lint
+	@$(PY) -m pytest
+
+lint: .venv/dev.stamp
+	@$(PY) -m ruff check --quiet
+	@$(PY) -m ruff format --check --quiet || { echo "Run 'make format'."; exit 1; }
+	@$(PY) -m mypy --no-error-summary
+
+format: .venv/dev.stamp
+	@$(PY) -m ruff check --fix-only --quiet
+	@$(PY) -m ruff format
+
+# Builds the file and runs it as a fresh machine would: without this environment and, where the system allows it to
+# be taken away, without a network.
+test-dist: dist .venv/dev.stamp
+	@$$(unshare --map-current-user --keep-caps --net true 2>/dev/null && echo unshare --map-current-user --keep-caps --net) \
+		$(PY) -m pytest -m dist tests/test_dist.py
+
+ifneq ($(wildcard tests/fuzz),)
+# Every operation of the OpenAPI description, with input that was made up.
+fuzz: .venv/dev.stamp
+	@$(PY) -m pytest tests/fuzz
+endif
+
+# What goes into the file besides the libraries. Tests and the database do not.
+SHIPPED := $(wildcard *.py) routes migrations
+
+dist: dist/connector.pyz
+
+dist/connector.pyz: build/libraries.stamp tools/pyz_build.py tools/pyz_main.py $(shell find $(SHIPPED) -name '*.py')
+	@rm -rf build/pyz && cp -R build/libraries build/pyz && cp -R $(SHIPPED) build/pyz
+	@$(PY) tools/pyz_build.py build/pyz $@ && ls -lh $@
+
+build/libraries.stamp: requirements.txt | .venv/run.stamp
+	@rm -rf build/libraries
+	@$(PIP) install --no-compile --target build/libraries -r requirements.txt
+	@rm -rf build/libraries/bin
+	@touch $@
+
+# Known vulnerabilities, asked of the package index's database. The development list holds the runtime list.
+audit: .venv/dev.stamp
+	@$(PY) -m pip_audit --strict --disable-pip --require-hashes --progress-spinner off -r requirements-dev.txt
+
+# Newest versions that fit requirements*.in. No address of a package index may get into the files.
+UV := $(PY) -m uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --upgrade
+lock: .venv/dev.stamp
+	@$(UV) requirements.in -o requirements.txt
+	@$(UV) requirements-dev.in -o requirements-dev.txt
+	@git diff --stat -- requirements.txt requirements-dev.txt
+
+clean:
+	rm -rf .venv build dist .mypy_cache .ruff_cache .pytest_cache
+
+# One environment. The development list holds the runtime list, at the same versions.
+define venv
+	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed (python3.11 or python3 on the PATH)."; exit 1; }
+	@test -x .venv/bin/pip || { echo "Making .venv with $(PYTHON) ..."; $(PYTHON) -m venv --clear .venv; }
+endef
+
+.venv/run.stamp: requirements.txt
+	$(venv)
+	@$(PIP) install -r requirements.txt
+	@touch $@
+
+.venv/dev.stamp: requirements.txt requirements-dev.txt
+	$(venv)
+	@echo "Installing the test environment ..."
+	@$(PIP) install -r requirements-dev.txt
+	@touch .venv/run.stamp $@

@@ -1,0 +1,140 @@
+"""The application: configuration, database, blueprints, who may call, and one shape for errors."""
+
+import os
+from collections.abc import Mapping
+from typing import Any
+
+import flask_smorest
+from flask import Flask, Response, g, request
+from gunicorn.http.errors import ParseException
+from werkzeug.datastructures import Headers, WWWAuthenticate
+from werkzeug.exceptions import HTTPException, Unauthorized, default_exceptions
+
+import cli
+import database
+import models
+import settings
+import tokens
+from routes.changes import changes
+from routes.companies import companies
+from routes.contacts import contacts
+from routes.docs import docs
+from routes.emails import emails
+from routes.health import health
+from routes.users import users
+from schemas import Error
+from wire import RecordIdConverter
+
+PROTECTED = "/api/v1"
+
+OPENAPI = {
+    "API_TITLE": "BrightSync CRM connector",
+    "API_VERSION": "v1",
+    "OPENAPI_VERSION": "3.1.0",
+    "OPENAPI_URL_PREFIX": "/",
+    "API_SPEC_OPTIONS": {
+        "info": {"description": "Where Aurinko's BrightSync asks whom the CRM knows, and logs their mail."},
+        "components": {
+            "securitySchemes": {
+                "bearer": {"type": "http", "scheme": "bearer"},
+                "basic": {"type": "http", "scheme": "basic", "description": "The token as the password."},
+            }
+        },
+        "security": [{"bearer": []}, {"basic": []}],
+    },
+}
+
+
+class Api(flask_smorest.Api):
+    """flask-smorest's registry, with all four parts in every error."""
+
+    ERROR_SCHEMA = Error
+
+    def handle_http_exception(self, error: HTTPException) -> Any:
+        payload, status, headers = super().handle_http_exception(error)
+        whole = {"code": status, "status": error.name, "message": error.description or "", "errors": {}, **payload}
+        own = [header for header in error.get_headers() if header[0] not in ("Content-Type", "Content-Length")]
+        return whole, status, Headers([*own, *(headers or {}).items()])
+
+    def answer(self, status: int, message: str, **data: Any) -> Any:
+        """The answer for an exception that is not one of HTTP."""
+        error = default_exceptions[status](message)
+        error.data = data  # type: ignore[attr-defined]  # where flask-smorest looks for errors and headers
+        return self.handle_http_exception(error)
+
+
+def create_app(environment: Mapping[str, Any] | None = None) -> Flask:
+    """The WSGI application; `environment` takes the place of the process's own. Raises settings.Misconfigured."""
+    app = Flask("connector")
+    app.config.update(settings.load(os.environ if environment is None else environment), **OPENAPI)
+    app.json.sort_keys = False  # type: ignore[attr-defined]
+    app.json.ensure_ascii = False  # type: ignore[attr-defined]
+    app.url_map.converters["record_id"] = RecordIdConverter
+    database.start(app.config["DATABASE_URL"])
+
+    api = Api(app)
+    api.register_converter(RecordIdConverter, RecordIdConverter.description)
+    for blueprint in (emails, contacts, companies, users, changes, health):
+        api.register_blueprint(blueprint)
+    app.register_blueprint(docs)
+    _register_errors(app, api)
+    app.before_request(_identify)
+    app.after_request(_harden)
+    for command in cli.COMMANDS:
+        app.cli.add_command(command)
+    return app
+
+
+def _register_errors(app: Flask, api: Api) -> None:
+    """What the exceptions of other rooms mean in HTTP. None of the answers says what the client sent."""
+
+    @app.errorhandler(models.NotFound)
+    def not_found(error: models.NotFound) -> Any:
+        return api.answer(404, "There is no such record.")
+
+    @app.errorhandler(models.Conflict)
+    def conflict(error: models.Conflict) -> Any:
+        return api.answer(409, str(error))
+
+    @app.errorhandler(models.Invalid)
+    def invalid(error: models.Invalid) -> Any:
+        place = "query" if request.method == "GET" else "json"
+        return api.answer(422, "A value can't be used.", errors={place: {k: [v] for k, v in error.errors.items()}})
+
+    @app.errorhandler(ParseException)  # gunicorn's, while it reads a chunked body for the view
+    def malformed(error: ParseException) -> Any:
+        return api.answer(400, "The body is not chunked as HTTP wants it.")
+
+    for unavailable in database.Unavailable:
+
+        @app.errorhandler(unavailable)
+        def not_served(error: Exception) -> Any:
+            app.logger.error("The database can't serve: %s", error)
+            return api.answer(503, "The database can't serve now.", headers={"Retry-After": "5"})
+
+
+def _identify() -> None:
+    """Every call of the API needs a token, also one that no route has; the others need none."""
+    request.environ["connector.route"] = request.url_rule.rule if request.url_rule else "-"  # for the access log
+    if request.path != PROTECTED and not request.path.startswith(f"{PROTECTED}/"):
+        return
+    caller = tokens.authenticate(_token())
+    if caller is None:
+        challenges = [WWWAuthenticate(kind, {"realm": "connector"}) for kind in ("bearer", "basic")]
+        raise Unauthorized("This call needs a valid token.", www_authenticate=challenges)
+    g.caller = caller
+
+
+def _token() -> str:
+    """The token of the request: of Bearer, or of Basic as the password, or as the user name with an empty password."""
+    sent = request.authorization
+    if sent is None:
+        return ""
+    return sent.token or sent.get("password") or sent.get("username") or ""
+
+
+def _harden(response: Response) -> Response:
+    """People's letters: kept in no cache, never taken for something else than they are."""
+    response.headers.setdefault("Cache-Control", "no-store")
+    response.headers["X-Content-Type-Options"] = "nosniff"
+    return response

@@ -1,0 +1,13 @@
+"""Times as the connector stores and returns them."""
+
+from datetime import UTC, datetime
+
+
+def now() -> str:
+    """This moment: RFC 3339, UTC, microseconds, always 27 characters, so that such texts sort as they read."""
+    return stamp(datetime.now(UTC))
+
+
+def stamp(moment: datetime) -> str:
+    """A moment with an offset as such a text. Raises OverflowError where UTC has no year for it."""
+    return moment.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")

@@ -1,0 +1,105 @@
+"""What makes two addresses, domains or message ids the same.  Pure functions: no database, no Flask.
+
+>>> fold_address("Jane <JANE@MÜNCHEN.example.>")
+'jane@xn--mnchen-3ya.example'
+"""
+
+import re
+from collections.abc import Callable, Iterable
+from hashlib import sha256
+from unicodedata import normalize
+
+import idna
+
+# A folded text is an index key. Longer ones are nonsense (RFC 5321 allows 254, RFC 5322 lines of 998), and every
+# database has a limit for them.
+_LONGEST_KEY = 998
+
+_IN_ANGLES = re.compile(r"<([^<>]*@[^<>]*)>")
+_DOMAIN = re.compile(r"[^\s,;:<>@]+")
+_SCHEME = re.compile(r"^[a-z][a-z0-9+.-]*://", re.IGNORECASE)
+_LIST_ENTRY = re.compile(r'(?:"(?:\\.|[^"\\])*"|[^,])+', re.DOTALL)
+
+
+def fold_address(text: str) -> str | None:
+    """The form in which two e-mail addresses are compared, or None for what can't be read as an address.
+
+    The part in ``<>`` if there is one; trimmed, NFC, case-folded; the domain as its IDNA A-label, without a final dot.
+    No dot or ``+tag`` tricks: only the mail's own server knows whether they mean the same mailbox (RFC 5321, 2.3.11).
+    """
+    angles = _IN_ANGLES.findall(text)
+    local, at, domain = (angles[-1] if angles else text).strip().rpartition("@")
+    folded_domain = _fold_host(domain)
+    if not (local and at and _DOMAIN.fullmatch(folded_domain)):
+        return None
+    folded = f"{_fold_case(local)}@{folded_domain}"
+    return folded if len(folded) <= _LONGEST_KEY else None
+
+
+def fold_domain(text: str) -> str | None:
+    """The form in which two domains are compared, or None where there is none.
+
+    Taken off: scheme, path and port of a URL, an address before ``@``, a leading ``www.``, a final dot; case, IDNA.
+    """
+    angles = _IN_ANGLES.findall(text)
+    host = _SCHEME.sub("", (angles[-1] if angles else text).strip())
+    host = re.split(r"[/?#]", host, maxsplit=1)[0].rpartition("@")[2]
+    host = _fold_host(re.sub(r":\d*$", "", host, flags=re.ASCII))
+    rest = host.removeprefix("www.")
+    host = rest if "." in rest else host  # www.com is somebody's domain, .com is nobody's
+    return host if _DOMAIN.fullmatch(host) and len(host) <= _LONGEST_KEY else None
+
+
+def parent_domains(domain: str) -> list[str]:
+    """A folded domain and its parents, nearest first: ``a.b.c`` gives ``[a.b.c, b.c, c]``."""
+    labels = domain.split(".")
+    return [".".join(labels[n:]) for n in range(len(labels))]
+
+
+def fold_message_id(text: str | None) -> str | None:
+    """The form in which Message-IDs, msgIds and thread ids are compared; None for none.
+
+    White space and one pair of angle brackets are taken off; letter case counts (RFC 5322, 3.6.4). What is too long
+    for an index is represented by its digest.
+    """
+    key = (text or "").strip()
+    if key[:1] == "<" and key[-1:] == ">":
+        key = key[1:-1].strip()
+    if len(key) > _LONGEST_KEY:
+        return "sha256:" + sha256(key.encode()).hexdigest()
+    return key or None
+
+
+def split_addresses(values: Iterable[str]) -> list[str]:
+    """The addresses in a query parameter's values: split at commas, but not inside double quotes; no empty ones."""
+    return [entry for value in values for entry in _LIST_ENTRY.findall(value) if entry.strip()]
+
+
+def readings(text: str, fold: Callable[[str], str | None]) -> list[str]:
+    """The folded keys that a value of a query string may mean, the likeliest first.
+
+    Clients leave the ``+`` of Gmail's ids and of ``name+tag`` addresses unencoded in query strings, where it means a
+    space (WHATWG URL, application/x-www-form-urlencoded). So what misses as it came is looked up once more with ``+``
+    for each space, with and without those around it.
+    """
+    spellings = [text, text.strip().replace(" ", "+"), text.replace(" ", "+")] if " " in text else [text]
+    return list(dict.fromkeys(key for key in map(fold, spellings) if key))
+
+
+def _fold_case(text: str) -> str:
+    return normalize("NFC", normalize("NFC", text).casefold())
+
+
+def _fold_host(text: str) -> str:
+    """A host name in lower case as its A-label; one that IDNA refuses (``my_host``) just in lower case.
+
+    IDNA's own mapping instead of case-folding for what is not ASCII: case-folding would turn ``faß.de`` into
+    ``fass.de``, which belongs to somebody else (IDNA 2008, UTS 46 non-transitional).
+    """
+    host = text.strip()
+    if not host.isascii():
+        try:
+            host = idna.encode(normalize("NFC", host), uts46=True).decode("ascii")
+        except idna.IDNAError:
+            host = _fold_case(host)
+    return host.lower().removesuffix(".")

@@ -1,0 +1,333 @@
+"""Mail files (.eml, mbox, Maildir) as the payload of ``POST /api/v1/emails``: reads files, writes nothing."""
+
+import re
+from base64 import b64decode, b64encode
+from codecs import lookup
+from collections.abc import Iterator
+from datetime import UTC
+from email.message import Message
+from email.parser import BytesParser
+from email.policy import Compat32
+from email.utils import parsedate_to_datetime, quote, unquote
+from errno import EFBIG
+from hashlib import sha256
+from io import BufferedReader
+from itertools import groupby
+from pathlib import Path
+from quopri import decodestring
+from typing import Any
+
+__all__ = ["as_email", "messages"]
+
+LARGEST = 150 * 2**20  # bytes; large providers take no larger mail, so what is larger is some other file
+FIELD = re.compile(rb"[!-9;-~]+:")
+QUOTED_FROM = re.compile(rb"^>(>*From )", re.MULTILINE)
+# What says that a file is a mail and not, say, a Makefile, whose lines look like header fields too.
+MAIL_FIELD = re.compile(
+    "from|sender|to|cc|bcc|date|subject|message-id|received|return-path|delivered-to|mime-version|content-type", re.I
+)
+
+UNSTORABLE = re.compile("[\0\ud800-\udfff]")
+# What a charset's name means in practice (encoding.spec.whatwg.org); "" are those that say nothing, or no charset.
+MEANT = {
+    "iso8859-1": "cp1252",
+    "gb2312": "gb18030",
+    "shift_jis": "cp932",
+    "euc_kr": "cp949",
+    "ascii": "",
+    "idna": "",
+    "punycode": "",
+    "unicode-escape": "",
+    "raw-unicode-escape": "",
+}
+
+WORD = re.compile(r"=\?([^?\s]*)\?([bBqQ])\?([^?]*)\?=")
+WORDS = re.compile(rf"{WORD.pattern}(?:\s*{WORD.pattern})*")  # white space between two is not part of the text
+SPECIALS = re.compile(r'[][()<>:;@\\,."]')
+# A comma or colon that counts, or something in which neither does: a quoted string, a comment, an angle address, a
+# domain literal, an encoded word. A quote that is never closed is a character like any other.
+ADDRESS_TOKEN = re.compile(
+    r'"[^"\\]*(?:\\.[^"\\]*)*"|\([^()\\]*(?:\\.[^()\\]*)*\)|<[^<>]*>|\[[^][]*\]|=\?[^?\s]*\?[bBqQ]\?[^?]*\?=|\\.|[,:;]'
+)
+
+
+def messages(path: Path) -> Iterator[tuple[str, bytes | OSError]]:
+    """Every message at a path, as ``(label, raw bytes)``, or ``(label, OSError)`` for what cannot be read.
+
+    A folder is walked in sorted order; in it .eml, .mbox, files without an extension and those of a Maildir count. A
+    file that is named is always taken: an mbox (RFC 4155) if it begins with "From ", else one message. The label is
+    the path, in an mbox "path#3". One message is held at a time; one over LARGEST is an OSError, and the next goes on.
+    """
+    try:
+        if path.is_dir():
+            for child in _mail_in(path):
+                yield from messages(child)
+            return
+        with path.open("rb") as stream:
+            if stream.peek(5)[:5] == b"From ":
+                for number, raw in enumerate(_mbox(stream), 1):
+                    yield f"{path}#{number}", _not_too_large(raw)
+            elif (raw := stream.read(LARGEST + 1)) or path.suffix.lower() not in ("", ".mbox"):  # else an empty mbox
+                yield str(path), _not_too_large(raw)
+    except OSError as error:
+        yield str(path), error
+
+
+def _mail_in(folder: Path) -> list[Path]:
+    """The files and folders of a folder that may hold mail, sorted. A link to a folder could lead round in a circle."""
+    maildir = (folder / "cur").is_dir()  # its own files are indexes, its tmp is mail that is still being delivered
+
+    def holds_mail(child: Path) -> bool:
+        hidden = child.name.startswith(".")
+        if child.is_dir():
+            if child.is_symlink() or (maildir and child.name == "tmp"):
+                return False
+            return not hidden or (child / "cur").is_dir()  # Maildir++ names its subfolders .Sent, .Drafts
+        if hidden or maildir or not child.is_file():
+            return False
+        return folder.name in ("cur", "new") or child.suffix.lower() in ("", ".eml", ".mbox")
+
+    return sorted(child for child in folder.iterdir() if holds_mail(child))
+
+
+def _mbox(stream: BufferedReader) -> Iterator[bytes]:
+    """The messages of an mbox, without its "From " lines and quoting, each cut off where it passes LARGEST.
+
+    The standard library's mailbox splits at any line that begins with "From ", and so cuts mail in two whose writer
+    began a sentence that way. Here it must stand after an empty line (RFC 4155) and before a header field.
+    """
+    message, before, line = bytearray(), b"", b""
+    stream.readline()
+    while following := stream.readline(2**16):  # a limit, as a file need not have lines
+        if line.startswith(b"From ") and before in (b"\n", b"\r\n") and FIELD.match(following):
+            yield _unquoted(message)
+            message.clear()
+        elif len(message) <= LARGEST:
+            message += line
+        before, line = line, following
+    yield _unquoted(message + line)
+
+
+def _unquoted(message: bytearray) -> bytes:
+    """A message without the empty line that ends it in an mbox and the ">" before a line that begins with "From "."""
+    end = next((len(end) for end in (b"\r\n\r\n", b"\n\n") if message.endswith(end)), 0) // 2
+    return QUOTED_FROM.sub(rb"\1", bytes(message[: len(message) - end]))
+
+
+def _not_too_large(raw: bytes) -> bytes | OSError:
+    return raw if len(raw) <= LARGEST else OSError(EFBIG, f"larger than {LARGEST} bytes")
+
+
+class _Part(Message):
+    """A mail or a part of it, as the standard library's parser sees it, but without its crashes."""
+
+    def get_content_type(self) -> str:
+        """To the parser a mail within the mail is just a file: so it is not taken apart, and its bytes stay as sent."""
+        declared = self.mime_type()
+        return "application/octet-stream" if declared.startswith("message/") else declared
+
+    def mime_type(self) -> str:
+        """The declared type in lower case, text/plain if there is none (RFC 2045, 5.2)."""
+        return super().get_content_type().split()[0]  # some add text after it, without the semicolon
+
+    def get_param(self, param: str, failobj: Any = None, header: str = "content-type", unquote: bool = True) -> Any:
+        """A parameter as text (RFC 2231 decoded), or failobj where there is none that can be read."""
+        if len(self.get(header, "")) > 5_000:  # the library's time grows with the square of this
+            return failobj
+        try:
+            value = super().get_param(param, failobj, header, unquote)
+        except (TypeError, ValueError):  # name*0 next to name*, or a number of 5000 digits
+            return failobj
+        if isinstance(value, tuple):
+            charset, _, text = value
+            return _text(text.encode("raw-unicode-escape"), charset)
+        return value
+
+
+class _Policy(Compat32):
+    """The parser's oldest policy: it does not look into header fields, where the newer one raises."""
+
+    def header_source_parse(self, sourcelines: list[str]) -> tuple[str, str]:
+        """A field unfolded (RFC 5322, 2.2.3) and trimmed; 8-bit in it is UTF-8 (RFC 6532), else windows-1252."""
+        name, _, value = "".join(sourcelines).partition(":")
+        return name, _text(value.replace("\r", "").replace("\n", "").strip().encode("ascii", "surrogateescape"))
+
+
+def as_email(raw: bytes, mailbox_id: str | None = None) -> dict[str, Any]:
+    """A message as the payload of ``POST /api/v1/emails``: None for a scalar that it has not, [] for a list.
+
+    - msgId: mailbox_id; without one, and where the mail has no Message-ID either, "sha256:…" of the raw bytes, so
+      that a file imported twice makes one record.
+    - syncThreadId: the first id of References (the thread's root, RFC 5322, 3.6.4), else of In-Reply-To, else its own.
+    - receivedAt: RFC 3339 in UTC, from the topmost Received field (the last server's clock), else Date.
+    - textBody, htmlBody: all text/plain and text/html parts that are neither named nor attachments, joined in order;
+      every other part is in attachments, a mail within the mail with its raw bytes.
+
+    Raises ValueError, with a reason that quotes nothing of it, for bytes that are no mail. NUL and lone surrogates
+    become U+FFFD.
+    """
+    if not raw.strip():
+        raise ValueError("empty")
+    mail = _parsed(raw.removeprefix(b"\xef\xbb\xbf").lstrip())
+    if not any(map(MAIL_FIELD.fullmatch, mail)):
+        raise ValueError("no header field of a mail")
+    own_id = mail.get("message-id", "")
+    own_id = own_id if own_id.strip("<> \t") else ""
+    parent = _first_id(mail.get("in-reply-to", ""))
+    from_name, from_address = _sender(mail.get("from", ""))
+    return {
+        "rfc822MsgId": own_id or None,
+        "msgId": mailbox_id or (None if own_id else f"sha256:{sha256(raw).hexdigest()}"),
+        "syncThreadId": _first_id(mail.get("references", "")) or parent or own_id or None,
+        "inReplyTo": parent,
+        "receivedAt": _utc(mail.get("received", "").rpartition(";")[2]) or _utc(mail.get("date", "")),
+        "subject": _decoded(mail.get("subject", "")) or None,
+        "fromAddress": from_address or None,
+        "fromName": from_name or None,
+        "toAddresses": _addresses(mail, "to"),
+        "ccAddresses": _addresses(mail, "cc"),
+        "bccAddresses": _addresses(mail, "bcc"),
+        **_content(mail),
+    }
+
+
+def _parsed(raw: bytes) -> _Part:
+    parser: Any = BytesParser(_Part, policy=_Policy())
+    try:
+        mail: _Part = parser.parsebytes(raw)
+    except RecursionError:  # hundreds of multiparts in one another: logged with its source as the body
+        mail = parser.parsebytes(raw, headersonly=True)
+    return mail
+
+
+def _content(mail: _Part) -> dict[str, Any]:
+    """The mail's textBody, htmlBody and attachments."""
+    bodies: dict[str, list[str]] = {"text/plain": [], "text/html": []}
+    attachments: list[dict[str, Any]] = []
+    for part in _leaves(mail):
+        # A multipart that is a leaf could not be taken apart: better shown whole than lost.
+        mime_type = "text/plain" if part.get_content_maintype() == "multipart" else part.mime_type()
+        data: Any = part.get_payload(decode=True) or b""
+        disposition = part.get("content-disposition", "").partition(";")[0].strip().lower()
+        name = part.get_param("filename", header="content-disposition") or part.get_param("name")
+        if mime_type in bodies and disposition != "attachment" and not name:
+            bodies[mime_type].append(_text(data, part.get_param("charset")))
+            continue
+        content_id = part.get("content-id", "").strip("<> \t")  # as a cid: URL has it (RFC 2392)
+        attachment = {
+            "id": str(len(attachments) + 1),
+            "name": _decoded(name) if name else None,
+            "mimeType": mime_type,
+            "size": len(data),
+            "inline": disposition == "inline" or (not disposition and bool(content_id)),
+            "contentId": content_id or None,
+            "contentLocation": part.get("content-location") or None,
+            "content": b64encode(data).decode("ascii"),
+        }
+        attachments.append(attachment)
+    text, html = ("\n".join(texts) or None for texts in bodies.values())
+    return {"textBody": text, "htmlBody": html, "attachments": attachments}
+
+
+def _leaves(mail: _Part) -> Iterator[_Part]:
+    """The parts that have no parts, in order."""
+    waiting = [mail]
+    while waiting:
+        part = waiting.pop()
+        if part.is_multipart():
+            parts: Any = part.get_payload()
+            waiting.extend(reversed(parts))
+        else:
+            yield part
+
+
+def _text(data: bytes, charset: str | None = None) -> str:
+    """Bytes as text, whatever they are: as declared, else UTF-8, else as declared or windows-1252 with U+FFFD."""
+    try:
+        codec = lookup(charset or "ascii").name
+    except (LookupError, ValueError):
+        codec = ""
+    codec = MEANT.get(codec, codec)
+    attempts = [(codec, "strict"), (codec, "replace")]
+    if not data.isascii():  # damaged ISO-2022 is, and would pass for UTF-8
+        attempts.insert(1, ("utf-8", "strict"))
+    for name, errors in attempts:
+        try:
+            return UNSTORABLE.sub("\ufffd", data.decode(name, errors))
+        except (LookupError, ValueError):
+            continue
+    return UNSTORABLE.sub("\ufffd", data.decode("cp1252", "replace"))
+
+
+def _decoded(value: str, quoting: bool = False) -> str:
+    """A field with its encoded words (RFC 2047) decoded; a word that cannot be stays as it is.
+
+    With quoting, for addresses: a word that holds a comma or the like gets the quotes that it needs outside a word.
+    """
+
+    def run(match: re.Match[str]) -> str:
+        # Neighbours are joined before they are decoded, as some mailers cut a character in two.
+        words = groupby(WORD.findall(match[0]), key=lambda word: word[0].partition("*")[0].lower())
+        try:
+            text = "".join(_text(b"".join(map(_word, group)), charset) for charset, group in words)
+        except ValueError:
+            return match[0]
+        return f'"{quote(text)}"' if quoting and SPECIALS.search(text) else text
+
+    return WORDS.sub(run, value)
+
+
+def _word(word: tuple[str, str, str]) -> bytes:
+    _, encoding, text = word
+    if encoding in "qQ":
+        return decodestring(text.encode(), header=True)
+    return b64decode(text.encode() + b"==")
+
+
+def _addresses(mail: _Part, field: str) -> list[str]:
+    """The entries of all fields of that name, each as written, but for encoded words."""
+    entries = (entry for value in mail.get_all(field, []) for entry in _entries(value))
+    return [_decoded(entry, quoting='"' not in entry) for entry in entries]
+
+
+def _entries(value: str) -> list[str]:
+    """An address list (RFC 5322, 3.4) split at its commas, or at semicolons as Outlook has it; a group is one entry."""
+    entries, start, in_group = [], 0, False
+    last_semicolon = value.rfind(";")
+    for token in ADDRESS_TOKEN.finditer(value):
+        if token[0] == ":" and token.start() < last_semicolon:
+            in_group = True
+        elif token[0] == ";" or (token[0] == "," and not in_group):
+            entries.append(value[start : token.end() if in_group else token.start()])
+            start, in_group = token.end(), False
+    entries.append(value[start:])
+    return [entry.strip() for entry in entries if entry.strip()]
+
+
+def _sender(value: str) -> tuple[str, str]:
+    """Name and address of a From field: of its first entry that has an @, else of its first ("" for none)."""
+    entries = _entries(value) or [""]
+    entry = next((entry for entry in entries if "@" in entry), entries[0])
+    name, bracket, address = entry.rpartition("<")
+    if bracket:
+        address = address.partition(">")[0]
+    elif entry.endswith(")"):  # jane@example.com (Jane Doe), as it was written before RFC 2822
+        address, _, name = entry[:-1].partition("(")
+    return _decoded(unquote(name.strip())).strip(), address.strip()
+
+
+def _first_id(value: str) -> str | None:
+    """The first message id of a field, as written, or None; old mailers write prose around it."""
+    tokens = value.replace("<", " <").replace(">", "> ").split()
+    bracketed = [token for token in tokens if token.startswith("<") and len(token) > 2]
+    return next(iter(bracketed or [token for token in tokens if "@" in token]), None)
+
+
+def _utc(date: str) -> str | None:
+    """A mail's date (RFC 5322, 3.3) as RFC 3339 in UTC, which it also is where it names no zone; None if unreadable."""
+    try:
+        moment = parsedate_to_datetime(date)
+        moment = moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+    except (IndexError, OverflowError, TypeError, ValueError):
+        return None
+    return moment.isoformat().replace("+00:00", "Z")

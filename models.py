@@ -1,0 +1,61 @@
+"""The seam: the verbs that the routes and commands call, whoever keeps the records.
+
+`__all__` is the contract. To set the connector on your own tables, put your own functions here in place of the imports,
+one after the other: your contacts may be yours and the emails still ours. Verbs take and return plain values, named as
+on the wire: a record is a dict with the fields of its schema, times are RFC 3339 texts in UTC, ids are texts. They
+raise NotFound, Conflict or Invalid; what these mean in HTTP is app.py's business. docs/own-tables.md leads the way.
+"""
+
+from storage.changes import list_changes
+from storage.directory import (
+    add_company,
+    add_contact,
+    change_company,
+    change_contact,
+    delete_company,
+    delete_contact,
+    get_company,
+    get_contact,
+    list_companies,
+    list_contacts,
+    lookup_companies,
+    lookup_contacts,
+    put_company,
+    put_contact,
+)
+from storage.emails import change_email, delete_email, find_emails, get_email, log_email, timeline
+from storage.records import Conflict, Cursor, Invalid, NotFound, Page, Record
+from storage.users import add_user, get_user, lookup_users
+
+__all__ = [
+    "Conflict",
+    "Cursor",
+    "Invalid",
+    "NotFound",
+    "Page",
+    "Record",
+    "add_company",
+    "add_contact",
+    "add_user",
+    "change_company",
+    "change_contact",
+    "change_email",
+    "delete_company",
+    "delete_contact",
+    "delete_email",
+    "find_emails",
+    "get_company",
+    "get_contact",
+    "get_email",
+    "get_user",
+    "list_changes",
+    "list_companies",
+    "list_contacts",
+    "log_email",
+    "lookup_companies",
+    "lookup_contacts",
+    "lookup_users",
+    "put_company",
+    "put_contact",
+    "timeline",
+]

@@ -1,0 +1,21 @@
+"""Changes: what a CRM that keeps a copy of its own has to fetch."""
+
+from typing import Any
+
+import models
+from schemas import Change, ChangeQuery
+from wire import Blueprint
+
+changes = Blueprint("changes", __name__, url_prefix="/api/v1/changes", description=__doc__)
+
+
+@changes.get("", scope="admin")
+@changes.arguments(ChangeQuery(), location="query")
+@changes.response(200, Change(many=True))
+def list_changes(query: dict[str, Any]) -> Any:
+    """List changes
+
+    What was created, changed and deleted, in order. A reader that asks on with the last `seq` misses nothing and sees
+    nothing twice.
+    """
+    return models.list_changes(**query)

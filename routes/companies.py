@@ -1,0 +1,83 @@
+"""Companies: found by the domain of an address."""
+
+from typing import Any
+
+import models
+from schemas import Company, CompanyIn, CompanyNew, CompanyPatch, DomainQuery, UpdatedQuery
+from wire import LOCATION, NEXT, Blueprint, paged, stored
+
+companies = Blueprint("companies", __name__, url_prefix="/api/v1/companies", description=__doc__)
+
+
+@companies.get("/lookup", scope="sync")
+@companies.arguments(DomainQuery(), location="query")
+@companies.response(200, Company(many=True))
+def lookup_companies(query: dict[str, Any]) -> Any:
+    """Look companies up by domain
+
+    Those that have the domain, else those that have its nearest parent: `eu.mail.acme.example` finds `acme.example`.
+    """
+    return models.lookup_companies(query["domain"])
+
+
+@companies.get("", scope="admin")
+@companies.arguments(UpdatedQuery(), location="query")
+@companies.response(200, Company(many=True), headers=NEXT)
+def list_companies(query: dict[str, Any]) -> Any:
+    """List companies
+
+    The longest unchanged first; a reader that keeps the last `updatedAt` goes on with `updatedSince`.
+    """
+    return paged(models.list_companies(**query))
+
+
+@companies.post("", scope="sync")
+@companies.arguments(CompanyNew())
+@companies.response(201, Company(), headers=LOCATION, description="Created")
+@companies.alt_response(200, schema=Company(), description="Found; gaps in it were filled", success=True)
+def add_company(company: dict[str, Any]) -> Any:
+    """Find or create a company
+
+    Found is the company with this id, else the oldest that has one of the domains; only its gaps are filled.
+    """
+    return stored(models.add_company(company), "companies.get_company")
+
+
+@companies.get("/<record_id:record_id>", scope="sync")
+@companies.response(200, Company())
+def get_company(record_id: str) -> Any:
+    """Get a company"""
+    return models.get_company(record_id)
+
+
+@companies.put("/<record_id:record_id>", scope="admin")
+@companies.arguments(CompanyIn())
+@companies.response(200, Company(), description="Replaced")
+@companies.alt_response(201, schema=Company(), headers=LOCATION, description="Created", success=True)
+def put_company(company: dict[str, Any], record_id: str) -> Any:
+    """Create or replace a company
+
+    Under the CRM's own id. Never merges with another company.
+    """
+    return stored(models.put_company(record_id, company), "companies.get_company")
+
+
+@companies.patch("/<record_id:record_id>", scope="admin")
+@companies.arguments(CompanyPatch())
+@companies.response(200, Company())
+def change_company(changes: dict[str, Any], record_id: str) -> Any:
+    """Change fields of a company
+
+    Only the named fields change; the list is replaced whole.
+    """
+    return models.change_company(record_id, changes)
+
+
+@companies.delete("/<record_id:record_id>", scope="admin")
+@companies.response(204)
+def delete_company(record_id: str) -> None:
+    """Remove a company
+
+    Its contacts stay, without `companyId`.
+    """
+    models.delete_company(record_id)

@@ -1,0 +1,95 @@
+"""Contacts: the people whom the CRM knows."""
+
+from typing import Any
+
+import models
+from schemas import AddressQuery, Contact, ContactIn, ContactNew, ContactPatch, PageQuery, TimelineEntry, UpdatedQuery
+from wire import LOCATION, NEXT, Blueprint, paged, stored
+
+contacts = Blueprint("contacts", __name__, url_prefix="/api/v1/contacts", description=__doc__)
+
+
+@contacts.get("/lookup", scope="sync")
+@contacts.arguments(AddressQuery(), location="query")
+@contacts.response(200, Contact(many=True))
+def lookup_contacts(query: dict[str, Any]) -> Any:
+    """Look contacts up by address
+
+    Every contact that has any of the addresses, once: in the order of the addresses, then by age. None: `[]`.
+    """
+    return models.lookup_contacts(query["emails"])
+
+
+@contacts.get("", scope="admin")
+@contacts.arguments(UpdatedQuery(), location="query")
+@contacts.response(200, Contact(many=True), headers=NEXT)
+def list_contacts(query: dict[str, Any]) -> Any:
+    """List contacts
+
+    The longest unchanged first; a reader that keeps the last `updatedAt` goes on with `updatedSince`.
+    """
+    return paged(models.list_contacts(**query))
+
+
+@contacts.post("", scope="sync")
+@contacts.arguments(ContactNew())
+@contacts.response(201, Contact(), headers=LOCATION, description="Created")
+@contacts.alt_response(200, schema=Contact(), description="Found; gaps in it were filled", success=True)
+def add_contact(contact: dict[str, Any]) -> Any:
+    """Find or create a contact
+
+    Found is the contact with this id, else the oldest that has one of the addresses; only its gaps are filled.
+    """
+    return stored(models.add_contact(contact), "contacts.get_contact")
+
+
+@contacts.get("/<record_id:record_id>", scope="sync")
+@contacts.response(200, Contact())
+def get_contact(record_id: str) -> Any:
+    """Get a contact"""
+    return models.get_contact(record_id)
+
+
+@contacts.put("/<record_id:record_id>", scope="admin")
+@contacts.arguments(ContactIn())
+@contacts.response(200, Contact(), description="Replaced")
+@contacts.alt_response(201, schema=Contact(), headers=LOCATION, description="Created", success=True)
+def put_contact(contact: dict[str, Any], record_id: str) -> Any:
+    """Create or replace a contact
+
+    Under the CRM's own id. Never merges with another contact.
+    """
+    return stored(models.put_contact(record_id, contact), "contacts.get_contact")
+
+
+@contacts.patch("/<record_id:record_id>", scope="admin")
+@contacts.arguments(ContactPatch())
+@contacts.response(200, Contact())
+def change_contact(changes: dict[str, Any], record_id: str) -> Any:
+    """Change fields of a contact
+
+    Only the named fields change; the list is replaced whole.
+    """
+    return models.change_contact(record_id, changes)
+
+
+@contacts.delete("/<record_id:record_id>", scope="admin")
+@contacts.response(204)
+def delete_contact(record_id: str) -> None:
+    """Remove a contact
+
+    The contact's mail stays.
+    """
+    models.delete_contact(record_id)
+
+
+@contacts.get("/<record_id:record_id>/emails", scope="admin")
+@contacts.arguments(PageQuery(), location="query")
+@contacts.response(200, TimelineEntry(many=True), headers=NEXT)
+def timeline(query: dict[str, Any], record_id: str) -> Any:
+    """List a contact's emails
+
+    Newest first, without bodies. `roles` says why a mail is here: by an address in one of the lists, or by a link. An
+    address that the contact was given today finds the mail of last year.
+    """
+    return paged(models.timeline(record_id, **query))

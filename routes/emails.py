@@ -1,0 +1,74 @@
+"""Emails: logged by BrightSync, found by their ids, linked to what the CRM knows."""
+
+from typing import Any
+
+import models
+from schemas import Email, EmailIn, EmailPatch, EmailQuery
+from wire import LOCATION, NEXT, Blueprint, paged, stored
+
+emails = Blueprint("emails", __name__, url_prefix="/api/v1/emails", description=__doc__)
+
+
+@emails.post("", scope="sync")
+@emails.arguments(EmailIn())
+@emails.response(201, Email(), headers=LOCATION, description="Logged")
+@emails.alt_response(200, schema=Email(), description="Here already; what the copy adds was kept", success=True)
+def log_email(email: dict[str, Any]) -> Any:
+    """Log an email
+
+    A mail is its `rfc822MsgId`; without one, its `msgId`; without either, every call makes a new record. A copy of a
+    mail that is here adds recipients and `relatedTo` entries, and fills what was empty; the rest stays as it was first
+    logged. From then on the record is found by the copy's `msgId` too.
+    """
+    return stored(models.log_email(email), "emails.get_email")
+
+
+@emails.get("", scope="sync")
+@emails.arguments(EmailQuery(), location="query")
+@emails.response(200, Email(many=True), headers=NEXT)
+def find_emails(query: dict[str, Any]) -> Any:
+    """Find emails
+
+    Those that pass every filter, newest first. An id or address that is not known and holds spaces is tried once more
+    with `+` for each of them: clients often leave the `+` unencoded.
+    """
+    return paged(models.find_emails(**query))
+
+
+@emails.get("/<record_id:record_id>", scope="sync")
+@emails.response(200, Email())
+def get_email(record_id: str) -> Any:
+    """Get an email"""
+    return models.get_email(record_id)
+
+
+@emails.patch("/<record_id:record_id>", scope="sync")
+@emails.arguments(EmailPatch())
+@emails.response(200, Email())
+@emails.alt_response(409, "CONFLICT")
+def change_email(changes: dict[str, Any], record_id: str) -> Any:
+    """Change fields of an email
+
+    Only the named fields change; a list is replaced whole. Links a mail to a contact: `{"relatedTo": [{"type":
+    "Contact", "id": "42"}]}`.
+    """
+    return models.change_email(record_id, changes)
+
+
+@emails.put("/<record_id:record_id>", scope="sync")
+@emails.arguments(EmailIn())
+@emails.response(200, Email())
+@emails.alt_response(409, "CONFLICT")
+def replace_email(email: dict[str, Any], record_id: str) -> Any:
+    """Replace an email
+
+    All fields change: those that are not named become empty.
+    """
+    return models.change_email(record_id, email)
+
+
+@emails.delete("/<record_id:record_id>", scope="admin")
+@emails.response(204)
+def delete_email(record_id: str) -> None:
+    """Remove an email"""
+    models.delete_email(record_id)

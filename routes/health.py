@@ -1,0 +1,29 @@
+"""Whether the service runs, for a load balancer or a person; without a token."""
+
+from typing import Any
+
+from flask_smorest import Blueprint
+
+import database
+from schemas import Health
+
+health = Blueprint("health", __name__, url_prefix="/health", description=__doc__)
+
+
+@health.get("/live")
+@health.response(200, Health())
+def live() -> Any:
+    """Tell whether the process answers"""
+    return {"status": "live"}
+
+
+@health.get("/ready")
+@health.response(200, Health())
+@health.alt_response(503, "SERVICE_UNAVAILABLE")
+def ready() -> Any:
+    """Tell whether mail can be logged
+
+    503 with the reason when the database can't be written.
+    """
+    database.check_writable()
+    return {"status": "ready"}

@@ -1,0 +1,485 @@
+"""The wire format, and nothing else: what is taken, what is returned, and with that the OpenAPI description.
+
+`load` validates what comes in. What goes out is chosen and ordered, not converted: the verbs of `models` give values
+as the wire has them (`Wire.dump`).
+"""
+
+import re
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from json import dumps, loads
+from typing import Any
+
+from marshmallow import EXCLUDE, Schema, ValidationError, fields, post_load, validate
+
+from clock import stamp
+from folding import fold_address, split_addresses
+
+MOST_ADDRESSES = 200  # distinct ones in one look-up
+LONGEST_ID = 255
+RECORD_ID = rf"(?!lookup$)[^/]{{1,{LONGEST_ID}}}"  # what can stand in a path; `lookup` is a call of its own there
+
+_RFC3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:(?P<second>\d\d)(\.\d+)?([Zz]|[+-]\d\d:?\d\d)?", re.ASCII)
+
+
+class Wire(Schema):
+    """A shape on the wire. Unknown fields are ignored: a client that learns a new one must not stop logging."""
+
+    class Meta:
+        unknown = EXCLUDE
+
+    def dump(self, obj: Any, *, many: bool | None = None) -> Any:
+        """The schema's fields of a record, and no other: nothing gets out that the description does not show.
+
+        Takes a mapping, or any object with such attributes; several of them where `many`.
+        """
+        if self.many if many is None else many:
+            return [self.dump(one, many=False) for one in obj]
+        if isinstance(obj, Mapping):
+            return {name: obj[name] for name in self.dump_fields}
+        return {name: getattr(obj, name) for name in self.dump_fields}
+
+
+class Identified(Wire):
+    """A record that the CRM has an id for."""
+
+    id = fields.String(metadata={"description": "The id of the record.", "examples": ["42"]})
+
+
+class Returned(Wire):
+    """A shape that is returned: each of its fields is always there."""
+
+    def on_bind_field(self, field_name: str, field_obj: Any) -> None:
+        field_obj.required = True
+
+
+# ---- kinds of fields ------------------------------------------------------------------------------------------------
+
+
+class Text(fields.String):
+    """A text or null."""
+
+    def __init__(self, description: str, example: str) -> None:
+        super().__init__(allow_none=True, metadata={"description": description, "examples": [example]})
+
+
+class Instant(fields.String):
+    """A time in RFC 3339; no offset means UTC. Loaded as the text that is stored and returned."""
+
+    default_error_messages = {"invalid": "Not a date and time of RFC 3339, such as 2026-01-31T09:30:00Z."}
+
+    def __init__(self, description: str, **options: Any) -> None:
+        metadata = {"description": description, "format": "date-time", "examples": ["2026-01-31T09:30:00.000000Z"]}
+        super().__init__(metadata=metadata, **options)
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str:
+        found = _RFC3339.fullmatch(value) if isinstance(value, str) else None
+        if found is None:
+            raise self.make_error("invalid")
+        leap = found["second"] == "60"  # a leap second has no place of its own in UTC as computers count it
+        text = value[:17] + "59" + value[19:] if leap else value
+        try:
+            moment = datetime.fromisoformat(text.upper()) + timedelta(seconds=leap)
+            return stamp(moment if moment.tzinfo else moment.replace(tzinfo=UTC))
+        except (ValueError, OverflowError):
+            raise self.make_error("invalid") from None
+
+
+class InstantFilter(Instant):
+    """A time to compare with; the empty text, which matches nothing, stays empty."""
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str:
+        return super()._deserialize(value, attr, data, **kwargs) if value else ""
+
+
+class Reference(fields.Field[str]):
+    """An id of the CRM: a text; an integer is taken as well. Loaded as a text."""
+
+    default_error_messages = {"invalid": f"Not an id: a text of 1 to {LONGEST_ID} characters, or an integer."}
+    shapes: list[dict[str, Any]] = [{"type": "string", "minLength": 1, "maxLength": LONGEST_ID}, {"type": "integer"}]
+
+    def __init__(self, description: str, **options: Any) -> None:
+        shapes = [*self.shapes, {"type": "null"}] if options.get("allow_none") else self.shapes
+        super().__init__(metadata={"description": description, "anyOf": shapes, "examples": ["42"]}, **options)
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str:
+        text = str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+        if not isinstance(text, str) or not 1 <= len(text) <= LONGEST_ID:
+            raise self.make_error("invalid")
+        return text
+
+
+class RecordId(Reference):
+    """The id of a record itself, which has to fit into a path."""
+
+    default_error_messages = {"path": "This can't stand in a path: it holds a slash, or is the word lookup."}
+    shapes = [{**Reference.shapes[0], "pattern": f"^{RECORD_ID}$"}, {"type": "integer"}]
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str:
+        record_id = super()._deserialize(value, attr, data, **kwargs)
+        if not re.fullmatch(RECORD_ID, record_id):
+            raise self.make_error("path")
+        return record_id
+
+
+class Recipient(fields.Field[str]):
+    """One recipient to the letter; an object with name and address becomes `name <address>`."""
+
+    default_error_messages = {"invalid": "Not a text, nor an object with the texts name and address."}
+    shapes: list[dict[str, Any]] = [
+        {"type": "string"},
+        {"type": "object", "properties": {name: {"type": ["string", "null"]} for name in ("name", "address")}},
+    ]
+
+    def __init__(self, description: str = "", **options: Any) -> None:
+        shapes = [*self.shapes, {"type": "null"}] if options.get("allow_none") else self.shapes
+        metadata = {"anyOf": shapes, "examples": ["Jane Doe <jane@acme.example>"]}
+        super().__init__(metadata=metadata | ({"description": description} if description else {}), **options)
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str:
+        if isinstance(value, str):
+            return value
+        if not isinstance(value, Mapping):
+            raise self.make_error("invalid")
+        name, address = value.get("name") or "", value.get("address") or ""
+        if not (isinstance(name, str) and isinstance(address, str)):
+            raise self.make_error("invalid")
+        return f"{name} <{address}>" if name and address else name or address
+
+
+class Entries(fields.List[Any]):
+    """A list; null means an empty one."""
+
+    def __init__(self, inner: Any, description: str, **metadata: Any) -> None:
+        super().__init__(inner, allow_none=True, metadata={"description": description, **metadata})
+
+    def deserialize(self, value: Any, *args: Any, **kwargs: Any) -> Any:
+        return [] if value is None else super().deserialize(value, *args, **kwargs)
+
+
+class Texts(fields.List[str]):
+    """A list of texts."""
+
+    def __init__(self, description: str, example: str) -> None:
+        super().__init__(fields.String(), metadata={"description": description, "examples": [[example]]})
+
+
+class Related(fields.Field[Any]):
+    """One object or a list of them, kept in the shape in which it came; null means an empty list."""
+
+    default_error_messages = {"invalid": "Not an object, nor a list of objects."}
+
+    def __init__(self, description: str, **options: Any) -> None:
+        shapes = [{"type": "array", "items": {"type": "object"}}, {"type": "object"}]
+        if options.get("allow_none"):
+            shapes.append({"type": "null"})
+        examples = [[{"type": "Contact", "id": "42"}]]
+        super().__init__(metadata={"description": description, "anyOf": shapes, "examples": examples}, **options)
+
+    def deserialize(self, value: Any, *args: Any, **kwargs: Any) -> Any:
+        return [] if value is None else super().deserialize(value, *args, **kwargs)
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Any:
+        if not all(isinstance(entry, Mapping) for entry in (value if isinstance(value, list) else [value])):
+            raise self.make_error("invalid")
+        return value
+
+
+class Position(fields.String):
+    """Where a page ended, as it stands in the Link header: opaque to clients. Loaded as the pair (time, id)."""
+
+    default_error_messages = {"invalid": "Not a cursor: take the whole next link as it was given."}
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Any:
+        try:
+            at, record_id = loads(urlsafe_b64decode(value.encode("ascii")))
+            return Instant("").deserialize(at), RecordId("").deserialize(record_id)
+        except (ValueError, TypeError, RecursionError, ValidationError):
+            raise self.make_error("invalid") from None
+
+    @staticmethod
+    def of(at: str, record_id: str) -> str:
+        """The text that is loaded as this time and id."""
+        return urlsafe_b64encode(dumps([at, record_id]).encode()).decode("ascii")
+
+
+# ---- emails ---------------------------------------------------------------------------------------------------------
+
+_FILE = {
+    "id": "1",
+    "name": "offer.pdf",
+    "mimeType": "application/pdf",
+    "size": 8,
+    "inline": False,
+    "contentId": None,
+    "contentLocation": None,
+    "content": "JVBERi0xLjQ=",
+}
+_FILES = "Commonly id, name, mimeType, size, inline, contentId, contentLocation, content (base64); other keys are kept."
+_RELATED = "The CRM's records that the mail belongs to: one object or a list of them, commonly with type and id."
+
+
+class EmailFields(Wire):
+    """What is known of a mail; all of it is optional."""
+
+    msgId = Text("The id of this copy in its mailbox.", "18c2f0a9d1e4")
+    syncThreadId = Text("The id of the thread.", "18c2f0a9d1e0")
+    inReplyTo = Text("The Message-ID of the mail that this one answers.", "<first@mail.acme.example>")
+    receivedAt = Instant("When the mail was received; no offset means UTC.", allow_none=True)
+    rfc822MsgId = Text("The Internet Message-ID: what makes two copies one mail.", "<hello@mail.acme.example>")
+    subject = Text("The subject.", "Offer 4711")
+    fromAddress: Any = Recipient("The sender's address, to the letter.", allow_none=True)
+    fromName = Text("The sender's name.", "Jane Doe")
+    toAddresses: Any = Entries(Recipient(), "The recipients, each to the letter and in order.")
+    ccAddresses: Any = Entries(Recipient(), "The recipients of a copy.")
+    bccAddresses: Any = Entries(Recipient(), "The recipients of a blind copy.")
+    textBody = Text("The body as plain text, to the letter.", "Dear John,\r\nsee the offer attached.")
+    htmlBody = Text("The body as HTML, to the letter: make it safe where you show it.", "<p>Dear John,</p>")
+    attachments: Any = Entries(fields.Dict(), _FILES, examples=[[_FILE]])
+    relatedTo: Any = Related(_RELATED, allow_none=True)
+
+
+class EmailIn(EmailFields):
+    """A mail to be logged, or to be put in the place of one."""
+
+    @post_load
+    def complete(self, data: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
+        return {name: data.get(name, [] if name in _LISTS else None) for name in self.load_fields}
+
+
+class EmailPatch(EmailFields):
+    """The fields of a mail that are to change; a list is replaced whole."""
+
+
+_LISTS = {name for name, field in EmailFields().fields.items() if isinstance(field, Entries | Related)}
+
+
+class Email(Returned, EmailFields, Identified):
+    """A mail as it is returned: null for a value that is not known, an empty list for a list."""
+
+    fromAddress = Text("The sender's address, to the letter.", "jane@acme.example")
+    toAddresses = Texts("The recipients, each to the letter and in order.", "John <john@brightsync.example>")
+    ccAddresses = Texts("The recipients of a copy.", "carol@acme.example")
+    bccAddresses = Texts("The recipients of a blind copy.", "dave@acme.example")
+    attachments = fields.List(fields.Dict(), metadata={"description": _FILES, "examples": [[_FILE]]})
+    relatedTo = Related(_RELATED)
+    createdAt = Instant("When the record was made.")
+    updatedAt = Instant("When the record was last changed.")
+
+
+class TimelineEntry(Email):
+    """A mail of a contact, without bodies and attachments."""
+
+    class Meta(Wire.Meta):
+        exclude = ("textBody", "htmlBody", "attachments")
+
+    snippet = fields.String(metadata={"description": "The beginning of the text.", "examples": ["Dear John, see"]})
+    hasAttachments = fields.Boolean(metadata={"description": "Whether there are files; images in the text are none."})
+    roles = fields.List(
+        fields.String(validate=validate.OneOf(["from", "to", "cc", "bcc", "relatedTo"])),
+        metadata={"description": "Why the mail is here.", "examples": [["from"]]},
+    )
+
+
+# ---- contacts, companies, users -------------------------------------------------------------------------------------
+
+
+class ContactFields(Wire):
+    """What is known of a person; all of it is optional."""
+
+    firstName = Text("The first name.", "Jane")
+    lastName = Text("The last name.", "Doe")
+    emailAddresses: Any = Entries(fields.String(), "The addresses, as written; the first is the primary one.")
+    companyId: Any = Reference("The id of the contact's company.", allow_none=True)
+
+
+class ContactIn(ContactFields):
+    """A contact to be put under an id."""
+
+    @post_load
+    def complete(self, data: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
+        return {"firstName": None, "lastName": None, "emailAddresses": [], "companyId": None, **data}
+
+
+class ContactNew(ContactIn):
+    """A contact to be found or created; without an id it is given one."""
+
+    id = RecordId("The CRM's own id.")
+
+
+class ContactPatch(ContactFields):
+    """The fields of a contact that are to change; the list is replaced whole."""
+
+
+class Contact(Returned, ContactFields, Identified):
+    """A contact as it is returned."""
+
+    emailAddresses = Texts("The addresses, as written; the first is the primary one.", "jane@acme.example")
+    companyId = Text("The id of the contact's company.", "7")
+    createdAt = Instant("When the record was made.")
+    updatedAt = Instant("When the record was last changed.")
+
+
+class CompanyFields(Wire):
+    """What is known of a company; all of it is optional."""
+
+    name = Text("The name.", "Acme Ltd")
+    domains: Any = Entries(fields.String(), "The domains, as written.", examples=[["acme.example"]])
+
+
+class CompanyIn(CompanyFields):
+    """A company to be put under an id."""
+
+    @post_load
+    def complete(self, data: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
+        return {"name": None, "domains": [], **data}
+
+
+class CompanyNew(CompanyIn):
+    """A company to be found or created; without an id it is given one."""
+
+    id = RecordId("The CRM's own id.")
+
+
+class CompanyPatch(CompanyFields):
+    """The fields of a company that are to change; the list is replaced whole."""
+
+
+class Company(Returned, CompanyFields, Identified):
+    """A company as it is returned."""
+
+    domains = Texts("The domains, as written.", "acme.example")
+    createdAt = Instant("When the record was made.")
+    updatedAt = Instant("When the record was last changed.")
+
+
+class User(Returned, Identified):
+    """A person whose mailbox is watched."""
+
+    orgId = fields.String(metadata={"description": "The id of the organisation.", "examples": ["default"]})
+    name = Text("The name.", "John Smith")
+    email = fields.String(metadata={"description": "The address.", "examples": ["john@brightsync.example"]})
+    timezone = fields.String(metadata={"description": "The time zone (IANA).", "examples": ["Europe/Berlin"]})
+
+
+class Change(Returned):
+    """A record that was created, changed or deleted."""
+
+    seq = fields.Integer(metadata={"description": "The place in the order of all changes.", "examples": [17]})
+    at = Instant("When it happened.")
+    type = fields.String(validate=validate.OneOf(["email", "contact", "company"]))
+    id = fields.String(metadata={"description": "The id of the record.", "examples": ["42"]})
+    action = fields.String(validate=validate.OneOf(["created", "changed", "deleted"]))
+
+
+class Health(Returned):
+    """How the service is."""
+
+    status = fields.String(metadata={"examples": ["ready"]})
+
+
+class Error(Wire):
+    """The one shape of errors."""
+
+    code = fields.Integer(metadata={"description": "The HTTP status.", "examples": [422]})
+    status = fields.String(metadata={"description": "Its name.", "examples": ["Unprocessable Entity"]})
+    message = fields.String(metadata={"description": "What is wrong."})
+    errors = fields.Dict(metadata={"description": "For each wrong field, by its place and name, what is wrong."})
+
+
+# ---- queries --------------------------------------------------------------------------------------------------------
+
+
+class Query(Wire):
+    """Parameters of a query string."""
+
+
+class AddressQuery(Query):
+    """Addresses to look up."""
+
+    emails = fields.List(
+        fields.String(metadata={"pattern": r"[^\s,]"}),
+        required=True,
+        validate=validate.Length(min=1),
+        metadata={
+            "description": f"Up to {MOST_ADDRESSES} distinct addresses: separated by commas, as repeated `emails=`, as "
+            "`emails[]=`, or any mix. A comma inside double quotes does not separate.",
+            "examples": [["jane@acme.example", "john@acme.example"]],
+        },
+    )
+
+    @post_load
+    def split(self, data: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
+        addresses: dict[str, str] = {}
+        for text in split_addresses(data["emails"]):
+            addresses.setdefault(fold_address(text) or text, text)
+        if not addresses:
+            raise ValidationError("No address to look up.", "emails")
+        if len(addresses) > MOST_ADDRESSES:
+            raise ValidationError(f"More than {MOST_ADDRESSES} distinct addresses.", "emails")
+        return {"emails": list(addresses.values())}
+
+
+class DomainQuery(Query):
+    """A domain to look up."""
+
+    domain = fields.String(
+        required=True,
+        metadata={"description": "A domain; a URL or an address is taken as well.", "examples": ["acme.example"]},
+    )
+
+
+class PageQuery(Query):
+    """Which page of a list."""
+
+    limit = fields.Integer(
+        load_default=25, validate=validate.Range(1, 100), metadata={"description": "The most records of one page."}
+    )
+    cursor = Position(
+        attribute="after",
+        metadata={"description": "Where the page begins; stands in the `next` link of the one before."},
+    )
+
+
+class EmailQuery(PageQuery):
+    """Which emails: those that pass every filter. A filter with an empty value matches nothing."""
+
+    rfc822MsgId = fields.String(metadata={"description": "The Internet Message-ID.", "examples": ["<a@acme.example>"]})
+    msgId = fields.String(metadata={"description": "The id of any copy that was seen.", "examples": ["18c2f0a9d1e4"]})
+    syncThreadId = fields.String(metadata={"description": "The id of the thread.", "examples": ["18c2f0a9d1e0"]})
+    address = fields.String(metadata={"description": "A sender or recipient.", "examples": ["jane@acme.example"]})
+    contactId = fields.String(metadata={"description": "A contact, by address or by link.", "examples": ["42"]})
+    receivedAfter = InstantFilter("Received at this time or later.")
+    receivedBefore = InstantFilter("Received before this time.")
+    q = fields.String(
+        metadata={
+            "description": 'Words to be found in subject, bodies, names and addresses: `offer "net price" deliver* '
+            "-draft` finds mails with the word, the phrase and the beginning, without the last one.",
+            "examples": ["offer"],
+        }
+    )
+
+    @post_load
+    def gather(self, data: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
+        page = {"limit": data.pop("limit"), "after": data.pop("after", None)}
+        return {"filters": data, **page}
+
+
+class UpdatedQuery(PageQuery):
+    """Which contacts or companies."""
+
+    updatedSince = InstantFilter("Changed at this time or later.", attribute="updated_since")
+
+
+class ChangeQuery(Query):
+    """Which changes."""
+
+    after = fields.Integer(
+        load_default=0,
+        validate=validate.Range(0, 2**63 - 1),
+        metadata={"description": "The last `seq` that was read; 0 to begin."},
+    )
+    limit = fields.Integer(
+        load_default=25, validate=validate.Range(1, 1000), metadata={"description": "The most changes of one answer."}
+    )

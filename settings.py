@@ -1,0 +1,75 @@
+"""The configuration: environment variables, checked at start.
+
+>>> load({"PORT": "9000"})["PORT"]
+9000
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from marshmallow import EXCLUDE, Schema, ValidationError, fields, validate
+
+MIB = 1024 * 1024
+
+
+class Misconfigured(SystemExit):
+    """A setting that can't be used: ends the program with a sentence that says which and why."""
+
+
+def _usable_database(url: str) -> None:
+    path = url.removeprefix("sqlite:///")
+    if path in (url, "", ":memory:"):
+        raise ValidationError("It must be sqlite:/// and the path of a file.")
+
+
+class Settings(Schema):
+    """Each field is an environment variable; its description is the README's table."""
+
+    class Meta:
+        unknown = EXCLUDE
+
+    DATABASE_URL = fields.String(
+        load_default="sqlite:///instance/connector.db",
+        validate=_usable_database,
+        metadata={"description": "The database: `sqlite:///` and a path, relative to the folder it is started in."},
+    )
+    HOST = fields.String(
+        load_default="127.0.0.1",
+        validate=validate.Length(min=1),
+        metadata={"description": "The address to listen on; `0.0.0.0` for all (put TLS in front of it)."},
+    )
+    PORT = fields.Integer(
+        load_default=8080,
+        validate=validate.Range(1, 65535),
+        metadata={"description": "The port to listen on."},
+    )
+    WORKERS = fields.Integer(
+        load_default=2,
+        validate=validate.Range(1, 64),
+        metadata={"description": "Worker processes; one or two a processor."},
+    )
+    THREADS = fields.Integer(
+        load_default=4,
+        validate=validate.Range(1, 64),
+        metadata={"description": "Threads of each worker: how many calls it answers side by side."},
+    )
+    BODY_LIMIT = fields.Integer(
+        load_default=36 * MIB,
+        validate=validate.Range(1024, 1024 * MIB),
+        metadata={"description": "The largest request body in bytes; 36 MiB is a 25 MiB attachment in base64."},
+    )
+    ORG_ID = fields.String(
+        load_default="default",
+        validate=validate.Length(1, 255),
+        metadata={"description": "`orgId` of the users that are added without one of their own."},
+    )
+
+
+def load(environment: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings named in the environment, and the defaults of the others. Raises Misconfigured."""
+    try:
+        loaded: dict[str, Any] = Settings().load(dict(environment))
+    except ValidationError as error:
+        reasons = [f"{name}: {' '.join(why)}" for name, why in error.normalized_messages().items()]
+        raise Misconfigured(f"The configuration can't be used. {' '.join(reasons)}") from None
+    return loaded

@@ -1,0 +1,413 @@
+"""Emails: identity and merging, look-ups and pages."""
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from json import dumps, loads
+from typing import Any, NamedTuple
+
+from clock import now
+from database import execute, full_text, insert, marks, rows, writing
+from folding import fold_address, fold_message_id, readings
+from preview import has_files, snippet, text_of
+from storage.changes import record_change
+from storage.directory import get_contact
+from storage.records import Conflict, Cursor, Invalid, NotFound, Page, Record
+
+log = logging.getLogger(__name__)
+
+_ROLES = {"to": "toAddresses", "cc": "ccAddresses", "bcc": "bccAddresses"}
+_NO_EMAIL: Record = {
+    "msgId": None,
+    "syncThreadId": None,
+    "inReplyTo": None,
+    "receivedAt": None,
+    "rfc822MsgId": None,
+    "subject": None,
+    "fromAddress": None,
+    "fromName": None,
+    "toAddresses": [],
+    "ccAddresses": [],
+    "bccAddresses": [],
+    "textBody": None,
+    "htmlBody": None,
+    "attachments": [],
+    "relatedTo": [],
+}
+
+_HEAD = """e.id, e.msg_id, e.sync_thread_id, e.in_reply_to, e.received_at, e.rfc822_msg_id, e.subject, e.from_name,
+    (SELECT json_group_array(json_array(role, text)) FROM
+        (SELECT role, text FROM recipient WHERE email_id = e.id ORDER BY role, position)),
+    e.related_to, e.created_at, e.updated_at"""
+_WHOLE = f"{_HEAD}, e.text_body, e.html_body, e.attachments"
+_LISTED = f"{_HEAD}, e.snippet, e.has_attachments"
+
+
+def log_email(email: Mapping[str, Any]) -> tuple[Record, bool]:
+    """Log a mail; gives the record and whether it is new.
+
+    A mail is its rfc822MsgId; without one, its msgId, any under which a copy was seen; without either, it is new. A
+    copy of a mail that is here adds recipients and relatedTo entries that the record lacks, fills what was empty, and
+    can be found by its own msgId from then on. Where its subject or a body differs, the first stays.
+    """
+    with writing():
+        here = _find_copy(email)
+        if here is None:
+            created = now()
+            return _insert_email({"id": None, **_NO_EMAIL, **email, "createdAt": created, "updatedAt": created}), True
+        for name in ("subject", "textBody", "htmlBody"):
+            if here[name] and email.get(name) and here[name] != email[name]:
+                log.warning("email %s: the %s of a copy differs; the first stays", here["id"], name)
+        _see(int(here["id"]), email.get("msgId"))
+        return _update_email(here, _merged(here, email)), False
+
+
+def get_email(email_id: str) -> Record:
+    """The email with this id. Raises NotFound."""
+    for row in rows(f"SELECT {_WHOLE} FROM email e WHERE e.id = ?", [_row_id(email_id)]):
+        return _email(row)
+    raise NotFound
+
+
+def change_email(email_id: str, changes: Mapping[str, Any]) -> Record:
+    """Give the named fields of an email new values. Raises NotFound, and Conflict for another email's rfc822MsgId."""
+    with writing():
+        old = get_email(email_id)
+        new = {**old, **changes}
+        key = fold_message_id(new["rfc822MsgId"])
+        if rows("SELECT 1 FROM email WHERE rfc822_key = ? AND id != ?", [key, int(email_id)]):
+            raise Conflict("Another email has this rfc822MsgId.")
+        if new["msgId"] != old["msgId"]:
+            was = fold_message_id(old["msgId"])
+            execute("DELETE FROM sighting WHERE msg_key = ? AND email_id = ?", [was, int(email_id)])
+            _see(int(email_id), new["msgId"])
+        return _update_email(old, new)
+
+
+def delete_email(email_id: str) -> None:
+    """Remove an email and all that was derived from it. Raises NotFound."""
+    with writing():
+        if not execute("DELETE FROM email WHERE id = ?", [_row_id(email_id)]).rowcount:
+            raise NotFound
+        record_change("email", email_id, "deleted")
+
+
+def find_emails(filters: Mapping[str, str], after: Cursor | None = None, limit: int = 25) -> Page:
+    """A page of the emails that pass every filter, newest first (by receivedAt, else by createdAt).
+
+    Filters: rfc822MsgId, msgId, syncThreadId, address, contactId, receivedAfter (at or after), receivedBefore, and q,
+    words and "phrases" to be found in subject, bodies, names and addresses. One with an empty value matches nothing.
+    Raises Invalid for a q that can't be searched for.
+    """
+    if not all(filters.values()):
+        return Page([], None)
+    streams, conditions, parameters = _plan(filters)
+    return _page(_WHOLE, _email, streams, conditions, parameters, after, limit)
+
+
+def timeline(contact_id: str, after: Cursor | None = None, limit: int = 25) -> Page:
+    """A page of a contact's mail, newest first: without bodies, but with snippet, hasAttachments and roles.
+
+    `roles` says why a mail is here: from, to, cc, bcc for each list with one of the contact's addresses, relatedTo for
+    a link. Links by address are joins: an address added today finds the mail of last year. Raises NotFound.
+    """
+    keys = {fold_address(text) for text in get_contact(contact_id)["emailAddresses"]} - {None}
+
+    def listed(row: Sequence[Any]) -> Record:
+        *head, text, files = row
+        record = _head(head)
+        people = {"from": [record["fromAddress"] or ""], **{role: record[name] for role, name in _ROLES.items()}}
+        roles = [role for role, texts in people.items() if not keys.isdisjoint(map(fold_address, texts))]
+        if ("contact", contact_id) in map(_relation, _entries(record["relatedTo"])):
+            roles.append("relatedTo")
+        return {**record, "snippet": text, "hasAttachments": bool(files), "roles": roles}
+
+    return _page(_LISTED, listed, _streams_of_contact(contact_id), [], [], after, limit)
+
+
+class _Stream(NamedTuple):
+    """Emails in the order of time, as an index gives them: where from, its columns of time and id, which of them."""
+
+    source: str
+    at: str
+    id: str
+    condition: str
+    parameters: list[Any]
+
+
+def _streams_of_address(address_id: int | None) -> list[_Stream]:
+    source = "recipient d CROSS JOIN email e ON e.id = d.email_id"  # CROSS: never begin with all emails
+    return [_Stream(source, "d.at", "d.email_id", "d.address_id = ?", [address_id])]
+
+
+def _streams_of_contact(contact_id: str) -> list[_Stream]:
+    addresses = rows("SELECT DISTINCT address_id FROM contact_address WHERE contact_id = ?", [contact_id])
+    source = "relation d CROSS JOIN email e ON e.id = d.email_id"
+    linked = _Stream(source, "d.at", "d.email_id", "d.type = 'contact' AND d.record_id = ?", [contact_id])
+    return [linked, *(stream for (address_id,) in addresses for stream in _streams_of_address(address_id))]
+
+
+def _plan(filters: Mapping[str, str]) -> tuple[list[_Stream], list[str], list[Any]]:
+    """What to walk through, and the conditions, with their parameters, that each email has to meet."""
+    streams = [_Stream("email e", "e.at", "e.id", "1 = 1", [])]
+    conditions: list[str] = []
+    parameters: list[Any] = []
+
+    def require(condition: str, *values: Any) -> None:
+        conditions.append(condition)
+        parameters.extend(values)
+
+    if "rfc822MsgId" in filters:
+        known = "SELECT 1 FROM email WHERE rfc822_key = ?"
+        require("e.rfc822_key = ?", _reading(filters["rfc822MsgId"], fold_message_id, known))
+    if "syncThreadId" in filters:
+        known = "SELECT 1 FROM email WHERE thread_key = ? LIMIT 1"
+        require("e.thread_key = ?", _reading(filters["syncThreadId"], fold_message_id, known))
+    if "msgId" in filters:
+        known = "SELECT 1 FROM sighting WHERE msg_key = ? LIMIT 1"
+        key = _reading(filters["msgId"], fold_message_id, known)
+        require("e.id IN (SELECT email_id FROM sighting WHERE msg_key = ?)", key)
+    few = bool(conditions)  # these find so few that every other filter just tests them
+    if "receivedAfter" in filters:
+        require("{at} >= ? AND e.received_at IS NOT NULL", filters["receivedAfter"])
+    if "receivedBefore" in filters:
+        require("{at} < ? AND e.received_at IS NOT NULL", filters["receivedBefore"])
+    if "contactId" in filters:
+        if not few:
+            streams = _streams_of_contact(filters["contactId"])
+        require(
+            """(EXISTS (SELECT 1 FROM recipient r JOIN contact_address c ON c.address_id = r.address_id
+                WHERE r.email_id = e.id AND c.contact_id = ?)
+            OR EXISTS (SELECT 1 FROM relation WHERE email_id = e.id AND type = 'contact' AND record_id = ?))""",
+            *[filters["contactId"]] * 2,
+        )
+    if "address" in filters:
+        known = "SELECT 1 FROM recipient WHERE address_id = (SELECT id FROM address WHERE folded = ?) LIMIT 1"
+        key = _reading(filters["address"], fold_address, known)
+        address_id = next((row[0] for row in rows("SELECT id FROM address WHERE folded = ?", [key])), None)
+        if not few:
+            streams = _streams_of_address(address_id)
+        require("EXISTS (SELECT 1 FROM recipient WHERE email_id = e.id AND address_id = ?)", address_id)
+    if "q" in filters:
+        try:
+            source, condition, words = full_text(filters["q"])
+        except ValueError as error:
+            raise Invalid(q=str(error)) from None
+        if few:
+            require(f"e.id IN (SELECT s.rowid FROM {source} WHERE {condition})", words)
+        else:
+            streams = [_Stream(f"{source} CROSS JOIN email e ON e.id = s.rowid", "e.at", "e.id", condition, [words])]
+    return streams, conditions, parameters
+
+
+def _reading(value: str, fold: Callable[[str], str | None], known: str) -> str | None:
+    """The key that a filter's value means: the first of its readings that the query `known` finds, else as it came."""
+    keys = readings(value, fold)
+    if len(keys) > 1:  # only a value with spaces in it costs a question
+        return next((key for key in keys if rows(known, [key])), keys[0])
+    return keys[0] if keys else None
+
+
+def _page(
+    columns: str,
+    build: Callable[[Sequence[Any]], Record],
+    streams: list[_Stream],
+    conditions: list[str],
+    parameters: list[Any],
+    after: Cursor | None,
+    limit: int,
+) -> Page:
+    """Merge the streams, newest first and each email once, from behind the cursor; in one statement."""
+    behind = [after[0], _row_id(after[1])] if after else []
+    heads = []
+    values: list[Any] = []
+    for stream in streams:
+        where = [stream.condition, *conditions] + ["({at}, {id}) < (?, ?)"] * bool(after)
+        heads.append(
+            f"SELECT * FROM (SELECT DISTINCT {stream.at} AS at, {stream.id} AS id FROM {stream.source} WHERE "
+            f"{' AND '.join(where).format(at=stream.at, id=stream.id)} ORDER BY 1 DESC, 2 DESC LIMIT ?)"
+        )
+        values += [*stream.parameters, *parameters, *behind, limit + 1]
+    found = rows(
+        f"WITH page AS ({' UNION '.join(heads)} ORDER BY 1 DESC, 2 DESC LIMIT ?) "
+        f"SELECT page.at, {columns} FROM page JOIN email e ON e.id = page.id ORDER BY page.at DESC, page.id DESC",
+        [*values, limit + 1],
+    )
+    last = found[limit - 1] if len(found) > limit else None
+    return Page([build(row[1:]) for row in found[:limit]], (last[0], str(last[1])) if last else None)
+
+
+def _row_id(text: str) -> int:
+    """The row of an email's id; -1, which no row has, for what can't be one."""
+    return int(text) if text.isascii() and text.isdecimal() and len(text) < 19 and str(int(text)) == text else -1
+
+
+def _head(row: Sequence[Any]) -> Record:
+    """The fields of an email that every list shows, from the columns of _HEAD."""
+    row_id, msg_id, thread_id, reply_to, received, rfc822, subject, from_name, people, related, created, updated = row
+    lists: dict[str, list[str]] = {"from": [], "to": [], "cc": [], "bcc": []}
+    for role, text in loads(people):
+        lists[role].append(text)
+    return {
+        "id": str(row_id),
+        "msgId": msg_id,
+        "syncThreadId": thread_id,
+        "inReplyTo": reply_to,
+        "receivedAt": received,
+        "rfc822MsgId": rfc822,
+        "subject": subject,
+        "fromAddress": lists["from"][0] if lists["from"] else None,
+        "fromName": from_name,
+        "toAddresses": lists["to"],
+        "ccAddresses": lists["cc"],
+        "bccAddresses": lists["bcc"],
+        "relatedTo": loads(related) if related else [],
+        "createdAt": created,
+        "updatedAt": updated,
+    }
+
+
+def _email(row: Sequence[Any]) -> Record:
+    *head, text, html, attachments = row
+    return {
+        **_head(head),
+        "textBody": text,
+        "htmlBody": html,
+        "attachments": loads(attachments) if attachments else [],
+    }
+
+
+def _find_copy(email: Mapping[str, Any]) -> Record | None:
+    """The record of the mail of which this is a copy."""
+    key = fold_message_id(email.get("rfc822MsgId"))
+    if key:
+        condition = "e.rfc822_key = ?"
+    else:
+        key = fold_message_id(email.get("msgId"))
+        condition = "e.id = (SELECT min(email_id) FROM sighting WHERE msg_key = ?)"
+    found = rows(f"SELECT {_WHOLE} FROM email e WHERE {condition}", [key]) if key else []
+    return _email(found[0]) if found else None
+
+
+def _merged(record: Record, copy: Mapping[str, Any]) -> Record:
+    """The record and what a copy adds to it."""
+    filled = {name: copy[name] for name in _NO_EMAIL if not record[name] and copy.get(name)}
+    merged = {**record, **filled}
+    for name in _ROLES.values():
+        known = {_recipient(text) for text in merged[name]}
+        for text in copy.get(name) or []:
+            if _recipient(text) not in known:
+                known.add(_recipient(text))
+                merged[name] = [*merged[name], text]
+    entries_known = {_same_entry(entry) for entry in _entries(merged["relatedTo"])}
+    lacked = [entry for entry in _entries(copy.get("relatedTo") or []) if _same_entry(entry) not in entries_known]
+    if lacked:
+        merged["relatedTo"] = _entries(merged["relatedTo"]) + lacked
+    return merged
+
+
+def _recipient(text: str) -> str:
+    return fold_address(text) or text
+
+
+def _entries(related: Any) -> list[Any]:
+    """relatedTo, which may be one object, as a list."""
+    return related if isinstance(related, list) else [related]
+
+
+def _relation(entry: Mapping[str, Any]) -> tuple[str, str] | None:
+    """What makes two relatedTo entries the same: type (in any case) and id; None where one is missing."""
+    kind, record_id = entry.get("type"), entry.get("id")
+    if isinstance(kind, str) and isinstance(record_id, str | int) and not isinstance(record_id, bool):
+        return kind.casefold(), str(record_id)
+    return None
+
+
+def _same_entry(entry: Mapping[str, Any]) -> object:
+    return _relation(entry) or dumps(entry, sort_keys=True)
+
+
+def _insert_email(record: Record) -> Record:
+    columns = _columns(record)
+    inserted = execute(
+        f"INSERT INTO email ({', '.join(columns)}) VALUES ({marks(columns)}) RETURNING id", list(columns.values())
+    )
+    record = {**record, "id": str(inserted.fetchone()[0])}
+    _insert_people(record)
+    _see(int(record["id"]), record["msgId"])
+    record_change("email", record["id"], "created")
+    return record
+
+
+def _update_email(old: Record, new: Record) -> Record:
+    """Store what has changed; nothing is written where nothing has."""
+    if new == old:
+        return old
+    new = {**new, "updatedAt": now()}
+    columns = _columns(new)
+    row_id = int(new["id"])
+    assignments = ", ".join(f"{column} = ?" for column in columns)
+    execute(f"UPDATE email SET {assignments} WHERE id = ?", [*columns.values(), row_id])
+    execute("DELETE FROM recipient WHERE email_id = ?", [row_id])
+    execute("DELETE FROM relation WHERE email_id = ?", [row_id])
+    _insert_people(new)
+    record_change("email", new["id"], "changed")
+    return new
+
+
+def _columns(record: Record) -> dict[str, Any]:
+    """An email's row: its fields, and what is derived from them for look-ups, lists and the search."""
+    html_text = text_of(record["htmlBody"]) if record["htmlBody"] else None
+    lists = [record[name] for name in _ROLES.values()]
+    people = [record["fromName"], record["fromAddress"], *(text for texts in lists for text in texts)]
+    return {
+        "at": record["receivedAt"] or record["createdAt"],
+        "msg_id": record["msgId"],
+        "rfc822_msg_id": record["rfc822MsgId"],
+        "rfc822_key": fold_message_id(record["rfc822MsgId"]),
+        "sync_thread_id": record["syncThreadId"],
+        "thread_key": fold_message_id(record["syncThreadId"]),
+        "in_reply_to": record["inReplyTo"],
+        "received_at": record["receivedAt"],
+        "created_at": record["createdAt"],
+        "updated_at": record["updatedAt"],
+        "from_name": record["fromName"],
+        "has_attachments": has_files(record["attachments"]),
+        "subject": record["subject"],
+        "snippet": snippet(record["textBody"] or html_text or ""),
+        "people": "\n".join(filter(None, people)),
+        "related_to": _json(record["relatedTo"]),
+        "text_body": record["textBody"],
+        "html_text": html_text,
+        "html_body": record["htmlBody"],
+        "attachments": _json(record["attachments"]),
+    }
+
+
+def _json(value: Any) -> str | None:
+    return None if value == [] else dumps(value, ensure_ascii=False)
+
+
+def _insert_people(record: Record) -> None:
+    """Write an email's recipients and relations, in bulk."""
+    row_id, at = int(record["id"]), record["receivedAt"] or record["createdAt"]
+    sender = [] if record["fromAddress"] is None else [record["fromAddress"]]
+    lists = {"from": sender, **{role: record[name] for role, name in _ROLES.items()}}
+    recipients = [
+        (row_id, role, position, text, fold_address(text), at)
+        for role, texts in lists.items()
+        for position, text in enumerate(texts)
+    ]
+    insert("INTO address (folded)", "(?)", [(key,) for key in {row[4] for row in recipients} if key])
+    insert(
+        "INTO recipient (email_id, role, position, text, address_id, at)",
+        "(?, ?, ?, ?, (SELECT id FROM address WHERE folded = ?), ?)",
+        recipients,
+    )
+    relations = filter(None, map(_relation, _entries(record["relatedTo"])))
+    insert("INTO relation (email_id, type, record_id, at)", "(?, ?, ?, ?)", [(row_id, *key, at) for key in relations])
+
+
+def _see(row_id: int, msg_id: str | None) -> None:
+    """Remember the msgId under which a mail was seen in a mailbox."""
+    key = fold_message_id(msg_id)
+    insert("INTO sighting (msg_key, email_id)", "(?, ?)", [(key, row_id)] if key else [])

@@ -1,0 +1,31 @@
+"""What every verb of `models` takes, gives and raises."""
+
+from typing import Any, NamedTuple
+
+Record = dict[str, Any]
+
+# Where a page ended: the time and the id of its last record. The next page begins behind it (keyset paging).
+Cursor = tuple[str, str]
+
+
+class NotFound(LookupError):
+    """There is no such record."""
+
+
+class Conflict(Exception):
+    """Another record has what only one may have; the message says what."""
+
+
+class Invalid(ValueError):
+    """A value that can't be stored or searched for: `errors` says of each field why."""
+
+    def __init__(self, **errors: str) -> None:
+        super().__init__(", ".join(errors))
+        self.errors = errors
+
+
+class Page(NamedTuple):
+    """Some records of a longer list, and where the next page begins; None at the end."""
+
+    records: list[Record]
+    next: Cursor | None

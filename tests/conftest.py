@@ -1,0 +1,75 @@
+"""A fresh database for every test, and clients that carry a token."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+from werkzeug.datastructures import Headers
+
+import database
+import models
+import tokens
+from app import create_app
+
+USER = {
+    "id": "u1",
+    "orgId": "org",
+    "name": "John Smith",
+    "email": "john@brightsync.example",
+    "timezone": "Europe/Berlin",
+}
+
+
+class Client(FlaskClient):
+    """A test client that sends a token with every request that names no Authorization of its own."""
+
+    token: str = ""
+
+    def open(self, *args: Any, **kwargs: Any) -> Any:
+        headers = Headers(kwargs.pop("headers", None))
+        if self.token and "Authorization" not in headers:
+            headers["Authorization"] = f"Bearer {self.token}"
+        return super().open(*args, headers=headers, **kwargs)
+
+
+@pytest.fixture
+def url(tmp_path: Path) -> str:
+    """The DATABASE_URL of a database that is not there yet."""
+    return f"sqlite:///{tmp_path}/connector.db"
+
+
+@pytest.fixture
+def app(url: str) -> Iterator[Flask]:
+    """The application on an empty database with one user."""
+    application = create_app({"DATABASE_URL": url})
+    application.test_client_class = Client
+    models.add_user(USER)
+    yield application
+    database.stop()
+
+
+@pytest.fixture
+def client(app: Flask) -> Any:
+    """A client that may do all."""
+    return _client(app, "admin")
+
+
+@pytest.fixture
+def sync(app: Flask) -> Any:
+    """A client that may do what BrightSync needs."""
+    return _client(app, "sync")
+
+
+@pytest.fixture
+def anonymous(app: Flask) -> Any:
+    """A client without a token."""
+    return app.test_client()
+
+
+def _client(app: Flask, scope: str) -> Any:
+    client: Any = app.test_client()
+    client.token = tokens.create(USER["id"], scope)
+    return client

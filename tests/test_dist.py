@@ -1,0 +1,153 @@
+"""connector.pyz as a new user starts it: in an empty folder, with a Python that has nothing installed.
+
+Run by ``make test-dist``, which builds the file first.
+"""
+
+import json
+import socket
+import struct
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from fcntl import ioctl
+from pathlib import Path
+from urllib.error import URLError
+from venv import EnvBuilder
+from zipfile import ZipFile
+
+import pytest
+
+pytestmark = pytest.mark.dist
+
+PYZ = Path(__file__).parent.parent / "dist/connector.pyz"
+EMAIL = "jane@crm.example"
+
+
+class Machine:
+    """A folder, a bare Python and no environment variables but these."""
+
+    def __init__(self, folder: Path):
+        EnvBuilder(with_pip=False).create(folder / "python")
+        self.command = [str(folder / "python/bin/python"), "-I", str(PYZ)]
+        self.folder = folder / "empty"
+        self.folder.mkdir()
+        self.port = free_port()
+        self.environment = {"PATH": "/usr/bin:/bin", "HOME": str(folder), "PORT": str(self.port)}
+
+    def start(self, *arguments: str) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            [*self.command, *arguments],
+            cwd=self.folder,
+            env=self.environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def run(self, *arguments: str) -> str:
+        process = self.start(*arguments)
+        out, err = process.communicate(timeout=60)
+        assert process.returncode == 0, err
+        return out
+
+    def get(self, path: str, token: str = "") -> tuple[int, str]:
+        request = urllib.request.Request(f"http://127.0.0.1:{self.port}{path}")
+        if token:
+            request.add_header("Authorization", f"Bearer {token}")
+        with urllib.request.urlopen(request, timeout=10) as response:
+            return response.status, response.read().decode()
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        if not up("lo"):  # a machine without a network has the loopback, but nobody has switched it on
+            ioctl(probe, 0x8914, struct.pack("16sH14x", b"lo", 1))  # SIOCSIFFLAGS, IFF_UP
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def up(interface: str) -> bool:
+    with socket.socket() as probe:
+        answer = ioctl(probe, 0x8913, struct.pack("16s16x", interface.encode()))  # SIOCGIFFLAGS
+    return bool(struct.unpack("16sH14x", answer)[1] & 1)
+
+
+@pytest.fixture
+def machine(tmp_path: Path) -> Machine:
+    return Machine(tmp_path)
+
+
+@pytest.fixture
+def server(machine: Machine) -> Iterator[subprocess.Popen[str]]:
+    process = machine.start()
+    deadline = time.monotonic() + 60
+    while True:
+        assert process.poll() is None, process.communicate()
+        try:
+            machine.get("/health/live")
+            break
+        except URLError:
+            assert time.monotonic() < deadline, "it does not answer"
+            time.sleep(0.05)
+    yield process
+    process.kill()
+    process.communicate()
+
+
+def test_it_serves_runs_commands_and_stops(machine: Machine, server: subprocess.Popen[str]):
+    machine.run("user", "add", EMAIL, "--name", "Jane")
+    token = machine.run("token", "create", EMAIL).strip()
+
+    status, body = machine.get("/api/v1/users/me", token)
+    assert (status, json.loads(body)["email"]) == (200, EMAIL)
+    assert machine.get("/openapi.json")[0] == 200
+    assert "swagger-ui" in machine.get("/docs")[1]
+    assert len(machine.get("/docs/swagger-ui-bundle.js")[1]) > 1_000_000
+    assert sorted(path.name for path in machine.folder.iterdir()) == ["instance"]
+
+    server.terminate()
+    out, err = server.communicate(timeout=30)
+    assert server.returncode == 0, err
+    assert "Traceback" not in out + err
+
+
+def test_it_unpacks_elsewhere_where_the_home_folder_is_missing(machine: Machine):
+    machine.environment["HOME"] = str(machine.folder / "missing")
+    machine.run("--help")
+    assert list((machine.folder / "instance/.unpacked").iterdir())
+
+
+def test_it_unpacks_where_it_is_told_to_and_only_once(machine: Machine):
+    machine.environment["CONNECTOR_CACHE"] = str(machine.folder / "here")
+    machine.run("--help")
+    (build,) = (machine.folder / "here").iterdir()
+    (build / "cli.py").write_text("def main(): print('unpacked before')")
+    assert machine.run("--help") == "unpacked before\n"
+
+
+def test_it_never_runs_what_others_may_write(machine: Machine):
+    shared = machine.folder / "shared"
+    shared.mkdir()
+    shared.chmod(0o777)
+    machine.environment["CONNECTOR_CACHE"] = str(shared)
+    machine.run("--help")
+    assert not list(shared.iterdir())
+
+
+def test_it_holds_what_is_deployed_and_nothing_else():
+    with ZipFile(PYZ) as archive:
+        names = archive.namelist()
+    assert {"__main__.py", "app.py", "cli.py", "gunicorn.conf.py", "migrations/0001_initial.py"} <= set(names)
+    assert not [name for name in names if name.startswith(("tests/", "instance/", "pytest"))]
+
+
+def test_another_python_is_told_what_is_wrong(tmp_path: Path):
+    build = "0123\n.cpython-2000-elsewhere.so"
+    with ZipFile(PYZ) as archive, ZipFile(tmp_path / "other.pyz", "w") as other:
+        other.writestr("__main__.py", archive.read("__main__.py"))
+        other.writestr("BUILD", build)
+    done = subprocess.run([sys.executable, tmp_path / "other.pyz"], capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr.startswith("This file is for .cpython-2000-elsewhere.so; this Python is .cpython-")

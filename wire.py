@@ -1,0 +1,190 @@
+"""How a request is read and an answer written: strict JSON in, pages and places out, a scope for every route."""
+
+import re
+from collections.abc import Callable
+from functools import wraps
+from json import JSONDecodeError, JSONDecoder
+from typing import Any, NoReturn, TypeVar
+from urllib.parse import parse_qsl, quote, urlencode
+
+import flask_smorest
+from flask import Request, current_app, g, request, url_for
+from flask_smorest import abort
+from marshmallow import Schema
+from webargs.flaskparser import FlaskParser
+from webargs.multidictproxy import MultiDictProxy
+from werkzeug.datastructures import MultiDict
+from werkzeug.routing import BaseConverter
+
+from models import Page
+from schemas import LONGEST_ID, RECORD_ID, Position
+
+View = TypeVar("View", bound=Callable[..., Any])
+
+DEEPEST = 32  # levels of nesting in a JSON body; no mail has more than five
+
+# Occur in real mail, and no database stores them all.
+_UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
+_MAY_BE_UNSTORABLE = re.compile(rb"\\u(0000|[dD][89a-fA-F])")
+
+
+class BadRequestBody(ValueError):
+    """A body that is no JSON as RFC 8259 wants it; the message says why."""
+
+
+class Parser(FlaskParser):
+    """Reads query strings and JSON bodies; flask-smorest gives what it reads to the schemas."""
+
+    def load_querystring(self, req: Request, schema: Schema) -> Any:
+        """`name[]=` is the same as `name=`, and repeated values keep the order in which they came."""
+        pairs = parse_qsl(req.query_string.decode("ascii", "replace"), keep_blank_values=True, errors="replace")
+        values = MultiDict((name.removesuffix("[]"), _UNSTORABLE.sub("\ufffd", value)) for name, value in pairs)
+        return MultiDictProxy(values, schema)
+
+    def load_json(self, req: Request, schema: Schema) -> Any:
+        if not req.is_json:
+            abort(415, message="The body must be JSON, with Content-Type: application/json.")
+        try:
+            return parse_json(_read_body(req))
+        except BadRequestBody as error:
+            abort(400, message=str(error))
+
+
+class RecordIdConverter(BaseConverter):
+    """An id in a path."""
+
+    regex = RECORD_ID
+
+    def to_python(self, value: str) -> str:
+        return _UNSTORABLE.sub("\ufffd", value)
+
+    @staticmethod
+    def description(converter: BaseConverter) -> dict[str, Any]:
+        return {"type": "string", "minLength": 1, "maxLength": LONGEST_ID}
+
+
+class Blueprint(flask_smorest.Blueprint):
+    """A blueprint on which no route can be written without the scope of tokens that may call it."""
+
+    ARGUMENTS_PARSER = Parser()
+
+    def route(self, rule: str, *, scope: str, **options: Any) -> Callable[[View], View]:
+        """`scope`: "sync" for what BrightSync needs, "admin" for the CRM's own use; an admin token may call both."""
+
+        def decorator(view: View) -> View:
+            @wraps(view)
+            def guarded(*args: Any, **kwargs: Any) -> Any:
+                if scope not in g.caller.scopes:
+                    abort(403, message=f"This call needs a token with the scope {scope}.")
+                return view(*args, **kwargs)
+
+            refusals = [(401, "UNAUTHORIZED"), (403, "FORBIDDEN")] + [(404, "NOT_FOUND")] * ("<" in rule)
+            for status, name in refusals:
+                guarded = self.alt_response(status, name)(guarded)
+            guarded.scope = scope  # type: ignore[attr-defined]
+            return super(Blueprint, self).route(rule, **options)(guarded)
+
+        return decorator
+
+
+def parse_json(body: bytes) -> Any:
+    """The value of a JSON text. NUL and lone surrogates become U+FFFD. Raises BadRequestBody.
+
+    Stricter than Python's own reader where RFC 8259 leaves a choice that loses something: duplicate keys, NaN and
+    Infinity, numbers that no double or 64-bit integer holds, and nesting deeper than DEEPEST are refused.
+    """
+    try:
+        value = _DECODER.decode(body.decode("utf-8-sig"))
+    except UnicodeDecodeError:
+        raise BadRequestBody("The body is not UTF-8.") from None
+    except JSONDecodeError as error:
+        raise BadRequestBody(f"The body is not JSON: {error.msg} at character {error.pos}.") from None
+    except RecursionError:
+        raise BadRequestBody(_TOO_DEEP) from None
+    level = [value]
+    for _ in range(DEEPEST):
+        level = [one for parent in level for one in _children(parent) if isinstance(one, dict | list)]
+    if level:
+        raise BadRequestBody(_TOO_DEEP)
+    return _storable(value) if _MAY_BE_UNSTORABLE.search(body) else value
+
+
+_TOO_DEEP = f"The body is nested deeper than {DEEPEST} levels."
+
+
+def _children(value: Any) -> Any:
+    return value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+
+
+def _storable(value: Any) -> Any:
+    if isinstance(value, str):
+        return _UNSTORABLE.sub("\ufffd", value)
+    if isinstance(value, dict):
+        return {_storable(key): _storable(one) for key, one in value.items()}
+    return [_storable(one) for one in value] if isinstance(value, list) else value
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    result = dict(pairs)
+    if len(result) < len(pairs):
+        raise BadRequestBody("An object in the body has two values for one name.")
+    return result
+
+
+def _integer(digits: str) -> int:
+    if len(digits) > 20 or not -(2**63) <= int(digits) < 2**63:
+        raise BadRequestBody("The body holds an integer that does not fit into 64 bits.")
+    return int(digits)
+
+
+def _double(digits: str) -> float:
+    number = float(digits)
+    if number in (float("inf"), float("-inf")):
+        raise BadRequestBody("The body holds a number that does not fit into a double.")
+    return number
+
+
+def _no_constant(name: str) -> NoReturn:
+    raise BadRequestBody(f"The body holds {name}, which JSON does not have.")
+
+
+_DECODER = JSONDecoder(
+    object_pairs_hook=_unique, parse_int=_integer, parse_float=_double, parse_constant=_no_constant, strict=True
+)
+
+
+def _read_body(req: Request) -> bytes:
+    """The whole body. Werkzeug's own limit would cut a chunked body short, without a word; so it is counted here."""
+    limit: int = current_app.config["BODY_LIMIT"]
+    stream = req.environ["wsgi.input"] if req.environ.get("wsgi.input_terminated") else req.stream
+    body: bytes = stream.read(limit + 1) if (req.content_length or 0) <= limit else b""
+    if (req.content_length or len(body)) > limit:
+        _drain(stream, limit)
+        abort(413, message=f"The body is larger than {limit} bytes.")
+    return body
+
+
+def _drain(stream: Any, most: int) -> None:
+    """Read on for a while: a client that is still sending when the connection is closed never sees the answer."""
+    while most > 0 and (part := stream.read(min(most, 1 << 16))):
+        most -= len(part)
+
+
+LOCATION = {"Location": {"description": "The path of the record.", "schema": {"type": "string"}}}
+NEXT = {"Link": {"description": 'The next page: `<…>; rel="next"`; none at the end.', "schema": {"type": "string"}}}
+
+
+def stored(outcome: tuple[Any, bool], endpoint: str) -> tuple[Any, int, dict[str, str]]:
+    """The answer of a verb that gives a record and whether it is new: 201 and its Location, or 200."""
+    record, created = outcome
+    return (record, 201, {"Location": url_for(endpoint, record_id=record["id"])}) if created else (record, 200, {})
+
+
+def paged(page: Page) -> tuple[Any, int, dict[str, str]]:
+    """The answer that shows a page: its records, and the link of the next one (RFC 8288)."""
+    if page.next is None:
+        return page.records, 200, {}
+    arguments = MultiDict(request.args)
+    arguments["cursor"] = Position.of(*page.next)
+    following = f"{quote(request.path)}?{urlencode(list(arguments.items(multi=True)))}"
+    return page.records, 200, {"Link": f'<{following}>; rel="next"'}
