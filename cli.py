@@ -1,5 +1,6 @@
 """The commands: `flask …` in the project's folder, `python3 connector.pyz …` for the single file."""
 
+import json
 import os
 import sys
 from pathlib import Path
@@ -13,6 +14,7 @@ from gunicorn.app.base import Application
 import database
 import models
 import tokens
+from clock import now
 
 FIRST_USER = "admin@localhost"
 
@@ -88,6 +90,44 @@ def revoke_token(token_id: int) -> None:
         raise click.ClickException(f"There is no token {token_id} that could be ended. See: flask token list")
 
 
+@click.group()
+def person() -> None:
+    """What is held about a person: disclose it, erase it."""
+
+
+@person.command("export")
+@click.argument("address")
+@with_appcontext
+def export_person(address: str) -> None:
+    """Print all that is held about ADDRESS, as one JSON object."""
+    held: dict[str, list[models.Record]] = {"users": [], "contacts": [], "emails": []}
+    try:
+        for kind, record in models.export_person(address):
+            held[f"{kind}s"].append(record)
+    except models.Invalid as error:
+        raise click.ClickException(_reason(error)) from None
+    click.echo(json.dumps({"address": address, "exportedAt": now(), **held}, ensure_ascii=False, indent=2))
+
+
+@person.command("erase")
+@click.argument("address")
+@click.option("--dry-run", is_flag=True, help="Only say what would go.")
+@with_appcontext
+def erase_person(address: str, dry_run: bool) -> None:
+    """Remove all that is held about ADDRESS; prints a receipt.
+
+    That is: the contacts that have it, the emails in which it is a sender or recipient or is mentioned, its user with
+    his tokens. Nothing of it stays in the tables, the search index or the file. Copies that you made of the file are
+    not touched.
+    """
+    try:
+        gone = models.erase_person(address, dry_run)
+    except models.Invalid as error:
+        raise click.ClickException(_reason(error)) from None
+    receipt = {"address": address, "at": now(), "dryRun": dry_run, **gone}
+    click.echo(json.dumps(receipt, ensure_ascii=False, indent=2))
+
+
 @click.command()
 def serve() -> None:
     """Serve through gunicorn on HOST:PORT; makes the tables and the first admin token where there are none."""
@@ -137,7 +177,7 @@ def _reason(error: models.Conflict | models.Invalid) -> str:
     return " ".join(error.errors.values()) if isinstance(error, models.Invalid) else str(error)
 
 
-COMMANDS = [user, token, serve]
+COMMANDS = [user, token, person, serve]
 
 
 def main() -> None:

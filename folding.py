@@ -21,14 +21,19 @@ _SCHEME = re.compile(r"^[a-z][a-z0-9+.-]*://", re.IGNORECASE)
 _LIST_ENTRY = re.compile(r'(?:"(?:\\.|[^"\\])*"|[^,])+', re.DOTALL)
 
 
+def bare_address(text: str) -> str:
+    """The part in ``<>`` if there is one that holds an ``@``, else the whole; trimmed, otherwise as written."""
+    angles = _IN_ANGLES.findall(text)
+    return (angles[-1] if angles else text).strip()
+
+
 def fold_address(text: str) -> str | None:
     """The form in which two e-mail addresses are compared, or None for what can't be read as an address.
 
     The part in ``<>`` if there is one; trimmed, NFC, case-folded; the domain as its IDNA A-label, without a final dot.
     No dot or ``+tag`` tricks: only the mail's own server knows whether they mean the same mailbox (RFC 5321, 2.3.11).
     """
-    angles = _IN_ANGLES.findall(text)
-    local, at, domain = (angles[-1] if angles else text).strip().rpartition("@")
+    local, at, domain = bare_address(text).rpartition("@")
     folded_domain = _fold_host(domain)
     if not (local and at and _DOMAIN.fullmatch(folded_domain)):
         return None
@@ -41,8 +46,7 @@ def fold_domain(text: str) -> str | None:
 
     Taken off: scheme, path and port of a URL, an address before ``@``, a leading ``www.``, a final dot; case, IDNA.
     """
-    angles = _IN_ANGLES.findall(text)
-    host = _SCHEME.sub("", (angles[-1] if angles else text).strip())
+    host = _SCHEME.sub("", bare_address(text))
     host = re.split(r"[/?#]", host, maxsplit=1)[0].rpartition("@")[2]
     host = _fold_host(re.sub(r":\d*$", "", host, flags=re.ASCII))
     rest = host.removeprefix("www.")

@@ -6,6 +6,7 @@ on the wire: a record is a dict with the fields of its schema, times are RFC 333
 raise NotFound, Conflict or Invalid; what these mean in HTTP is app.py's business. docs/own-tables.md leads the way.
 """
 
+from records import Conflict, Cursor, Invalid, NotFound, Page, Record
 from storage.changes import list_changes
 from storage.directory import (
     add_company,
@@ -23,8 +24,8 @@ from storage.directory import (
     put_company,
     put_contact,
 )
-from storage.emails import change_email, delete_email, find_emails, get_email, log_email, timeline
-from storage.records import Conflict, Cursor, Invalid, NotFound, Page, Record
+from storage.emails import change_email, delete_email, find_emails, get_attachment, get_email, log_email, timeline
+from storage.people import erase_person, export_person
 from storage.users import add_user, get_user, lookup_users
 
 __all__ = [
@@ -43,7 +44,10 @@ __all__ = [
     "delete_company",
     "delete_contact",
     "delete_email",
+    "erase_person",
+    "export_person",
     "find_emails",
+    "get_attachment",
     "get_company",
     "get_contact",
     "get_email",

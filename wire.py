@@ -1,14 +1,15 @@
 """How a request is read and an answer written: strict JSON in, pages and places out, a scope for every route."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import wraps
+from io import BytesIO
 from json import JSONDecodeError, JSONDecoder
 from typing import Any, NoReturn, TypeVar
 from urllib.parse import parse_qsl, quote, urlencode
 
 import flask_smorest
-from flask import Request, current_app, g, request, url_for
+from flask import Request, Response, current_app, g, request, send_file, url_for
 from flask_smorest import abort
 from marshmallow import Schema
 from webargs.flaskparser import FlaskParser
@@ -25,6 +26,7 @@ DEEPEST = 32  # levels of nesting in a JSON body; no mail has more than five
 
 # Occur in real mail, and no database stores them all.
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
+_MEDIA_TYPE = re.compile(r"[\w.+-]+/[\w.+-]+", re.ASCII)
 _MAY_BE_UNSTORABLE = re.compile(rb"\\u(0000|[dD][89a-fA-F])")
 
 
@@ -172,6 +174,7 @@ def _drain(stream: Any, most: int) -> None:
 
 LOCATION = {"Location": {"description": "The path of the record.", "schema": {"type": "string"}}}
 NEXT = {"Link": {"description": 'The next page: `<…>; rel="next"`; none at the end.', "schema": {"type": "string"}}}
+FILE = {"type": "string", "format": "binary"}
 
 
 def stored(outcome: tuple[Any, bool], endpoint: str) -> tuple[Any, int, dict[str, str]]:
@@ -188,3 +191,19 @@ def paged(page: Page) -> tuple[Any, int, dict[str, str]]:
     arguments["cursor"] = Position.of(*page.next)
     following = f"{quote(request.path)}?{urlencode(list(arguments.items(multi=True)))}"
     return page.records, 200, {"Link": f'<{following}>; rel="next"'}
+
+
+def download(file: Mapping[str, Any]) -> Response:
+    """The answer that is a file out of a mail: a browser saves it and never runs it, whatever it says it is."""
+    name = re.sub(r"[\x00-\x1f\x7f/\\]", "_", str(file["name"] or "")) or "attachment"
+    kind = str(file["mimeType"] or "")
+    answer = send_file(
+        BytesIO(file["content"]),
+        mimetype=kind if _MEDIA_TYPE.fullmatch(kind) else "application/octet-stream",
+        as_attachment=True,
+        download_name=name,
+        etag=False,
+    )
+    answer.headers["Content-Security-Policy"] = "sandbox; default-src 'none'"
+    answer.headers["Cache-Control"] = "no-store"
+    return answer

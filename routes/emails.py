@@ -4,7 +4,7 @@ from typing import Any
 
 import models
 from schemas import Email, EmailIn, EmailPatch, EmailQuery
-from wire import LOCATION, NEXT, Blueprint, paged, stored
+from wire import FILE, LOCATION, NEXT, Blueprint, download, paged, stored
 
 emails = Blueprint("emails", __name__, url_prefix="/api/v1/emails", description=__doc__)
 
@@ -72,3 +72,14 @@ def replace_email(email: dict[str, Any], record_id: str) -> Any:
 def delete_email(record_id: str) -> None:
     """Remove an email"""
     models.delete_email(record_id)
+
+
+@emails.get("/<record_id:record_id>/attachments/<record_id:attachment_id>", scope="admin")
+@emails.response(200, FILE, content_type="application/octet-stream")
+def get_attachment(record_id: str, attachment_id: str) -> Any:
+    """Download an attachment
+
+    The decoded file, under its name and media type, always to be saved and never to be shown by a browser. 404 where
+    only its description was logged.
+    """
+    return download(models.get_attachment(record_id, attachment_id))

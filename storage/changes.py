@@ -2,7 +2,7 @@
 
 from clock import now
 from database import insert, rows
-from storage.records import Record
+from records import Record
 
 
 def list_changes(after: int = 0, limit: int = 25) -> list[Record]:

@@ -8,8 +8,8 @@ from uuid import uuid4
 from clock import now
 from database import execute, insert, marks, rows, writing
 from folding import fold_address, fold_domain, parent_domains, readings
+from records import Cursor, Invalid, NotFound, Page, Record
 from storage.changes import record_change
-from storage.records import Cursor, Invalid, NotFound, Page, Record
 
 
 class _Kind(NamedTuple):

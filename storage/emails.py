@@ -1,6 +1,7 @@
 """Emails: identity and merging, look-ups and pages."""
 
 import logging
+from base64 import b64decode
 from collections.abc import Callable, Mapping, Sequence
 from json import dumps, loads
 from typing import Any, NamedTuple
@@ -9,9 +10,9 @@ from clock import now
 from database import execute, full_text, insert, marks, rows, writing
 from folding import fold_address, fold_message_id, readings
 from preview import has_files, snippet, text_of
+from records import Conflict, Cursor, Invalid, NotFound, Page, Record
 from storage.changes import record_change
 from storage.directory import get_contact
-from storage.records import Conflict, Cursor, Invalid, NotFound, Page, Record
 
 log = logging.getLogger(__name__)
 
@@ -66,6 +67,26 @@ def get_email(email_id: str) -> Record:
     for row in rows(f"SELECT {_WHOLE} FROM email e WHERE e.id = ?", [_row_id(email_id)]):
         return _email(row)
     raise NotFound
+
+
+def get_attachment(email_id: str, attachment_id: str) -> Record:
+    """A file of an email: name, mimeType and content, decoded to bytes.
+
+    Raises NotFound, also where only the file's description was logged, or a content that is no base64.
+    """
+    for entry in get_email(email_id)["attachments"]:
+        if str(entry.get("id")) == attachment_id and isinstance(entry.get("content"), str):
+            return {"name": entry.get("name"), "mimeType": entry.get("mimeType"), "content": _decoded(entry["content"])}
+    raise NotFound
+
+
+def _decoded(base64: str) -> bytes:
+    """Bytes from base64 in either alphabet (RFC 4648), in one line or many, with padding or without."""
+    digits = "".join(base64.split()).rstrip("=")
+    try:
+        return b64decode(digits.replace("-", "+").replace("_", "/") + "=" * (-len(digits) % 4), validate=True)
+    except ValueError:
+        raise NotFound from None
 
 
 def change_email(email_id: str, changes: Mapping[str, Any]) -> Record:

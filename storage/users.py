@@ -7,8 +7,8 @@ from uuid import uuid4
 from clock import now
 from database import insert, marks, rows, writing
 from folding import fold_address
+from records import Conflict, Invalid, NotFound, Record
 from storage.directory import in_order
-from storage.records import Conflict, Invalid, NotFound, Record
 
 _USER_FIELDS = ["id", "orgId", "name", "email", "timezone"]
 _USER = "id, org_id, name, email, timezone"

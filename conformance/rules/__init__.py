@@ -1,0 +1,16 @@
+"""The rules, one room per part of BrightSync's session, in the order in which it plays."""
+
+# ruff: noqa: I001 (the order of the rooms is the order of the session)
+from conformance.rules import (  # noqa: F401
+    access,
+    lookups,
+    companies,
+    finding,
+    emails,
+    copies,
+    updates,
+    contacts,
+    hostile,
+    pages,
+    own_use,
+)

@@ -1,0 +1,228 @@
+"""For the CRM's own use: timelines, lists and the feed of changes. A server may do without."""
+
+from datetime import timedelta
+
+from conformance.client import Json
+from conformance.rule import OURS, instant, rule, same, true
+from conformance.rules.emails import ATTACHMENT, HTML
+from conformance.session import Session, at
+
+TIMELINE = (
+    "`GET /contacts/{id}/emails`: the contact's timeline, newest first, keyset pages, without bodies but with a snippet"
+)
+ROLES = "(`from`, `to`, `cc`, `bcc`, `relatedTo`). All four roles match, and `relatedTo` of type Contact."
+LATER = "A contact added today finds the mail stored last year under its address"
+HAS_ATTACHMENTS = "with a snippet, `hasAttachments`, and `roles`"
+LISTS = "`GET /contacts`, `GET /companies`: keyset pages, `updatedSince=`."
+CHANGES = "what was created, changed and **deleted**, in order: `{seq, at, type, id, action}`"
+MISSES_NOTHING = "A reader that keeps the last `seq` misses nothing."
+FURTHEST = 2**53
+
+
+def timeline(crm: Session, contact: str) -> list[Json]:
+    """The contact's mail, which must be on one page."""
+    return crm.get(at("contacts", contact, "emails")).offered().expect(200).records
+
+
+@rule("timeline-roles", OURS, ROLES)
+def roles(crm: Session) -> None:
+    """A contact's timeline holds the mail that it sent, received or is related to, each once, and says why."""
+    a, b = crm.address(), crm.address()
+    contact = crm.contact(a, b)
+    linked = {"type": "contact", "id": contact}
+    mails: list[tuple[Json, list[str]]] = [
+        ({"fromAddress": a}, ["from"]),
+        ({"toAddresses": ["other@x.example", f"J <{b.upper()}>"]}, ["to"]),
+        ({"ccAddresses": [a]}, ["cc"]),
+        ({"bccAddresses": [b]}, ["bcc"]),
+        ({"relatedTo": linked}, ["relatedTo"]),
+        (
+            {"fromAddress": a, "toAddresses": [a, b], "ccAddresses": [b], "relatedTo": [linked]},
+            ["cc", "from", "relatedTo", "to"],
+        ),
+    ]
+    wanted = [
+        (crm.log(**fields, receivedAt=f"2024-01-{31 - n}T00:00:00Z")[1], why) for n, (fields, why) in enumerate(mails)
+    ]
+    crm.log(relatedTo={"type": "Lead", "id": contact})
+    crm.log()
+    same(
+        "the mails and roles",
+        wanted,
+        [(str(mail.get("id")), sorted(mail.get("roles") or [])) for mail in timeline(crm, contact)],
+    )
+
+
+@rule("timeline-shape", OURS, TIMELINE)
+def shape(crm: Session) -> None:
+    """A timeline holds no bodies but a snippet, of the text or of the HTML."""
+    address = crm.address()
+    contact = crm.contact(address)
+    crm.log(fromAddress=address, textBody="The  offer\r\nis ready. " + "x" * 5000, receivedAt="2024-01-02T00:00:00Z")
+    crm.log(fromAddress=address, textBody=None, htmlBody=HTML, receivedAt="2024-01-01T00:00:00Z")
+    text, html = timeline(crm, contact)
+    for mail in (text, html):
+        true("no bodies", not mail.get("textBody") and not mail.get("htmlBody") and not mail.get("attachments"), mail)
+    true(
+        "a snippet of the text",
+        "offer" in str(text.get("snippet")) and len(text["snippet"]) < 1000,
+        text.get("snippet"),
+    )
+    true(
+        "a snippet of the HTML",
+        "1 < 2" in str(html.get("snippet")) and "alert" not in html["snippet"],
+        html.get("snippet"),
+    )
+
+
+@rule("timeline-attachments", OURS, HAS_ATTACHMENTS)
+def attachments(crm: Session) -> None:
+    """A timeline says which mail has attachments."""
+    address = crm.address()
+    contact = crm.contact(address)
+    crm.log(fromAddress=address, attachments=[ATTACHMENT], receivedAt="2024-01-02T00:00:00Z")
+    crm.log(fromAddress=address, receivedAt="2024-01-01T00:00:00Z")
+    same("hasAttachments", [True, False], [mail.get("hasAttachments") for mail in timeline(crm, contact)])
+
+
+@rule("timeline-pages", OURS, TIMELINE)
+def timeline_pages(crm: Session) -> None:
+    """A timeline has pages, newest first, that lose and repeat nothing."""
+    address = crm.address()
+    contact = crm.contact(address)
+    times = [*(f"2024-01-0{day}T00:00:00Z" for day in (3, 1, 2)), *["2024-02-01T00:00:00Z"] * 4]
+    emails = [crm.log(toAddresses=[address], fromAddress=address, receivedAt=time)[1] for time in times]
+    path = at("contacts", contact, "emails")
+    for limit in (1, 2, 6, 7, 50):
+        found = [str(mail.get("id")) for mail in crm.walk(f"{path}?limit={limit}")]
+        same("the mails of the 1st to 3rd of January", [emails[0], emails[2], emails[1]], found[4:])
+        same("the mails of February, sorted", sorted(emails[3:]), sorted(found[:4]))
+
+
+@rule("timeline-later", OURS, LATER)
+def later(crm: Session) -> None:
+    """A contact made today has the mail that was logged before."""
+    address = crm.address("Later")
+    _, email = crm.log(ccAddresses=[f"L <{address}>"])
+    same("the mails", [email], [str(mail.get("id")) for mail in timeline(crm, crm.contact(address))])
+
+
+@rule("timeline-unknown", OURS, TIMELINE)
+def timeline_unknown(crm: Session) -> None:
+    """A contact without mail has an empty timeline; one that is not there has none."""
+    same("the mails", [], timeline(crm, crm.contact(crm.address())))
+    crm.get(at("contacts", crm.fresh(), "emails")).refused(404)
+
+
+def _since(record: Json) -> str:
+    """A moment before the record was changed last, for a query."""
+    return (instant(record.get("updatedAt")) - timedelta(microseconds=1)).isoformat().replace("+00:00", "Z")
+
+
+def _list(crm: Session, noun: str, ids: list[str]) -> None:
+    """Demand that the list of changed records holds these, on pages, and each once."""
+    first = crm.get(at(noun, ids[0])).offered().expect(200).record
+    for limit in (2, 100):
+        records = crm.walk(f"/{noun}?updatedSince={_since(first)}&limit={limit}")
+        found = [str(record.get("id")) for record in records]
+        true("each record once", len(found) == len(set(found)), found)
+        true("the records that were made", set(ids) <= set(found), found)
+        same("the record in the list", first, records[found.index(ids[0])])
+    latest = crm.get(at(noun, ids[-1])).record
+    after = (instant(latest.get("updatedAt")) + timedelta(days=1)).isoformat().replace("+00:00", "Z")
+    same("the records changed since tomorrow", [], crm.get(f"/{noun}", updatedSince=after).expect(200).records)
+
+
+@rule("contacts-list", OURS, LISTS)
+def contacts_list(crm: Session) -> None:
+    """The contacts changed since a moment, on pages."""
+    ids = [crm.contact(crm.address()) for _ in range(5)]
+    _list(crm, "contacts", ids)
+    old, new = crm.contact(crm.address()), crm.contact(crm.address())
+    crm.patch(at("contacts", old), {"firstName": "Changed"}).offered().expect(200)
+    since = _since(crm.get(at("contacts", old)).record)
+    found = [str(record.get("id")) for record in crm.walk(f"/contacts?updatedSince={since}&limit=100")]
+    true("the contact that was changed, not the one before it", old in found and new not in found, found)
+
+
+@rule("companies-list", OURS, LISTS)
+def companies_list(crm: Session) -> None:
+    """The companies changed since a moment, on pages."""
+    _list(crm, "companies", [crm.company(crm.new_domain()) for _ in range(5)])
+
+
+def _changes(crm: Session, after: int, limit: int = 100) -> list[Json]:
+    """All changes after this one, read as a reader does that keeps the last `seq`."""
+    changes: list[Json] = []
+    while page := crm.get("/changes", after=str(after), limit=str(limit)).offered().expect(200).records:
+        seqs = [int(change["seq"]) for change in page]
+        true("seq always rising", seqs == sorted(set(seqs)) and seqs[0] > after, seqs)
+        changes, after = changes + page, seqs[-1]
+    return changes
+
+
+def _last_change(crm: Session) -> int:
+    """The last `seq` there is, by halving: a feed of millions is not read for it."""
+    low, high = 0, FURTHEST
+    while low < high:
+        middle = (low + high) // 2
+        if crm.get("/changes", after=str(middle), limit="1").offered().expect(200).records:
+            low = middle + 1
+        else:
+            high = middle
+    return low
+
+
+@rule("changes", OURS, CHANGES)
+def changes(crm: Session) -> None:
+    """The feed tells what was created, changed and deleted, in order."""
+    last = _last_change(crm)
+    _, email = crm.log()
+    contact, company = crm.contact(crm.address()), crm.company(crm.new_domain())
+    ids = {
+        "email": (f"/emails/{email}", email),
+        "contact": (f"/contacts/{contact}", contact),
+        "company": (f"/companies/{company}", company),
+    }
+    crm.patch(ids["email"][0], {"subject": "New"}).offered().expect(200)
+    crm.patch(ids["contact"][0], {"firstName": "New"}).offered().expect(200)
+    crm.patch(ids["company"][0], {"name": "New"}).offered().expect(200)
+    for path, _ in ids.values():
+        crm.delete(path).offered().expect(204)
+    feed = _changes(crm, last)
+    true(
+        "the keys seq, at, type, id, action",
+        all({"seq", "at", "type", "id", "action"} <= set(change) for change in feed),
+        feed,
+    )
+    for kind, (_, record_id) in ids.items():
+        mine = [change for change in feed if str(change["id"]) == record_id and str(change["type"]).lower() == kind]
+        same(f"what happened to the {kind}", ["created", "changed", "deleted"], [change["action"] for change in mine])
+        true(
+            "a time in UTC with Z",
+            all(str(change["at"]).endswith("Z") for change in mine),
+            mine,
+        )
+    same("the feed on short pages", feed, _changes(crm, last, 2))
+
+
+@rule("changes-at-once", OURS, MISSES_NOTHING)
+def changes_at_once(crm: Session) -> None:
+    """A reader that polls while twenty write sees each change once."""
+    after = _last_change(crm)
+    answers = crm.at_once(
+        [lambda: crm.post("/emails", crm.mail()), *[lambda: crm.get("/changes", after=str(after))]] * 20
+    )
+    made = [answer.expect(201).id for answer in answers[::2]]
+    seen = [str(change["id"]) for change in _changes(crm, after) if change["action"] == "created"]
+    same("the mails in the feed, sorted", sorted(made), sorted(one for one in seen if one in set(made)))
+
+
+@rule("changes-copy", OURS, CHANGES)
+def changes_copy(crm: Session) -> None:
+    """A copy that adds something is a change."""
+    mail, email = crm.log()
+    last = _last_change(crm)
+    crm.post("/emails", mail | {"msgId": crm.fresh("copy"), "bccAddresses": [crm.address("new")]}).expect(200)
+    mine = [change["action"] for change in _changes(crm, last) if str(change["id"]) == email]
+    same("what happened to the mail", ["changed"], mine)

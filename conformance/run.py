@@ -1,0 +1,97 @@
+"""Run the rules one by one, and take away what they made."""
+
+from collections.abc import Callable, Collection, Iterable
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+
+import conformance.rules  # noqa: F401  (each room enters its rules into RULES)
+from conformance.client import Answer, Failed, NotOffered
+from conformance.rule import RULES, Demand, Result, Rule, Status
+from conformance.session import Session
+
+
+class Unusable(Exception):
+    """There is no point in asking: the server can't be reached, or refuses the token."""
+
+
+@dataclass
+class Report:
+    """The results in the order of the rules, and what could not be taken away again."""
+
+    base_url: str
+    results: list[Result] = field(default_factory=list)
+    left_behind: list[str] = field(default_factory=list)
+
+    def of(self, status: Status, demand: Demand | None = None) -> list[Result]:
+        return [one for one in self.results if one.status == status and demand in (None, one.rule.demand)]
+
+
+def run(
+    base_url: str,
+    token: str,
+    admin_token: str | None = None,
+    only: Collection[str] = (),
+    tell: Callable[[Result], None] = lambda result: None,
+) -> Report:
+    """Check the rules whose ids match one of `only` (all of them if empty), calling `tell` after each.
+
+    Raises Unusable when the server can't be reached or refuses the token.
+    """
+    crm = Session(base_url, token, admin_token)
+    _say_hello(crm)
+    report = Report(crm.base_url)
+    try:
+        for one in chosen(only):
+            result = check(one, crm)
+            report.results.append(result)
+            tell(result)
+    finally:
+        report.left_behind = crm.clean_up()
+    return report
+
+
+def chosen(only: Collection[str]) -> Iterable[Rule]:
+    """The rules whose ids match one of the shell patterns; all of them if there are none."""
+    return [one for one in RULES.values() if not only or any(fnmatchcase(one.id, pattern) for pattern in only)]
+
+
+def _say_hello(crm: Session) -> None:
+    try:
+        hello = crm.get("/users/me")
+    except Failed as failure:
+        raise Unusable(f"{crm.base_url} can't be reached: {failure.got}") from failure
+    if hello.status == 401:
+        raise Unusable(f"{crm.base_url} refuses the token: {hello.summary()}")
+
+
+def check(one: Rule, crm: Session) -> Result:
+    """How the server fares with one rule."""
+    crm.exchanges.clear()
+    try:
+        one.check(crm)
+    except NotOffered as reason:
+        return Result(one, "not offered", got=_hidden(str(reason), crm))
+    except Failed as failure:
+        shown = failure.answer or (crm.exchanges[-1] if crm.exchanges else None)
+        return Result(one, "failed", _curl(crm, shown), _hidden(failure.expected, crm), _hidden(failure.got, crm))
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+        # The check stumbled over an answer of a shape that it did not foresee.
+        return Result(one, "failed", _curl(crm, crm.exchanges[-1]), "an answer of the contract's shape", repr(error))
+    return Result(one, "passed")
+
+
+def _curl(crm: Session, shown: Answer | None) -> str:
+    """The request that showed the fault; where that one only read, the last write comes before it."""
+    if shown is None:
+        return ""
+    earlier = crm.exchanges[: crm.exchanges.index(shown)] if shown in crm.exchanges else []
+    writes = [answer for answer in earlier if answer.request.method != "GET"]
+    steps = writes[-1:] + [shown] if shown.request.method == "GET" else [shown]
+    return _hidden("\n".join(answer.request.curl() for answer in steps), crm)
+
+
+def _hidden(text: str, crm: Session) -> str:
+    """The text without the tokens, should the server have repeated one."""
+    for name, token in crm.tokens.items():
+        text = text.replace(token, f"${name}")
+    return text
