@@ -41,13 +41,17 @@ fuzz: .venv/dev.stamp
 endif
 
 # What goes into the file besides the libraries. Tests and the database do not.
-SHIPPED := $(wildcard *.py) routes migrations
+SHIPPED := $(wildcard *.py) migrations routes storage
 
 dist: dist/connector.pyz
 
-dist/connector.pyz: build/libraries.stamp tools/pyz_build.py tools/pyz_main.py $(shell find $(SHIPPED) -name '*.py')
+# It unpacks itself beside the database, in a folder that has to be writable anyway; SHIV_ROOT names another.
+dist/connector.pyz: build/libraries.stamp .venv/dev.stamp $(shell find $(SHIPPED) -name '*.py')
 	@rm -rf build/pyz && cp -R build/libraries build/pyz && cp -R $(SHIPPED) build/pyz
-	@$(PY) tools/pyz_build.py build/pyz $@ && ls -lh $@
+	@find build/pyz -name __pycache__ -exec rm -rf {} +
+	@mkdir -p dist && $(PY) -m shiv --site-packages build/pyz --entry-point cli:main --root instance/.unpacked \
+		--python '/usr/bin/env python3' --reproducible --output-file $@
+	@ls -lh $@
 
 build/libraries.stamp: requirements.txt | .venv/run.stamp
 	@rm -rf build/libraries

@@ -6,7 +6,7 @@ from typing import Any
 
 import flask_smorest
 from flask import Flask, Response, g, request
-from gunicorn.http.errors import ParseException
+from gunicorn.http.errors import NoMoreData, ParseException
 from werkzeug.datastructures import Headers, WWWAuthenticate
 from werkzeug.exceptions import HTTPException, Unauthorized, default_exceptions
 
@@ -65,7 +65,7 @@ class Api(flask_smorest.Api):
 
 def create_app(environment: Mapping[str, Any] | None = None) -> Flask:
     """The WSGI application; `environment` takes the place of the process's own. Raises settings.Misconfigured."""
-    app = Flask("connector")
+    app = Flask("connector", static_folder=None)  # it would be the one of whatever folder this is started in
     app.config.update(settings.load(os.environ if environment is None else environment), **OPENAPI)
     app.json.sort_keys = False  # type: ignore[attr-defined]
     app.json.ensure_ascii = False  # type: ignore[attr-defined]
@@ -102,15 +102,18 @@ def _register_errors(app: Flask, api: Api) -> None:
         return api.answer(422, "A value can't be used.", errors={place: {k: [v] for k, v in error.errors.items()}})
 
     @app.errorhandler(ParseException)  # gunicorn's, while it reads a chunked body for the view
-    def malformed(error: ParseException) -> Any:
-        return api.answer(400, "The body is not chunked as HTTP wants it.")
+    @app.errorhandler(NoMoreData)
+    @app.errorhandler(ConnectionError)  # nobody reads the answer, but it is no fault of ours
+    def malformed(error: Exception) -> Any:
+        return api.answer(400, "The body is not chunked as HTTP wants it, or ended too soon.")
 
-    for unavailable in database.Unavailable:
+    for unavailable in (*database.Unavailable, OSError):  # OSError: the lock file's folder is gone
 
         @app.errorhandler(unavailable)
         def not_served(error: Exception) -> Any:
             app.logger.error("The database can't serve: %s", error)
-            return api.answer(503, "The database can't serve now.", headers={"Retry-After": "5"})
+            reason = f" {getattr(error, 'strerror', None) or error}." if request.blueprint == "health" else ""
+            return api.answer(503, f"The database can't serve now.{reason}", headers={"Retry-After": "5"})
 
 
 def _identify() -> None:
@@ -128,9 +131,11 @@ def _identify() -> None:
 def _token() -> str:
     """The token of the request: of Bearer, or of Basic as the password, or as the user name with an empty password."""
     sent = request.authorization
-    if sent is None:
-        return ""
-    return sent.token or sent.get("password") or sent.get("username") or ""
+    if sent is not None and sent.type == "bearer":
+        return sent.token or ""
+    if sent is not None and sent.type == "basic":
+        return sent.get("password") or sent.get("username") or ""
+    return ""
 
 
 def _harden(response: Response) -> Response:

@@ -1,7 +1,6 @@
 """The commands: `flask …` in the project's folder, `python3 connector.pyz …` for the single file."""
 
 import json
-import os
 import sys
 from pathlib import Path
 from zoneinfo import available_timezones
@@ -12,6 +11,7 @@ from flask.cli import FlaskGroup, with_appcontext
 from gunicorn.app.base import Application
 
 import database
+import imports
 import models
 import tokens
 from clock import now
@@ -66,7 +66,7 @@ def create_token(email: str, scope: str, days: int | None, label: str | None) ->
     """Make a token of the user with the address EMAIL; prints it, this once."""
     found = models.lookup_users([email])
     if not found:
-        raise click.ClickException(f"There is no user {email}. Add one: flask user add {email}")
+        raise click.ClickException("There is no user with this address; add one first: user add EMAIL")
     click.echo(tokens.create(found[0]["id"], scope, label, days))
 
 
@@ -87,7 +87,7 @@ def list_tokens() -> None:
 def revoke_token(token_id: int) -> None:
     """End the token with this ID at once."""
     if not tokens.revoke(token_id):
-        raise click.ClickException(f"There is no token {token_id} that could be ended. See: flask token list")
+        raise click.ClickException("There is no such token, or it has ended before; see: token list")
 
 
 @click.group()
@@ -177,7 +177,7 @@ def _reason(error: models.Conflict | models.Invalid) -> str:
     return " ".join(error.errors.values()) if isinstance(error, models.Invalid) else str(error)
 
 
-COMMANDS = [user, token, person, serve]
+COMMANDS = [user, token, person, *imports.COMMANDS, serve]
 
 
 def main() -> None:
@@ -186,7 +186,7 @@ def main() -> None:
 
     group = FlaskGroup(create_app=create_app, add_version_option=False)
     group.add_command(serve)
-    group.main(args=sys.argv[1:] or ["serve"], prog_name=os.environ.get("CONNECTOR_PROGRAM", "connector"))
+    group.main(args=sys.argv[1:] or ["serve"], prog_name="connector")
 
 
 if __name__ == "__main__":
