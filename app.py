@@ -23,7 +23,7 @@ from routes.emails import emails
 from routes.health import health
 from routes.users import users
 from schemas import Error
-from wire import RecordIdConverter
+from wire import REFUSALS, RecordIdConverter
 
 PROTECTED = "/api/v1"
 
@@ -36,8 +36,12 @@ OPENAPI = {
         "info": {"description": "Where Aurinko's BrightSync asks whom the CRM knows, and logs their mail."},
         "components": {
             "securitySchemes": {
-                "bearer": {"type": "http", "scheme": "bearer"},
-                "basic": {"type": "http", "scheme": "basic", "description": "The token as the password."},
+                "bearer": {"type": "http", "scheme": "bearer", "description": "A token of `flask token create`."},
+                "basic": {
+                    "type": "http",
+                    "scheme": "basic",
+                    "description": "The token as the password, or as the user name.",
+                },
             }
         },
         "security": [{"bearer": []}, {"basic": []}],
@@ -49,6 +53,7 @@ class Api(flask_smorest.Api):
     """flask-smorest's registry, with all four parts in every error."""
 
     ERROR_SCHEMA = Error
+    DEFAULT_ERROR_RESPONSE_NAME = None  # each operation names its own
 
     def handle_http_exception(self, error: HTTPException) -> Any:
         payload, status, headers = super().handle_http_exception(error)
@@ -70,10 +75,16 @@ def create_app(environment: Mapping[str, Any] | None = None) -> Flask:
     app.json.sort_keys = False  # type: ignore[attr-defined]
     app.json.ensure_ascii = False  # type: ignore[attr-defined]
     app.url_map.converters["record_id"] = RecordIdConverter
-    database.start(app.config["DATABASE_URL"])
+    try:
+        database.start(app.config["DATABASE_URL"])
+    except database.Unusable as error:
+        raise settings.Misconfigured(f"The configuration can't be used. DATABASE_URL: {error}.") from None
 
     api = Api(app)
     api.register_converter(RecordIdConverter, RecordIdConverter.description)
+    for name, headers in REFUSALS.items():
+        api.spec.components.responses_lazy[name]["headers"] = headers
+    del api.spec.components.schemas["PaginationMetadata"]  # flask-smorest's own, which nothing here uses
     for blueprint in (emails, contacts, companies, users, changes, health):
         api.register_blueprint(blueprint)
     app.register_blueprint(docs)

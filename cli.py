@@ -129,6 +129,17 @@ def erase_person(address: str, dry_run: bool) -> None:
 
 
 @click.command()
+@click.argument("file", type=click.Path(path_type=Path))
+@with_appcontext
+def backup(file: Path) -> None:
+    """Write a copy of the database into the new FILE, while the service runs."""
+    try:
+        database.backup(file)
+    except database.Unusable as error:
+        raise click.ClickException(f"No backup was made: {error}.") from None
+
+
+@click.command()
 def serve() -> None:
     """Serve through gunicorn on HOST:PORT; makes the tables and the first admin token where there are none."""
     from app import create_app  # not above: app.py takes the commands from here
@@ -177,7 +188,7 @@ def _reason(error: models.Conflict | models.Invalid) -> str:
     return " ".join(error.errors.values()) if isinstance(error, models.Invalid) else str(error)
 
 
-COMMANDS = [user, token, person, *imports.COMMANDS, serve]
+COMMANDS = [user, token, person, backup, *imports.COMMANDS, serve]
 
 
 def main() -> None:

@@ -16,13 +16,25 @@ from fcntl import LOCK_EX, flock
 from pathlib import Path
 from typing import Any
 
-from peewee import SQL, AutoField, Context, DatabaseProxy, InterfaceError, NodeList, OperationalError, SqliteDatabase
+from peewee import (
+    SQL,
+    AutoField,
+    Context,
+    DatabaseError,
+    DatabaseProxy,
+    InterfaceError,
+    NodeList,
+    OperationalError,
+    SqliteDatabase,
+)
 from playhouse.migrations import Runner
 
 db = DatabaseProxy()
 
 # What the database says when it can't serve now (locked, full, not writable, gone): a 503, not a fault of the caller.
 Unavailable = (OperationalError, InterfaceError)
+# What `start` raises for a file that can't be made, opened or brought up to date, or is no database.
+Unusable = (OSError, DatabaseError, InterfaceError)
 
 MIGRATIONS = Path(__file__).with_name("migrations")
 
@@ -51,7 +63,8 @@ def start(url: str) -> None:
     """Name the database, make it where there is none, and bring its tables up to date."""
     path = Path(url.removeprefix("sqlite:///")).absolute()
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    path.touch(mode=0o600)  # people's letters: readable by nobody else; SQLite gives its side files the same mode
+    if not path.exists():
+        path.touch(mode=0o600)  # people's letters: readable by nobody else; SQLite gives its side files the same mode
     stop()
     # IMMEDIATE: read-then-write in a deferred transaction fails at once with SQLITE_BUSY_SNAPSHOT, whatever timeout.
     db.initialize(SqliteDatabase(str(path), pragmas=_PRAGMAS, timeout=5, lock_type="IMMEDIATE"))
@@ -138,6 +151,18 @@ def forget() -> bool:
     with _only_writer():
         execute("VACUUM")
         return not rows("PRAGMA wal_checkpoint(TRUNCATE)")[0][0]
+
+
+def backup(file: Path) -> None:
+    """Write a copy of the database, as it is at this moment, into a new file, while others go on writing.
+
+    Copying the file itself would lose what is still in the write-ahead log. Raises FileExistsError, and what `start`
+    raises.
+    """
+    file.touch(mode=0o600, exist_ok=False)  # VACUUM INTO takes an empty file; its own would be readable by others
+    execute("VACUUM INTO ?", [str(file)])
+    with file.open("rb") as copy:
+        os.fsync(copy.fileno())
 
 
 def check_writable() -> None:

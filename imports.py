@@ -13,12 +13,16 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from itertools import chain
+from multiprocessing import get_context
+from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import click
 from flask.cli import with_appcontext
 from marshmallow import Schema, ValidationError
+from marshmallow.fields import List
 
 import database
 import models
@@ -56,22 +60,29 @@ def import_mail(paths: Sequence[Path]) -> None:
 
     What can't be read is named and counted, and the rest goes in. The exit status is 0 if all went in, 1 if not.
     """
-    schema = EmailIn()
     outcomes: Counter[str] = Counter()
+    batches = _read_ahead(_mails(paths))
     with _progress() as progress:
         report = _reporter(progress)
         task = progress.add_task("", total=0 if progress.disable else sum(map(_size, paths)))
-
-        def items() -> Iterator[_Item]:
-            for label, raw in chain.from_iterable(map(messages, paths)):
-                size = 0 if isinstance(raw, OSError) else len(raw)
-                yield _item(label, lambda raw: schema.load(as_email(_readable(raw))), raw, size)
-                progress.advance(task, size)
-
-        for batch in _batches(items()):
+        for batch in batches:
             outcomes.update(_store(batch, _log_email, report))
+            progress.advance(task, sum(item.size for item in batch))
     click.echo(f"{outcomes['new']:,} new, {outcomes['here']:,} here already, {outcomes[BAD]:,} unreadable.")
     _exit(outcomes)
+
+
+def _mails(paths: Sequence[Path]) -> Iterator["_Item"]:
+    """The mails at the paths, each named by its file."""
+    schema = EmailIn()
+    for label, raw in chain.from_iterable(map(messages, paths)):
+        size = 0 if isinstance(raw, OSError) else len(raw)
+        yield _item(label, lambda raw: schema.load(as_email(_usable(raw))), raw, size)
+
+
+def _log_email(email: Record) -> str:
+    _, new = models.log_email(email)
+    return "new" if new else "here"
 
 
 @click.group()
@@ -179,7 +190,7 @@ def _import_table(
         with _progress() as progress, database.writing() if one_transaction else nullcontext():
             report = _reporter(progress)
             # The signature is Excel's. What is not UTF-8 is no reason to stop: the table names the rows that hold it.
-            with progress.open(path, encoding="utf-8-sig", errors="surrogateescape", newline="") as lines:
+            with progress.open(path, "r", encoding="utf-8-sig", errors="surrogateescape", newline="") as lines:
                 table = _Table(lines, schema, columns)
                 if table.ignored:
                     report(f"Ignored columns: {', '.join(table.ignored)}.")
@@ -200,7 +211,7 @@ class _Table:
     """A CSV file (RFC 4180) with a header row. Raises ClickException where that can't be used."""
 
     def __init__(self, lines: Iterator[str], schema: Schema, columns: Mapping[str, str]) -> None:
-        """`columns` has for each field of the schema a pattern of the names, in lower case, that its column may have."""
+        """`columns` gives for each field a pattern of the names, in lower case and run together, of its column."""
         first = next(lines, "")
 
         def usable(delimiter: str) -> tuple[int, int]:
@@ -208,6 +219,7 @@ class _Table:
             return sum(_field(name, columns) is not None for name in names), len(names)
 
         self._schema = schema
+        self._lists = {name for name, field in schema.fields.items() if isinstance(field, List)}
         self._reader = csv.reader(chain([first], lines), delimiter=max(",;\t", key=usable), strict=True)
         try:
             header = next(self._reader, [])
@@ -220,7 +232,6 @@ class _Table:
             for n, (name, field) in enumerate(zip(header, self.fields, strict=True), 1)
             if field is None
         ]
-        self._lists = {"emailAddresses", "domains"}
         found = Counter(field for field in self.fields if field)
         if not found:
             raise click.ClickException(f"The first row names no column that can be used: {', '.join(columns)}.")
@@ -296,6 +307,33 @@ def _batches(items: Iterable[_Item]) -> Iterator[list[_Item]]:
         yield batch
 
 
+def _read_ahead(items: Iterable[_Item]) -> Iterator[list[_Item]]:
+    """The batches, each read by another process while this one stores the one before: it is half of the work."""
+    context = get_context("fork")  # now, while no thread draws the bar
+    receiver, sender = context.Pipe(duplex=False)
+    reader = context.Process(target=_send, args=(items, sender), daemon=True)
+    reader.start()
+    sender.close()
+    return _received(reader, receiver)
+
+
+def _send(items: Iterable[_Item], sender: Connection) -> None:
+    for batch in _batches(items):
+        sender.send(batch)
+    sender.send([])
+
+
+def _received(reader: BaseProcess, receiver: Connection) -> Iterator[list[_Item]]:
+    try:
+        while batch := receiver.recv():
+            yield batch
+    except EOFError:
+        raise click.ClickException("The process that reads the mail was ended. Run this again.") from None
+    finally:
+        reader.terminate()
+        reader.join()
+
+
 def _store(batch: Sequence[_Item], store: Callable[[Record], str], report: Callable[[str], None]) -> Counter[str]:
     """Store what can be in one transaction; counts what became of it."""
     outcomes: Counter[str] = Counter()
@@ -303,7 +341,7 @@ def _store(batch: Sequence[_Item], store: Callable[[Record], str], report: Calla
         with database.writing():
             for label, content, _ in batch:
                 try:
-                    outcomes[store(_readable(content))] += 1
+                    outcomes[store(_usable(content))] += 1
                 except database.Unavailable:
                     raise
                 except Exception as error:  # the verb has taken back what it did, and the others go in
@@ -314,15 +352,10 @@ def _store(batch: Sequence[_Item], store: Callable[[Record], str], report: Calla
     return outcomes
 
 
-def _readable(content: Source | Exception) -> Source:
+def _usable(content: Source | Exception) -> Source:
     if isinstance(content, Exception):
         raise content
     return content
-
-
-def _log_email(email: Record) -> str:
-    _, new = models.log_email(email)
-    return "new" if new else "here"
 
 
 def _reason(error: Exception) -> str:
@@ -359,8 +392,8 @@ def _reporter(progress: "Progress") -> Callable[[str], None]:
 
 def _size(path: Path) -> int:
     """The bytes of the files at a path; how many of them are mail is not known before they are read."""
-    files = (os.path.join(folder, name) for folder, _, names in os.walk(path) for name in names)
-    return sum(os.path.getsize(file) for file in chain([path], files) if os.path.isfile(file))
+    files = [os.path.join(folder, name) for folder, _, names in os.walk(path) for name in names] or [str(path)]
+    return sum(os.path.getsize(file) for file in files if os.path.isfile(file))
 
 
 def _exit(outcomes: Counter[str]) -> None:
