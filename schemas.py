@@ -18,7 +18,9 @@ from folding import fold_address, split_addresses
 
 MOST_ADDRESSES = 200  # distinct ones in one look-up
 LONGEST_ID = 255
-RECORD_ID = rf"(?!lookup$)[^/]{{1,{LONGEST_ID}}}"  # what can stand in a path; `lookup` is a call of its own there
+# What can stand in a path: `lookup` is a call of its own there, and clients resolve dots before they send (RFC 3986).
+RECORD_ID = rf"(?!(?:lookup|\.\.?)$)[^/]{{1,{LONGEST_ID}}}"
+ID_IN_PATH = {"type": "string", "minLength": 1, "maxLength": LONGEST_ID, "pattern": f"^{RECORD_ID}$"}
 
 _RFC3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:(?P<second>\d\d)(\.\d+)?([Zz]|[+-]\d\d:?\d\d)?", re.ASCII)
 
@@ -44,7 +46,7 @@ class Wire(Schema):
 class Identified(Wire):
     """A record that the CRM has an id for."""
 
-    id = fields.String(metadata={"description": "The id of the record.", "examples": ["42"]})
+    id = fields.String(metadata={"description": "The id of the record.", "examples": ["1"]})
 
 
 class Returned(Wire):
@@ -68,10 +70,10 @@ class Instant(fields.String):
     """A time in RFC 3339; no offset means UTC. Loaded as the text that is stored and returned."""
 
     default_error_messages = {"invalid": "Not a date and time of RFC 3339, such as 2026-01-31T09:30:00Z."}
+    shape: dict[str, Any] = {"format": "date-time"}
 
-    def __init__(self, description: str, **options: Any) -> None:
-        metadata = {"description": description, "format": "date-time", "examples": ["2026-01-31T09:30:00.000000Z"]}
-        super().__init__(metadata=metadata, **options)
+    def __init__(self, description: str, example: str = "2026-01-31T09:30:00.000000Z", **options: Any) -> None:
+        super().__init__(metadata={"description": description, **self.shape, "examples": [example]}, **options)
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str:
         found = _RFC3339.fullmatch(value) if isinstance(value, str) else None
@@ -89,38 +91,31 @@ class Instant(fields.String):
 class InstantFilter(Instant):
     """A time to compare with; the empty text, which matches nothing, stays empty."""
 
+    shape = {"anyOf": [Instant.shape, {"maxLength": 0}]}
+
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str:
         return super()._deserialize(value, attr, data, **kwargs) if value else ""
 
 
-class Reference(fields.Field[str]):
-    """An id of the CRM: a text; an integer is taken as well. Loaded as a text."""
+class RecordId(fields.Field[str]):
+    """An id of the CRM, which has to fit into a path: a text; an integer is taken as well. Loaded as a text."""
 
-    default_error_messages = {"invalid": f"Not an id: a text of 1 to {LONGEST_ID} characters, or an integer."}
-    shapes: list[dict[str, Any]] = [{"type": "string", "minLength": 1, "maxLength": LONGEST_ID}, {"type": "integer"}]
+    default_error_messages = {
+        "invalid": f"Not an id: a text of 1 to {LONGEST_ID} characters, or an integer.",
+        "path": "This can't stand in a path: it holds a slash, or is one or two dots or the word lookup.",
+    }
 
     def __init__(self, description: str, **options: Any) -> None:
-        shapes = [*self.shapes, {"type": "null"}] if options.get("allow_none") else self.shapes
-        super().__init__(metadata={"description": description, "anyOf": shapes, "examples": ["42"]}, **options)
+        shapes = [ID_IN_PATH, {"type": "integer"}, *[{"type": "null"}] * options.get("allow_none", False)]
+        super().__init__(metadata={"description": description, "anyOf": shapes, "examples": ["1"]}, **options)
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str:
         text = str(value) if isinstance(value, int) and not isinstance(value, bool) else value
         if not isinstance(text, str) or not 1 <= len(text) <= LONGEST_ID:
             raise self.make_error("invalid")
-        return text
-
-
-class RecordId(Reference):
-    """The id of a record itself, which has to fit into a path."""
-
-    default_error_messages = {"path": "This can't stand in a path: it holds a slash, or is the word lookup."}
-    shapes = [{**Reference.shapes[0], "pattern": f"^{RECORD_ID}$"}, {"type": "integer"}]
-
-    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str:
-        record_id = super()._deserialize(value, attr, data, **kwargs)
-        if not re.fullmatch(RECORD_ID, record_id):
+        if not re.fullmatch(RECORD_ID, text):
             raise self.make_error("path")
-        return record_id
+        return text
 
 
 class Recipient(fields.Field[str]):
@@ -142,7 +137,7 @@ class Recipient(fields.Field[str]):
             return value
         if not isinstance(value, Mapping):
             raise self.make_error("invalid")
-        name, address = value.get("name") or "", value.get("address") or ""
+        name, address = ("" if value.get(key) is None else value[key] for key in ("name", "address"))
         if not (isinstance(name, str) and isinstance(address, str)):
             raise self.make_error("invalid")
         return f"{name} <{address}>" if name and address else name or address
@@ -174,7 +169,7 @@ class Related(fields.Field[Any]):
         shapes = [{"type": "array", "items": {"type": "object"}}, {"type": "object"}]
         if options.get("allow_none"):
             shapes.append({"type": "null"})
-        examples = [[{"type": "Contact", "id": "42"}]]
+        examples = [[{"type": "Contact", "id": "1"}]]
         super().__init__(metadata={"description": description, "anyOf": shapes, "examples": examples}, **options)
 
     def deserialize(self, value: Any, *args: Any, **kwargs: Any) -> Any:
@@ -275,7 +270,9 @@ class TimelineEntry(Email):
         exclude = ("textBody", "htmlBody", "attachments")
 
     snippet = fields.String(metadata={"description": "The beginning of the text.", "examples": ["Dear John, see"]})
-    hasAttachments = fields.Boolean(metadata={"description": "Whether there are files; images in the text are none."})
+    hasAttachments = fields.Boolean(
+        metadata={"description": "Whether there are files; images in the text are none.", "examples": [True]}
+    )
     roles = fields.List(
         fields.String(validate=validate.OneOf(["from", "to", "cc", "bcc", "relatedTo"])),
         metadata={"description": "Why the mail is here.", "examples": [["from"]]},
@@ -290,8 +287,10 @@ class ContactFields(Wire):
 
     firstName = Text("The first name.", "Jane")
     lastName = Text("The last name.", "Doe")
-    emailAddresses: Any = Entries(fields.String(), "The addresses, as written; the first is the primary one.")
-    companyId: Any = Reference("The id of the contact's company.", allow_none=True)
+    emailAddresses: Any = Entries(
+        fields.String(), "The addresses, as written; the first is the primary one.", examples=[["jane@acme.example"]]
+    )
+    companyId: Any = RecordId("The id of the contact's company.", allow_none=True)
 
 
 class ContactIn(ContactFields):
@@ -316,7 +315,7 @@ class Contact(Returned, ContactFields, Identified):
     """A contact as it is returned."""
 
     emailAddresses = Texts("The addresses, as written; the first is the primary one.", "jane@acme.example")
-    companyId = Text("The id of the contact's company.", "7")
+    companyId = Text("The id of the contact's company.", "1")
     createdAt = Instant("When the record was made.")
     updatedAt = Instant("When the record was last changed.")
 
@@ -379,13 +378,18 @@ class Health(Returned):
     status = fields.String(metadata={"examples": ["ready"]})
 
 
-class Error(Wire):
+class Error(Returned):
     """The one shape of errors."""
 
     code = fields.Integer(metadata={"description": "The HTTP status.", "examples": [422]})
     status = fields.String(metadata={"description": "Its name.", "examples": ["Unprocessable Entity"]})
-    message = fields.String(metadata={"description": "What is wrong."})
-    errors = fields.Dict(metadata={"description": "For each wrong field, by its place and name, what is wrong."})
+    message = fields.String(metadata={"description": "What is wrong.", "examples": ["A value can't be used."]})
+    errors = fields.Dict(
+        metadata={
+            "description": "For each wrong field, by its place and name, what is wrong.",
+            "examples": [{"json": {"companyId": ["There is no such company."]}}],
+        }
+    )
 
 
 # ---- queries --------------------------------------------------------------------------------------------------------
@@ -399,13 +403,13 @@ class AddressQuery(Query):
     """Addresses to look up."""
 
     emails = fields.List(
-        fields.String(metadata={"pattern": r"[^\s,]"}),
+        fields.String(metadata={"pattern": r"[^\s\x1c-\x1f\x85,]"}),
         required=True,
         validate=validate.Length(min=1),
         metadata={
             "description": f"Up to {MOST_ADDRESSES} distinct addresses: separated by commas, as repeated `emails=`, as "
             "`emails[]=`, or any mix. A comma inside double quotes does not separate.",
-            "examples": [["jane@acme.example", "john@acme.example"]],
+            "examples": [["jane@acme.example", "john@brightsync.example"]],
         },
     )
 
@@ -445,13 +449,15 @@ class PageQuery(Query):
 class EmailQuery(PageQuery):
     """Which emails: those that pass every filter. A filter with an empty value matches nothing."""
 
-    rfc822MsgId = fields.String(metadata={"description": "The Internet Message-ID.", "examples": ["<a@acme.example>"]})
+    rfc822MsgId = fields.String(
+        metadata={"description": "The Internet Message-ID.", "examples": ["<hello@mail.acme.example>"]}
+    )
     msgId = fields.String(metadata={"description": "The id of any copy that was seen.", "examples": ["18c2f0a9d1e4"]})
     syncThreadId = fields.String(metadata={"description": "The id of the thread.", "examples": ["18c2f0a9d1e0"]})
     address = fields.String(metadata={"description": "A sender or recipient.", "examples": ["jane@acme.example"]})
-    contactId = fields.String(metadata={"description": "A contact, by address or by link.", "examples": ["42"]})
-    receivedAfter = InstantFilter("Received at this time or later.")
-    receivedBefore = InstantFilter("Received before this time.")
+    contactId = fields.String(metadata={"description": "A contact, by address or by link.", "examples": ["1"]})
+    receivedAfter = InstantFilter("Received at this time or later.", "2026-01-01T00:00:00Z")
+    receivedBefore = InstantFilter("Received before this time.", "2026-02-01T00:00:00Z")
     q = fields.String(
         metadata={
             "description": 'Words to be found in subject, bodies, names and addresses: `offer "net price" deliver* '
@@ -469,7 +475,7 @@ class EmailQuery(PageQuery):
 class UpdatedQuery(PageQuery):
     """Which contacts or companies."""
 
-    updatedSince = InstantFilter("Changed at this time or later.", attribute="updated_since")
+    updatedSince = InstantFilter("Changed at this time or later.", "2026-01-01T00:00:00Z", attribute="updated_since")
 
 
 class ChangeQuery(Query):

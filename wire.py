@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable, Mapping
 from functools import wraps
+from http import HTTPStatus
 from io import BytesIO
 from json import JSONDecodeError, JSONDecoder
 from typing import Any, NoReturn, TypeVar
@@ -18,7 +19,7 @@ from werkzeug.datastructures import MultiDict
 from werkzeug.routing import BaseConverter
 
 from models import Page
-from schemas import LONGEST_ID, RECORD_ID, Position
+from schemas import ID_IN_PATH, RECORD_ID, Position
 
 View = TypeVar("View", bound=Callable[..., Any])
 
@@ -62,7 +63,7 @@ class RecordIdConverter(BaseConverter):
 
     @staticmethod
     def description(converter: BaseConverter) -> dict[str, Any]:
-        return {"type": "string", "minLength": 1, "maxLength": LONGEST_ID}
+        return {**ID_IN_PATH, "examples": ["1"]}
 
 
 class Blueprint(flask_smorest.Blueprint):
@@ -80,11 +81,14 @@ class Blueprint(flask_smorest.Blueprint):
                     abort(403, message=f"This call needs a token with the scope {scope}.")
                 return view(*args, **kwargs)
 
-            refusals = [(401, "UNAUTHORIZED"), (403, "FORBIDDEN")] + [(404, "NOT_FOUND")] * ("<" in rule)
-            for status, name in refusals:
-                guarded = self.alt_response(status, name)(guarded)
+            ids = re.findall(r"<record_id:((\w+)_id)>", rule)
+            has_body = options["methods"][0] in ("POST", "PUT", "PATCH")
+            for status in [401, 403, 503] + [404] * bool(ids) + [400, 413, 415] * has_body:
+                guarded = self.alt_response(status, HTTPStatus(status).name)(guarded)
+            guarded = self.doc(operationId=view.__name__, security=[{"bearer": [scope]}, {"basic": [scope]}])(guarded)
             guarded.scope = scope  # type: ignore[attr-defined]
-            return super(Blueprint, self).route(rule, **options)(guarded)
+            parameters = [{"in": "path", "name": name, "description": f"The id of the {noun}."} for name, noun in ids]
+            return super(Blueprint, self).route(rule, parameters=parameters, **options)(guarded)
 
         return decorator
 
@@ -163,6 +167,8 @@ def _read_body(req: Request) -> bytes:
     if (req.content_length or len(body)) > limit:
         _drain(stream, limit)
         abort(413, message=f"The body is larger than {limit} bytes.")
+    if len(body) < (req.content_length or 0):
+        abort(400, message="The body ended before its Content-Length.")
     return body
 
 
@@ -172,9 +178,17 @@ def _drain(stream: Any, most: int) -> None:
         most -= len(part)
 
 
-LOCATION = {"Location": {"description": "The path of the record.", "schema": {"type": "string"}}}
+LOCATION = {"Location": {"description": "The path of the record.", "required": True, "schema": {"type": "string"}}}
 NEXT = {"Link": {"description": 'The next page: `<…>; rel="next"`; none at the end.', "schema": {"type": "string"}}}
-FILE = {"type": "string", "format": "binary"}
+REFUSALS = {
+    "UNAUTHORIZED": {
+        "WWW-Authenticate": {"description": "How to show a token.", "required": True, "schema": {"type": "string"}}
+    },
+    "SERVICE_UNAVAILABLE": {
+        "Retry-After": {"description": "Seconds to wait.", "required": True, "schema": {"type": "integer"}}
+    },
+}
+FILE_NAME = {"Content-Disposition": {"description": "The name.", "required": True, "schema": {"type": "string"}}}
 
 
 def stored(outcome: tuple[Any, bool], endpoint: str) -> tuple[Any, int, dict[str, str]]:

@@ -4,7 +4,7 @@ from typing import Any
 
 import models
 from schemas import Email, EmailIn, EmailPatch, EmailQuery
-from wire import FILE, LOCATION, NEXT, Blueprint, download, paged, stored
+from wire import FILE_NAME, LOCATION, NEXT, Blueprint, download, paged, stored
 
 emails = Blueprint("emails", __name__, url_prefix="/api/v1/emails", description=__doc__)
 
@@ -50,7 +50,7 @@ def change_email(changes: dict[str, Any], record_id: str) -> Any:
     """Change fields of an email
 
     Only the named fields change; a list is replaced whole. Links a mail to a contact: `{"relatedTo": [{"type":
-    "Contact", "id": "42"}]}`.
+    "Contact", "id": "1"}]}`.
     """
     return models.change_email(record_id, changes)
 
@@ -75,7 +75,7 @@ def delete_email(record_id: str) -> None:
 
 
 @emails.get("/<record_id:record_id>/attachments/<record_id:attachment_id>", scope="admin")
-@emails.response(200, FILE, content_type="application/octet-stream")
+@emails.response(200, {}, content_type="*/*", headers=FILE_NAME)
 def get_attachment(record_id: str, attachment_id: str) -> Any:
     """Download an attachment
 

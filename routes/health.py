@@ -12,6 +12,7 @@ health = Blueprint("health", __name__, url_prefix="/health", description=__doc__
 
 @health.get("/live")
 @health.response(200, Health())
+@health.doc(operationId="live", security=[])
 def live() -> Any:
     """Tell whether the process answers"""
     return {"status": "live"}
@@ -20,6 +21,7 @@ def live() -> Any:
 @health.get("/ready")
 @health.response(200, Health())
 @health.alt_response(503, "SERVICE_UNAVAILABLE")
+@health.doc(operationId="ready", security=[])
 def ready() -> Any:
     """Tell whether mail can be logged
 

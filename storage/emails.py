@@ -320,9 +320,10 @@ def _merged(record: Record, copy: Mapping[str, Any]) -> Record:
                 known.add(_recipient(text))
                 merged[name] = [*merged[name], text]
     entries_known = {_same_entry(entry) for entry in _entries(merged["relatedTo"])}
-    lacked = [entry for entry in _entries(copy.get("relatedTo") or []) if _same_entry(entry) not in entries_known]
-    if lacked:
-        merged["relatedTo"] = _entries(merged["relatedTo"]) + lacked
+    for entry in _entries(copy.get("relatedTo") or []):
+        if _same_entry(entry) not in entries_known:
+            entries_known.add(_same_entry(entry))
+            merged["relatedTo"] = [*_entries(merged["relatedTo"]), entry]
     return merged
 
 
@@ -361,7 +362,7 @@ def _insert_email(record: Record) -> Record:
 
 def _update_email(old: Record, new: Record) -> Record:
     """Store what has changed; nothing is written where nothing has."""
-    if new == old:
+    if new == old and dumps(new, sort_keys=True) == dumps(old, sort_keys=True):  # to Python, true is 1
         return old
     new = {**new, "updatedAt": now()}
     columns = _columns(new)

@@ -13,6 +13,27 @@ import database
 import models
 import tokens
 from app import create_app
+from tests import memory
+
+# The tests of the calls, which know nothing of our tables: they run once more on the verbs of tests/memory.py. Not those
+# that patch something, because it is something of ours.
+OF_THE_CALLS = {
+    "test_attachments",
+    "test_bodies",
+    "test_change_email",
+    "test_changes",
+    "test_companies",
+    "test_contacts",
+    "test_delete_email",
+    "test_find_emails",
+    "test_get_email",
+    "test_log_email",
+    "test_lookup_companies",
+    "test_lookup_contacts",
+    "test_search",
+    "test_timeline",
+    "test_users",
+}
 
 USER = {
     "id": "u1",
@@ -35,6 +56,23 @@ class Client(FlaskClient):
         return super().open(*args, headers=headers, **kwargs)
 
 
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run the tests of the calls on both storages."""
+    patches = "monkeypatch" in metafunc.function.__code__.co_varnames
+    if "app" in metafunc.fixturenames and metafunc.module.__name__.rpartition(".")[2] in OF_THE_CALLS and not patches:
+        metafunc.parametrize("storage", ["sqlite", "memory"], indirect=True)
+
+
+@pytest.fixture
+def storage(request: pytest.FixtureRequest) -> Iterator[str]:
+    """What stands behind `models`: our tables, or the verbs of tests/memory.py; tokens are ours with both."""
+    chosen = getattr(request, "param", "sqlite")
+    with pytest.MonkeyPatch.context() as patch:
+        if chosen == "memory":
+            memory.stand_in(patch)
+        yield chosen
+
+
 @pytest.fixture
 def url(tmp_path: Path) -> str:
     """The DATABASE_URL of a database that is not there yet."""
@@ -42,7 +80,7 @@ def url(tmp_path: Path) -> str:
 
 
 @pytest.fixture
-def app(url: str) -> Iterator[Flask]:
+def app(url: str, storage: str) -> Iterator[Flask]:
     """The application on an empty database with one user."""
     application = create_app({"DATABASE_URL": url})
     application.test_client_class = Client

@@ -1,0 +1,277 @@
+"""Who may call: every route of the application, with every kind of token."""
+
+import base64
+import re
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from flask import Flask
+
+import clock
+import tokens
+from tests.samples import assert_error
+
+# The scope that each call needs. A route that is not here fails the first test: whoever adds one decides here too.
+SCOPES = {
+    "POST /api/v1/emails": "sync",
+    "GET /api/v1/emails": "sync",
+    "GET /api/v1/emails/ID": "sync",
+    "PATCH /api/v1/emails/ID": "sync",
+    "PUT /api/v1/emails/ID": "sync",
+    "DELETE /api/v1/emails/ID": "admin",
+    "GET /api/v1/emails/ID/attachments/ID": "admin",
+    "GET /api/v1/contacts/lookup": "sync",
+    "GET /api/v1/contacts": "admin",
+    "POST /api/v1/contacts": "sync",
+    "GET /api/v1/contacts/ID": "sync",
+    "PUT /api/v1/contacts/ID": "admin",
+    "PATCH /api/v1/contacts/ID": "admin",
+    "DELETE /api/v1/contacts/ID": "admin",
+    "GET /api/v1/contacts/ID/emails": "admin",
+    "GET /api/v1/companies/lookup": "sync",
+    "GET /api/v1/companies": "admin",
+    "POST /api/v1/companies": "sync",
+    "GET /api/v1/companies/ID": "sync",
+    "PUT /api/v1/companies/ID": "admin",
+    "PATCH /api/v1/companies/ID": "admin",
+    "DELETE /api/v1/companies/ID": "admin",
+    "GET /api/v1/users/me": "sync",
+    "GET /api/v1/users/lookup": "sync",
+    "GET /api/v1/changes": "admin",
+}
+PUBLIC = {
+    "GET /health/live",
+    "GET /health/ready",
+    "GET /openapi.json",
+    "GET /docs",
+    "GET /docs/start.js",
+    "GET /docs/swagger-ui.css",
+}
+
+
+def calls(app: Flask) -> set[str]:
+    """Method and path of each route, an ID in the place of every parameter; without HEAD and OPTIONS."""
+    found = set()
+    for rule in app.url_map.iter_rules():
+        path = re.sub(r"<[^>]*>", "ID", rule.rule.replace("<name>", "swagger-ui.css"))
+        found |= {f"{method} {path}" for method in rule.methods or () if method not in ("HEAD", "OPTIONS")}
+    return found
+
+
+def basic(user: str, password: str) -> str:
+    """An Authorization header of HTTP's Basic scheme (RFC 7617)."""
+    return "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()
+
+
+def call(client: Any, name: str, authorization: str | None) -> Any:
+    """The answer to a call with a body that is good enough for any of them."""
+    method, path = name.split()
+    headers = {} if authorization is None else {"Authorization": authorization}
+    return client.open(path, method=method, headers=headers, json={} if method in ("POST", "PUT", "PATCH") else None)
+
+
+def assert_challenged(response: Any) -> None:
+    """401, with the ways to do better."""
+    assert_error(response, 401)
+    challenges = response.headers.getlist("WWW-Authenticate")
+    assert [challenge.split()[0].casefold() for challenge in challenges] == ["bearer", "basic"]
+
+
+def expired(monkeypatch: pytest.MonkeyPatch) -> str:
+    """A token that ended a second ago."""
+    with monkeypatch.context() as patch:
+        ended = clock.datetime.now(clock.UTC) - timedelta(days=1, seconds=1)
+        patch.setattr(tokens, "datetime", type("Past", (), {"now": lambda zone: ended}))
+        return tokens.create("u1", "admin", days=1)
+
+
+def revoked() -> str:
+    """A token that was ended by command."""
+    token = tokens.create("u1", "admin")
+    assert tokens.revoke(max(row["id"] for row in tokens.listed()))
+    return token
+
+
+def mistyped() -> str:
+    """A token with one letter changed."""
+    token = tokens.create("u1", "admin")
+    return token[:10] + ("a" if token[10] != "a" else "b") + token[11:]
+
+
+def test_every_route_has_a_rule(app: Flask) -> None:
+    """What is not in the table above is neither protected by accident nor open by one."""
+    assert calls(app) == SCOPES.keys() | PUBLIC
+
+
+@pytest.mark.parametrize("name", SCOPES)
+def test_no_call_is_answered_without_a_valid_token(
+    app: Flask, anonymous: Any, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """Not with none, a malformed one, one that was mistyped, revoked, that expired, or that never was."""
+    never = tokens.PREFIX + "0" * 30 + tokens._checksum("0" * 30)
+    for token in (mistyped(), revoked(), expired(monkeypatch), never, "x"):
+        assert_challenged(call(anonymous, name, f"Bearer {token}"))
+        assert_challenged(call(anonymous, name, basic("any", token)))
+        assert_challenged(call(anonymous, name, basic(token, "")))
+    assert_challenged(call(anonymous, name, None))
+
+
+@pytest.mark.parametrize(("name", "scope"), SCOPES.items())
+def test_a_token_opens_the_calls_of_its_scope(app: Flask, anonymous: Any, name: str, scope: str) -> None:
+    """A sync token those that BrightSync needs, an admin token all."""
+    for own_scope in ("sync", "admin"):
+        response = call(anonymous, name, f"Bearer {tokens.create('u1', own_scope)}")
+        if own_scope == "sync" and scope == "admin":
+            assert_error(response, 403)
+        else:
+            assert response.status_code in (200, 201, 204, 404, 422), response.text
+
+
+@pytest.mark.parametrize("name", sorted(PUBLIC))
+@pytest.mark.parametrize("authorization", [None, "Bearer x", "nonsense"])
+def test_health_and_the_description_need_no_token(anonymous: Any, name: str, authorization: str | None) -> None:
+    """Nor does a wrong one matter."""
+    with call(anonymous, name, authorization) as response:
+        assert response.status_code == 200
+
+
+@pytest.mark.parametrize(
+    "authorization",
+    [
+        lambda token: f"Bearer {token}",
+        lambda token: f"bearer {token}",
+        lambda token: f"BEARER  {token} ",
+        lambda token: basic("", token),
+        lambda token: basic("anybody", token),
+        lambda token: basic("jane@acme.example", token),
+        lambda token: basic(token, ""),
+        lambda token: basic(token, token),
+        lambda token: basic(token, "").replace("Basic", "basic"),
+    ],
+)
+def test_a_token_comes_as_bearer_or_by_basic(anonymous: Any, authorization: Callable[[str], str]) -> None:
+    """By Basic as the password of any user, or as the user name with an empty password."""
+    response = call(anonymous, "GET /api/v1/users/me", authorization(tokens.create("u1")))
+    assert response.status_code == 200
+
+
+@pytest.mark.parametrize(
+    "authorization",
+    [
+        lambda token: token,
+        lambda token: "",
+        lambda token: "Bearer",
+        lambda token: "Bearer ",
+        lambda token: f"Bearer {token} {token}",
+        lambda token: f"Bearer x{token}",
+        lambda token: f"Bearer {token}x",
+        lambda token: f"Bearer {token.lower() if token.lower() != token else token.upper()}",
+        lambda token: f"Bearer token={token}",
+        lambda token: f"Bearer \xe9{token}",
+        lambda token: f"Token {token}",
+        lambda token: f"Digest username={token}",
+        lambda token: "Basic",
+        lambda token: "Basic !!!",
+        lambda token: f"Basic {token}",
+        lambda token: "Basic " + base64.b64encode(b"\xff:\xfe").decode(),
+        lambda token: "Basic " + base64.b64encode(b":").decode(),
+        lambda token: basic("", ""),
+        lambda token: basic(token, "wrong"),
+        lambda token: basic("any", f"{token}:"),
+    ],
+)
+def test_a_malformed_authorization_is_no_token(anonymous: Any, authorization: Callable[[str], str]) -> None:
+    """Never an error of the server, and no second guess at what was meant."""
+    assert_challenged(call(anonymous, "GET /api/v1/users/me", authorization(tokens.create("u1"))))
+
+
+def test_a_token_in_the_query_opens_nothing(anonymous: Any) -> None:
+    """Addresses end up in logs."""
+    token = tokens.create("u1")
+    assert_challenged(anonymous.get(f"/api/v1/users/me?access_token={token}&token={token}"))
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [
+        ("GET", "/api/v1", 404),
+        ("GET", "/api/v1/", 404),
+        ("GET", "/api/v1/nowhere", 404),
+        ("GET", "/api/v1/emails/1/", 404),
+        ("GET", "/api/v1/contacts/nobody", 404),
+        ("DELETE", "/api/v1/users/me", 405),
+        ("BREW", "/api/v1/emails", 405),
+        ("POST", "/api/v1/emails", 415),
+        ("GET", "/api/v1/contacts/lookup", 422),
+    ],
+)
+def test_who_may_not_call_is_told_nothing_else(
+    anonymous: Any, client: Any, method: str, path: str, status: int
+) -> None:
+    """401 comes before whatever else is wrong."""
+    assert_challenged(anonymous.open(path, method=method, data="x"))
+    assert_error(client.open(path, method=method, data="x"), status)
+
+
+@pytest.mark.parametrize(("data", "kind"), [(b"x", "text/plain"), (b"{", "application/json"), (b"[]", "application/json")])
+def test_a_scope_that_is_missing_comes_before_a_bad_body(sync: Any, data: bytes, kind: str) -> None:
+    """403, not 415, 400 or 422."""
+    assert_error(sync.put("/api/v1/contacts/42", data=data, content_type=kind), 403)
+
+
+def test_a_method_that_is_not_there_names_those_that_are(client: Any) -> None:
+    """405 with Allow (RFC 9110, 15.5.6)."""
+    response = client.put("/api/v1/emails", json={})
+    assert_error(response, 405)
+    assert {"GET", "POST"} <= set(response.headers["Allow"].split(", "))
+
+
+@pytest.mark.parametrize("name", [name for name in SCOPES if name.startswith("GET ")])
+def test_head_is_guarded_like_get(sync: Any, anonymous: Any, name: str) -> None:
+    """The same status, without a body."""
+    path = name.split()[1]
+    assert sync.head(path).status_code == sync.get(path).status_code
+    assert sync.head(path).data == b""
+    assert anonymous.head(path).status_code == 401
+
+
+@pytest.mark.parametrize("name", SCOPES)
+def test_options_needs_a_token_and_changes_nothing(sync: Any, anonymous: Any, name: str) -> None:
+    """It tells the methods of a path, to any token."""
+    method, path = name.split()
+    assert_challenged(anonymous.options(path))
+    response = sync.options(path)
+    assert response.status_code == 200
+    assert method in response.headers["Allow"].split(", ")
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "//api/v1/users/me",
+        "/api//v1/users/me",
+        "/api/v1//users/me",
+        "/./api/v1/users/me",
+        "/health/../api/v1/users/me",
+        "/%61pi/v1/users/me",
+        "/api%2Fv1/users/me",
+        "/API/V1/users/me",
+        "/api/v1/users/me/",
+        "/docs/../api/v1/users/me",
+        "/docs/%2e%2e/api/v1/users/me",
+        "/docs/..%2f..%2fapp.py",
+        "/docs/index.html",
+    ],
+)
+def test_no_other_spelling_of_a_path_gets_around_the_token(anonymous: Any, path: str) -> None:
+    """Whatever the server makes of it, it is not an answer."""
+    assert anonymous.get(path).status_code in (301, 308, 401, 404)
+
+
+def test_answers_are_kept_in_no_cache_and_taken_for_nothing_else(client: Any, anonymous: Any) -> None:
+    """They hold people's letters."""
+    for response in (client.get("/api/v1/users/me"), client.get("/api/v1/emails/1"), anonymous.get("/api/v1/emails")):
+        assert response.headers["Cache-Control"] == "no-store"
+        assert response.headers["X-Content-Type-Options"] == "nosniff"

@@ -1,0 +1,152 @@
+"""GET /api/v1/companies/lookup: which company a domain belongs to."""
+
+from typing import Any
+
+import pytest
+
+from tests.samples import ACME, assert_error
+
+LOOKUP = "/api/v1/companies/lookup"
+
+
+def put(client: Any, company_id: str, *domains: str) -> None:
+    """A company with these domains."""
+    assert client.put(f"/api/v1/companies/{company_id}", json={"domains": domains}).status_code == 201
+
+
+def ids(client: Any, domain: str) -> list[str]:
+    """The ids of the companies that a look-up finds, in its order."""
+    response = client.get(LOOKUP, query_string={"domain": domain})
+    assert response.status_code == 200, response.text
+    return [company["id"] for company in response.json]
+
+
+def test_a_known_domain_finds_the_whole_company(sync: Any) -> None:
+    """The same record as by its id."""
+    made = sync.post("/api/v1/companies", json=ACME).json
+    response = sync.get(f"{LOOKUP}?domain=acme.example")
+    assert (response.status_code, response.json) == (200, [made])
+    assert made.keys() == {"id", "name", "domains", "createdAt", "updatedAt"}
+
+
+def test_any_domain_of_a_company_finds_it(client: Any) -> None:
+    """Not only the first."""
+    put(client, "acme", "acme.example", "acme.co.uk")
+    assert ids(client, "acme.co.uk") == ["acme"]
+
+
+@pytest.mark.parametrize("domain", ["mail.acme.co.uk", "eu.mail.acme.co.uk", "a.b.c.d.acme.co.uk", "x@eu.acme.co.uk"])
+def test_a_domain_below_one_of_a_company_finds_it(client: Any, domain: str) -> None:
+    """However many labels lie between."""
+    put(client, "acme", "acme.co.uk")
+    assert ids(client, domain) == ["acme"]
+
+
+def test_the_nearest_parent_wins_and_the_domain_itself_before_it(client: Any) -> None:
+    """A subsidiary with a domain of its own is not its mother."""
+    put(client, "mother", "acme.example")
+    put(client, "daughter", "eu.acme.example")
+    assert ids(client, "acme.example") == ["mother"]
+    assert ids(client, "eu.acme.example") == ["daughter"]
+    assert ids(client, "mail.eu.acme.example") == ["daughter"]
+    assert ids(client, "us.acme.example") == ["mother"]
+
+
+@pytest.mark.parametrize(
+    "domain",
+    [
+        "notacme.example",
+        "not-acme.example",
+        "acme.example.org",
+        "acme.examples",
+        "cme.example",
+        "example",
+        "us.acme.test",
+        "acme",
+        "acme_example",
+        "co.uk",
+        "brightsync.example",
+    ],
+)
+def test_neither_a_sibling_nor_a_piece_of_a_label_finds_a_company(client: Any, domain: str) -> None:
+    """Nor does a domain above."""
+    put(client, "acme", "acme.example", "eu.acme.test", "acme.co.uk")
+    assert ids(client, domain) == []
+
+
+def test_a_domain_shared_by_two_companies_finds_both_the_older_first(client: Any) -> None:
+    """A group's domain may belong to several."""
+    put(client, "b", "acme.example")
+    put(client, "a", "acme.example")
+    put(client, "parent", "example")
+    assert ids(client, "mail.acme.example") == ["b", "a"]
+
+
+def test_a_company_that_names_a_domain_twice_is_found_once(client: Any) -> None:
+    """In two spellings of it."""
+    put(client, "acme", "acme.example", "www.ACME.example")
+    assert ids(client, "acme.example") == ["acme"]
+
+
+@pytest.mark.parametrize(
+    "domain",
+    [
+        "ACME.Example",
+        "www.acme.example",
+        "WWW.ACME.EXAMPLE.",
+        "acme.example.",
+        " acme.example ",
+        "https://acme.example",
+        "https://www.acme.example/contact?from=mail#top",
+        "HTTP://user:secret@acme.example:8080/",
+        "acme.example/contact",
+        "acme.example:443",
+        "jane@acme.example",
+        "Jane Doe <jane@acme.example>",
+        "mail.www.acme.example",
+    ],
+)
+@pytest.mark.parametrize("stored", ["acme.example", "https://www.Acme.example./"])
+def test_spellings_of_a_domain_are_the_same(client: Any, stored: str, domain: str) -> None:
+    """In the CRM as in the question; the answer has it as written."""
+    put(client, "acme", stored)
+    response = client.get(LOOKUP, query_string={"domain": domain})
+    assert [company["domains"] for company in response.json] == [[stored]]
+
+
+@pytest.mark.parametrize(
+    ("stored", "asked"),
+    [
+        ("münchen.example", "XN--MNCHEN-3YA.example"),
+        ("xn--mnchen-3ya.example", "mail.MÜNCHEN.example"),
+        ("mu\u0308nchen.example", "münchen.example"),
+        ("例え.example", "例え。example"),
+    ],
+)
+def test_international_domains_are_found_in_both_their_forms(client: Any, stored: str, asked: str) -> None:
+    """The U-label and the A-label are one domain (RFC 5890, 2.3.2.1)."""
+    put(client, "acme", stored)
+    assert ids(client, asked) == ["acme"]
+
+
+@pytest.mark.parametrize("domain", ["", " ", ".", "..", "@", "https://", "a b", "a,b", "x" * 2000, "\x00", "www."])
+def test_what_is_no_domain_finds_nothing(client: Any, domain: str) -> None:
+    """An empty array: never an error, never everything."""
+    put(client, "acme", "acme.example", "", "@")
+    assert ids(client, domain) == []
+
+
+def test_a_missing_domain_is_refused(client: Any) -> None:
+    """422, by the name of the parameter."""
+    error = assert_error(client.get(LOOKUP), 422)
+    assert error["errors"]["query"].keys() == {"domain"}
+
+
+def test_what_a_company_is_changed_to_is_what_finds_it(client: Any) -> None:
+    """Neither a domain that it lost nor one of a company that was removed does."""
+    put(client, "acme", "acme.example", "old.example")
+    put(client, "gone", "gone.example")
+    client.patch("/api/v1/companies/acme", json={"domains": ["acme.example", "new.example"]})
+    client.delete("/api/v1/companies/gone")
+    assert [ids(client, domain) for domain in ("old.example", "gone.example")] == [[], []]
+    assert ids(client, "new.example") == ["acme"]

@@ -1,0 +1,109 @@
+"""Users: whose token this is, and who of the company has an address."""
+
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+
+import models
+import tokens
+from tests.samples import assert_error
+
+LOOKUP = "/api/v1/users/lookup"
+JOHN = {
+    "id": "u1",
+    "orgId": "org",
+    "name": "John Smith",
+    "email": "john@brightsync.example",
+    "timezone": "Europe/Berlin",
+}
+
+
+def add(email: str, user_id: str, **fields: Any) -> Any:
+    """A user more than the one of every test."""
+    return models.add_user({"id": user_id, "orgId": "org", "name": None, "timezone": "UTC", "email": email, **fields})
+
+
+def ids(client: Any, query: str) -> list[str]:
+    """The ids of the users that a look-up finds, in its order."""
+    response = client.get(f"{LOOKUP}?{query}")
+    assert response.status_code == 200, response.text
+    return [user["id"] for user in response.json]
+
+
+@pytest.mark.parametrize("scope", ["sync", "admin"])
+def test_me_is_the_user_of_the_token(anonymous: Any, scope: str) -> None:
+    """id, orgId, name, email and timezone, nothing else; whatever the token's scope."""
+    anonymous.token = tokens.create("u1", scope)
+    response = anonymous.get("/api/v1/users/me")
+    assert (response.status_code, response.json) == (200, JOHN)
+
+
+def test_each_token_tells_its_own_user(anonymous: Any, sync: Any) -> None:
+    """A name that is not known is null."""
+    carol = add("Carol@BrightSync.example", "u2")
+    anonymous.token = tokens.create("u2")
+    assert anonymous.get("/api/v1/users/me").json == carol
+    assert carol["name"] is None
+    assert sync.get("/api/v1/users/me").json == JOHN
+
+
+def test_users_come_in_the_order_of_the_addresses_asked_for(sync: Any) -> None:
+    """Whole, and each once, whatever the spelling."""
+    carol = add("carol@brightsync.example", "u2")
+    query = {"emails": "nobody@acme.example,Carol <CAROL@brightsync.example.>,john@brightsync.example,carol@brightsync.example"}
+    response = sync.get(LOOKUP, query_string=query)
+    assert (response.status_code, response.json) == (200, [carol, JOHN])
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "emails=john@brightsync.example,carol@brightsync.example",
+        "emails=john@brightsync.example&emails=carol@brightsync.example",
+        "emails[]=john@brightsync.example&emails%5B%5D=carol@brightsync.example",
+        "emails=John@BrightSync.example&emails[]=,carol@brightsync.example,",
+    ],
+)
+def test_several_addresses_come_in_any_form(sync: Any, query: str) -> None:
+    """As for contacts."""
+    add("carol@brightsync.example", "u2")
+    assert ids(sync, query) == ["u1", "u2"]
+
+
+def test_unknown_addresses_find_nobody(sync: Any) -> None:
+    """An empty array, also for what is no address."""
+    assert ids(sync, "emails=nobody@brightsync.example,brightsync.example,@") == []
+
+
+def test_a_plus_that_arrives_as_a_space_is_found(sync: Any) -> None:
+    """Clients leave it unencoded in query strings."""
+    add("carol+crm@brightsync.example", "u2")
+    assert ids(sync, "emails=carol+crm@brightsync.example") == ["u2"]
+
+
+def test_addresses_are_looked_up_folded_and_returned_as_written(sync: Any) -> None:
+    """Also those of international domains."""
+    add("Carol@MÜNCHEN.example", "u2")
+    response = sync.get(f"{LOOKUP}?emails={quote('carol@xn--mnchen-3ya.example')}")
+    assert [user["email"] for user in response.json] == ["Carol@MÜNCHEN.example"]
+
+
+@pytest.mark.parametrize("query", ["", "emails=", "emails=,", "email=john@brightsync.example"])
+def test_a_missing_or_empty_list_is_refused(sync: Any, query: str) -> None:
+    """422, by the name of the parameter."""
+    error = assert_error(sync.get(f"{LOOKUP}?{query}"), 422)
+    assert error["errors"]["query"].keys() == {"emails"}
+
+
+def test_up_to_two_hundred_distinct_addresses_are_taken(sync: Any) -> None:
+    """One more is refused."""
+    addresses = ["john@brightsync.example", *(f"a{n}@acme.example" for n in range(199))]
+    assert ids(sync, f"emails={','.join(addresses)}") == ["u1"]
+    assert_error(sync.get(f"{LOOKUP}?emails={','.join([*addresses, 'one@more.example'])}"), 422)
+
+
+@pytest.mark.parametrize("user_id", ["u1", "nobody"])
+def test_users_are_read_only_by_the_calls_named_for_it(client: Any, user_id: str) -> None:
+    """Users are added by command; there is no way to them by id."""
+    assert_error(client.get(f"/api/v1/users/{user_id}"), 404)
