@@ -19,17 +19,31 @@ from clock import now
 FIRST_USER = "admin@localhost"
 
 
+class _Text(click.ParamType[str]):
+    """A text that can be stored: what comes from a shell may be no UTF-8."""
+
+    name = "text"
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        if not value.isprintable():
+            self.fail("It holds characters that can't be printed, or is not UTF-8.", param, ctx)
+        return value
+
+
+TEXT = _Text()
+
+
 @click.group()
 def user() -> None:
     """The people whose mailboxes are watched."""
 
 
 @user.command("add")
-@click.argument("email")
-@click.option("--name", help="What the user is called.")
+@click.argument("email", type=TEXT)
+@click.option("--name", type=TEXT, help="What the user is called.")
 @click.option("--timezone", default="UTC", show_default=True, help="Such as Europe/Berlin.")
-@click.option("--id", "user_id", help="The CRM's own id; made up if there is none.")
-@click.option("--org", help="The id of the organisation; ORG_ID if not given.")
+@click.option("--id", "user_id", type=TEXT, help="The CRM's own id; made up if there is none.")
+@click.option("--org", type=TEXT, help="The id of the organisation; ORG_ID if not given.")
 @with_appcontext
 def add_user(email: str, name: str | None, timezone: str, user_id: str | None, org: str | None) -> None:
     """Add the user with the address EMAIL; prints the id."""
@@ -51,7 +65,7 @@ def token() -> None:
 
 
 @token.command("create")
-@click.argument("email")
+@click.argument("email", type=TEXT)
 @click.option(
     "--scope",
     type=click.Choice(list(tokens.SCOPES)),
@@ -60,7 +74,7 @@ def token() -> None:
     help="sync: what BrightSync needs. admin: all.",
 )
 @click.option("--expires", "days", type=click.IntRange(1, 36_500), metavar="DAYS", help="Never, if not given.")
-@click.option("--label", help="What the token is for.")
+@click.option("--label", type=TEXT, help="What the token is for.")
 @with_appcontext
 def create_token(email: str, scope: str, days: int | None, label: str | None) -> None:
     """Make a token of the user with the address EMAIL; prints it, this once."""
@@ -82,7 +96,7 @@ def list_tokens() -> None:
 
 
 @token.command("revoke")
-@click.argument("token_id", type=int, metavar="ID")
+@click.argument("token_id", type=click.IntRange(1, 2**63 - 1), metavar="ID")
 @with_appcontext
 def revoke_token(token_id: int) -> None:
     """End the token with this ID at once."""
@@ -96,7 +110,7 @@ def person() -> None:
 
 
 @person.command("export")
-@click.argument("address")
+@click.argument("address", type=TEXT)
 @with_appcontext
 def export_person(address: str) -> None:
     """Print all that is held about ADDRESS, as one JSON object."""
@@ -110,7 +124,7 @@ def export_person(address: str) -> None:
 
 
 @person.command("erase")
-@click.argument("address")
+@click.argument("address", type=TEXT)
 @click.option("--dry-run", is_flag=True, help="Only say what would go.")
 @with_appcontext
 def erase_person(address: str, dry_run: bool) -> None:
@@ -170,6 +184,7 @@ def _welcome(config: dict[str, object]) -> None:
         values = {"email": FIRST_USER, "name": "Administrator", "timezone": "UTC", "orgId": config["ORG_ID"]}
         admin = found[0] if found else models.add_user(values)
         secret = tokens.create(admin["id"], "admin", "made at the first start")
+    host = f"[{config['HOST']}]" if ":" in str(config["HOST"]) else config["HOST"]  # IPv6
     click.echo(
         f"""
 This is a new database. Its first user is {FIRST_USER}, with a token that may do all.
@@ -179,7 +194,7 @@ It is shown only now:
 
 Try it, as soon as the server runs:
 
-    curl -H "Authorization: Bearer {secret}" http://{config["HOST"]}:{config["PORT"]}/api/v1/users/me
+    curl -H "Authorization: Bearer {secret}" http://{host}:{config["PORT"]}/api/v1/users/me
 """
     )
 

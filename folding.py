@@ -106,4 +106,4 @@ def _fold_host(text: str) -> str:
             host = idna.encode(normalize("NFC", host), uts46=True).decode("ascii")
         except idna.IDNAError:
             host = _fold_case(host)
-    return host.lower().removesuffix(".")
+    return host.lower().rstrip(".")

@@ -201,6 +201,7 @@ class Position(fields.String):
 
 # ---- emails ---------------------------------------------------------------------------------------------------------
 
+_JOHN = "John <john@brightsync.example>"
 _FILE = {
     "id": "1",
     "name": "offer.pdf",
@@ -226,9 +227,9 @@ class EmailFields(Wire):
     subject = Text("The subject.", "Offer 4711")
     fromAddress: Any = Recipient("The sender's address, to the letter.", allow_none=True)
     fromName = Text("The sender's name.", "Jane Doe")
-    toAddresses: Any = Entries(Recipient(), "The recipients, each to the letter and in order.")
-    ccAddresses: Any = Entries(Recipient(), "The recipients of a copy.")
-    bccAddresses: Any = Entries(Recipient(), "The recipients of a blind copy.")
+    toAddresses: Any = Entries(Recipient(), "The recipients, each to the letter and in order.", examples=[[_JOHN]])
+    ccAddresses: Any = Entries(Recipient(), "The recipients of a copy.", examples=[["carol@acme.example"]])
+    bccAddresses: Any = Entries(Recipient(), "The recipients of a blind copy.", examples=[["dave@acme.example"]])
     textBody = Text("The body as plain text, to the letter.", "Dear John,\r\nsee the offer attached.")
     htmlBody = Text("The body as HTML, to the letter: make it safe where you show it.", "<p>Dear John,</p>")
     attachments: Any = Entries(fields.Dict(), _FILES, examples=[[_FILE]])
@@ -254,7 +255,7 @@ class Email(Returned, EmailFields, Identified):
     """A mail as it is returned: null for a value that is not known, an empty list for a list."""
 
     fromAddress = Text("The sender's address, to the letter.", "jane@acme.example")
-    toAddresses = Texts("The recipients, each to the letter and in order.", "John <john@brightsync.example>")
+    toAddresses = Texts("The recipients, each to the letter and in order.", _JOHN)
     ccAddresses = Texts("The recipients of a copy.", "carol@acme.example")
     bccAddresses = Texts("The recipients of a blind copy.", "dave@acme.example")
     attachments = fields.List(fields.Dict(), metadata={"description": _FILES, "examples": [[_FILE]]})
@@ -367,15 +368,19 @@ class Change(Returned):
 
     seq = fields.Integer(metadata={"description": "The place in the order of all changes.", "examples": [17]})
     at = Instant("When it happened.")
-    type = fields.String(validate=validate.OneOf(["email", "contact", "company"]))
+    type = fields.String(
+        validate=validate.OneOf(["email", "contact", "company"]), metadata={"description": "What the record is."}
+    )
     id = fields.String(metadata={"description": "The id of the record.", "examples": ["42"]})
-    action = fields.String(validate=validate.OneOf(["created", "changed", "deleted"]))
+    action = fields.String(
+        validate=validate.OneOf(["created", "changed", "deleted"]), metadata={"description": "What happened to it."}
+    )
 
 
 class Health(Returned):
     """How the service is."""
 
-    status = fields.String(metadata={"examples": ["ready"]})
+    status = fields.String(metadata={"description": "What the call asked about.", "examples": ["ready"]})
 
 
 class Error(Returned):

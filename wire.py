@@ -165,7 +165,7 @@ def _read_body(req: Request) -> bytes:
     stream = req.environ["wsgi.input"] if req.environ.get("wsgi.input_terminated") else req.stream
     body: bytes = stream.read(limit + 1) if (req.content_length or 0) <= limit else b""
     if (req.content_length or len(body)) > limit:
-        _drain(stream, limit)
+        _drain(stream, 2 * limit - len(body))
         abort(413, message=f"The body is larger than {limit} bytes.")
     if len(body) < (req.content_length or 0):
         abort(400, message="The body ended before its Content-Length.")

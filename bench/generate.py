@@ -108,7 +108,9 @@ def _texts() -> tuple[list[str], list[tuple[str, str]]]:
     frequency = list(accumulate(1 / (n + 1) for n in range(len(vocabulary))))
     pairs = []
     for _ in range(BODIES):
-        lines = [" ".join(random.choices(vocabulary, cum_weights=frequency, k=20)) for _ in range(random.randint(6, 16))]
+        lines = [
+            " ".join(random.choices(vocabulary, cum_weights=frequency, k=20)) for _ in range(random.randint(6, 16))
+        ]
         style = "margin:0 0 12px;font-family:Arial,Helvetica,sans-serif;font-size:14px;line-height:20px;color:#202020"
         html = "".join(f'<p style="{style}">{line}.</p>' for line in lines)
         pairs.append((".\r\n".join(lines), f"<html><head><title>Mail</title></head><body>{html}</body></html>"))
@@ -134,8 +136,12 @@ def generate(emails: int, path: Path) -> Data:
     _write(data.companies, lambda k: models.put_company(f"k{k}", data.company(k)))
     _write(data.contacts, lambda i: models.put_contact(f"c{i}", data.contact(i)))
     _write(data.emails, lambda j: models.log_email(data.email(j)))
-    with database.writing():
-        database.execute("INSERT INTO email_search (email_search) VALUES ('rebuild')")
+    for command in (
+        "rebuild",
+        "optimize",
+    ):  # rebuilt alone, it is in pieces that the first new mails would have to merge
+        with database.writing():
+            database.execute("INSERT INTO email_search (email_search) VALUES (?)", [command])
     for _, sql in triggers:
         database.execute(sql)
     database.execute("ANALYZE")

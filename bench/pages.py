@@ -6,7 +6,6 @@ take turns, so that the machine's other work falls on both alike. Prints a Markd
 
 import argparse
 import multiprocessing
-import os
 import re
 import time
 from collections.abc import Callable, Iterator
@@ -75,13 +74,14 @@ class Side:
         return seconds, answer["headers"]
 
     def following(self, path: str) -> tuple[str, int]:
-        """The path of the page DEEP, or of the last one where there are fewer, and its number."""
-        for number in range(1, DEEP):
-            found = re.search("<(.*)>", self.ask("GET", path)[1].get("Link", ""))
+        """The path of the page DEEP, or of the last full one where there are fewer, and its number."""
+        pages = [path]
+        while len(pages) < DEEP:
+            found = re.search("<(.*)>", self.ask("GET", pages[-1])[1].get("Link", ""))
             if not found:
-                return path, number
-            path = found[1]
-        return path, DEEP
+                return pages[-2], len(pages) - 1
+            pages.append(found[1])
+        return pages[-1], DEEP
 
     def _calls(self) -> Iterator[tuple[str, Call]]:
         data, random, v1, unique = self.data, Random(5), "/api/v1", count(time.time_ns())
@@ -170,15 +170,16 @@ class Side:
 def _steps(connection: Any, sql: str) -> Iterator[str]:
     """Each step of a query's plan in a word: an index, a table read by its key, read whole, or sorted."""
     for *_, detail in connection.execute(f"EXPLAIN QUERY PLAN {sql}"):
-        index = re.search(r"USING (?:COVERING )?INDEX (\w+) ?(.*)", detail)
+        found = re.match(r"(SEARCH|SCAN) (\w+)(?: USING .*(?:INDEX (\w+)|PRIMARY KEY))?(?: \((.*)\))?", detail)
         if "VIRTUAL TABLE" in detail:
             yield "`email_search`"
-        elif index:
-            bounds = " and ".join(re.findall(r"(\w+|\([\w,]+\))[<>=]", index[2])) or "in order"
-            yield f"`{index[1]}` ({bounds})"
-        elif found := re.match(r"SCAN (\w+)$", detail):
-            if found[1] not in ("page",):  # the 25 rows of the answer
-                yield f"**all of {found[1]}**"
+        elif found and found[3]:
+            bounds = " and ".join(re.findall(r"(\w+|\([\w,]+\))[<>=]", found[4] or "")) or "in order"
+            yield f"`{found[3]}` ({bounds})"
+        elif found and found[1] == "SEARCH":
+            yield f"{found[2]} by key"
+        elif found and found[2] != "page":  # the 25 rows of the answer
+            yield f"**all of {found[2]}**"
 
 
 def serve(path: str, pipe: Any) -> None:
@@ -233,5 +234,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    os.environ.setdefault("PYTHONHASHSEED", "0")
     main()

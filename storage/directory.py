@@ -188,7 +188,7 @@ def _add(kind: _Kind, values: Mapping[str, Any]) -> tuple[Record, bool]:
             return _save(kind, None, {"id": uuid4().hex, **values}), True
         known = {kind.fold(text) or text for text in old[kind.entries]}
         lacked = [text for text in values[kind.entries] if (kind.fold(text) or text) not in known]
-        filled = {name: values[name] for name in kind.columns if not old[name]}
+        filled = {name: values[name] for name in kind.columns if values[name] and not old[name]}
         return _save(kind, old, {**old, **filled, kind.entries: old[kind.entries] + lacked}), False
 
 

@@ -207,7 +207,8 @@ def _plan(filters: Mapping[str, str]) -> tuple[list[_Stream], list[str], list[An
         address_id = next((row[0] for row in rows("SELECT id FROM address WHERE folded = ?", [key])), None)
         if not few:
             streams = _streams_of_address(address_id)
-        require("EXISTS (SELECT 1 FROM recipient WHERE email_id = e.id AND address_id = ?)", address_id)
+        # +: among the recipients of the mail, not among all the mails of the address
+        require("EXISTS (SELECT 1 FROM recipient WHERE email_id = e.id AND +address_id = ?)", address_id)
     if "q" in filters:
         try:
             source, condition, words = full_text(filters["q"])
@@ -314,17 +315,22 @@ def _merged(record: Record, copy: Mapping[str, Any]) -> Record:
     filled = {name: copy[name] for name in _NO_EMAIL if not record[name] and copy.get(name)}
     merged = {**record, **filled}
     for name in _ROLES.values():
-        known = {_recipient(text) for text in merged[name]}
-        for text in copy.get(name) or []:
-            if _recipient(text) not in known:
-                known.add(_recipient(text))
-                merged[name] = [*merged[name], text]
-    entries_known = {_same_entry(entry) for entry in _entries(merged["relatedTo"])}
-    for entry in _entries(copy.get("relatedTo") or []):
-        if _same_entry(entry) not in entries_known:
-            entries_known.add(_same_entry(entry))
-            merged["relatedTo"] = [*_entries(merged["relatedTo"]), entry]
+        merged[name] = _union(merged[name], copy.get(name) or [], _recipient)
+    related = _entries(merged["relatedTo"])
+    whole = _union(related, _entries(copy.get("relatedTo") or []), _same_entry)
+    if len(whole) > len(related):
+        merged["relatedTo"] = whole
     return merged
+
+
+def _union(here: list[Any], others: list[Any], key: Callable[[Any], object]) -> list[Any]:
+    """A list, and behind it the entries of another that it lacks, each once."""
+    known = set(map(key, here))
+    lacked: dict[object, Any] = {}
+    for entry in others:
+        if key(entry) not in known:
+            lacked.setdefault(key(entry), entry)
+    return [*here, *lacked.values()]
 
 
 def _recipient(text: str) -> str:

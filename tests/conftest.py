@@ -15,8 +15,8 @@ import tokens
 from app import create_app
 from tests import memory
 
-# The tests of the calls, which know nothing of our tables: they run once more on the verbs of tests/memory.py. Not those
-# that patch something, because it is something of ours.
+# The tests of the calls, which know nothing of our tables: they run once more on the verbs of tests/memory.py. Except
+# those that patch something: it is something of ours.
 OF_THE_CALLS = {
     "test_attachments",
     "test_bodies",

@@ -50,7 +50,7 @@ def free_port() -> int:
 def environment(folder: Path, **settings: object) -> dict[str, str]:
     """The environment of a process of its own, on a database in the folder."""
     chosen: dict[str, object] = {"DATABASE_URL": f"sqlite:///{folder}/connector.db", "WORKERS": 1, **settings}
-    return os.environ | {"PYTHONUNBUFFERED": "1"} | {name: str(value) for name, value in chosen.items()}
+    return os.environ | {name: str(value) for name, value in chosen.items()}
 
 
 @contextmanager

@@ -1,8 +1,10 @@
-"""What a client may send: whatever it is, it gets what it asked for or an error that says what is wrong, never a 500."""
+"""What a client may send: whatever it is, the answer is a record or an error that says what is wrong, never a 500."""
 
 import json
+import re
 import socket
 from collections.abc import Iterator
+from contextlib import closing
 from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
@@ -14,11 +16,14 @@ from app import create_app
 from tests.samples import WITHIN, Server, assert_error, serving
 
 EMAILS = "/api/v1/emails"
-LIMIT = 64 * 1024
+LIMIT = 1024 * 1024  # more than the sockets' buffers hold
+CHUNKED = "Transfer-Encoding: chunked"
 SECRET = "hushhush"
 
 
-def post(client: Any, data: bytes, kind: str | None = "application/json", path: str = EMAILS, method: str = "POST") -> Any:
+def post(
+    client: Any, data: bytes, kind: str | None = "application/json", path: str = EMAILS, method: str = "POST"
+) -> Any:
     """The answer to a body as it is."""
     return client.open(path, method=method, data=data, content_type=kind)
 
@@ -98,7 +103,9 @@ def test_json_that_is_no_object_is_refused(client: Any, data: bytes) -> None:
         assert_error(post(client, data, path=path, method=method), 422)
 
 
-@pytest.mark.parametrize("kind", [None, "", "text/plain", "application/x-www-form-urlencoded", "application/jsonx", "json"])
+@pytest.mark.parametrize(
+    "kind", [None, "", "text/plain", "application/x-www-form-urlencoded", "application/jsonx", "json"]
+)
 def test_a_body_that_does_not_say_that_it_is_json_is_refused(sync: Any, kind: str | None) -> None:
     """415, also without any Content-Type or body: nothing is guessed, and no empty mail is made."""
     for data in (b'{"subject": "x"}', b""):
@@ -290,19 +297,18 @@ def chunked(body: bytes, size: int) -> list[bytes]:
 
 
 def exchange(
-    server: Server, *parts: bytes, call: str = f"POST {EMAILS}", hang_up: bool = False, **headers: object
+    server: Server, framing: str, *parts: bytes, call: str = f"POST {EMAILS}", token: str = "", hang_up: bool = False
 ) -> tuple[int, Any]:
-    """Status and body of the answer to a request written by hand.
+    """Status and body of the answer to a request written by hand; `framing` is the header that says how long it is.
 
     Sends on, as clients do, until it can't; `hang_up` then says that nothing more will come.
     """
-    named = {"Host": "connector", "Connection": "close", "Content-Type": "application/json", **headers}
-    named.setdefault("Authorization", f"Bearer {server.token}")
-    lines = [f"{call} HTTP/1.1", *(f"{name.replace('_', '-')}: {text}" for name, text in named.items())]
+    head = f"{call} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token or server.token}\r\n"
+    head += f"Content-Type: application/json\r\nConnection: close\r\n{framing}\r\n\r\n"
     with socket.create_connection(("127.0.0.1", server.port), timeout=WITHIN) as connection:
         answer = b""
         try:
-            for part in ("\r\n".join(lines).encode() + b"\r\n\r\n", *parts):
+            for part in (head.encode(), *parts):
                 connection.sendall(part)
             if hang_up:
                 connection.shutdown(socket.SHUT_WR)
@@ -310,42 +316,42 @@ def exchange(
             pass
         while piece := connection.recv(65536):
             answer += piece
-    head, _, rest = answer.removeprefix(b"HTTP/1.1 100 Continue\r\n\r\n").partition(b"\r\n\r\n")
-    return int(head.split()[1]), json.loads(rest)
+    start, _, rest = answer.removeprefix(b"HTTP/1.1 100 Continue\r\n\r\n").partition(b"\r\n\r\n")
+    return int(start.split()[1]), json.loads(rest)
 
 
 def count(server: Server) -> int:
     """How many mails are there."""
-    status, found = exchange(server, call=f"GET {EMAILS}?limit=100")
+    status, found = exchange(server, "Accept: */*", call=f"GET {EMAILS}?limit=100")
     assert status == 200
     return len(found)
 
 
-@pytest.mark.parametrize("size", [1000, LIMIT])
-@pytest.mark.parametrize("chunk", [None, 1, 7, 8192, LIMIT])
+@pytest.mark.parametrize(
+    ("size", "chunk"), [(1000, None), (LIMIT, None), (1000, 1), (1000, 7), (LIMIT, 8192), (LIMIT, LIMIT)]
+)
 def test_a_body_up_to_the_limit_arrives_whole(server: Server, size: int, chunk: int | None) -> None:
     """With Content-Length or in chunks of any size."""
-    body = mail(size if chunk != 1 else 1000)
+    body = mail(size)
     if chunk is None:
-        status, record = exchange(server, body, Content_Length=len(body))
+        status, record = exchange(server, f"Content-Length: {len(body)}", body)
     else:
-        status, record = exchange(server, b"".join(chunked(body, chunk)), Transfer_Encoding="chunked")
+        status, record = exchange(server, CHUNKED, b"".join(chunked(body, chunk)))
     assert status == 201
     assert record["textBody"] == json.loads(body)["textBody"]
 
 
-@pytest.mark.parametrize("size", [LIMIT + 1, 3 * LIMIT, 500 * LIMIT])
+@pytest.mark.parametrize("size", [LIMIT + 1, 3 * LIMIT, 30 * LIMIT])
 @pytest.mark.parametrize("way", ["length", "chunked", "expect"])
 def test_a_body_over_the_limit_is_refused_and_the_client_learns_why(server: Server, size: int, way: str) -> None:
     """413 reaches a client that is still sending; a chunked body is never cut short and stored."""
     before = count(server)
     body = mail(size)
     if way == "chunked":
-        status, error = exchange(server, *chunked(body, 16 * 1024), Transfer_Encoding="chunked")
-    elif way == "expect":
-        status, error = exchange(server, body, Content_Length=size, Expect="100-continue")
+        status, error = exchange(server, CHUNKED, *chunked(body, 16 * 1024))
     else:
-        status, error = exchange(server, body, Content_Length=size)
+        expect = "\r\nExpect: 100-continue" if way == "expect" else ""
+        status, error = exchange(server, f"Content-Length: {size}{expect}", body)
     assert (status, error["code"], error["errors"]) == (413, 413, {})
     assert str(LIMIT) in error["message"]
     assert count(server) == before
@@ -353,26 +359,26 @@ def test_a_body_over_the_limit_is_refused_and_the_client_learns_why(server: Serv
 
 @pytest.mark.parametrize("headers", [{}, {"Transfer-Encoding": "chunked"}])
 def test_an_ordinary_client_learns_that_its_body_is_a_little_too_large(server: Server, headers: dict[str, str]) -> None:
-    """One that reads no answer before it has sent everything, over a connection that it keeps."""
-    connection = HTTPConnection("127.0.0.1", server.port, timeout=WITHIN)
-    headers = {"Authorization": f"Bearer {server.token}", "Content-Type": "application/json", **headers}
-    body = mail(LIMIT + LIMIT // 2)
-    connection.request("POST", EMAILS, [body] if len(headers) > 2 else body, headers, encode_chunked=len(headers) > 2)
-    response = connection.getresponse()
-    assert (response.status, json.load(response)["code"]) == (413, 413)
-    connection.close()
+    """One that reads no answer before it has sent everything: up to twice the limit is taken, and thrown away."""
+    named = {"Authorization": f"Bearer {server.token}", "Content-Type": "application/json", **headers}
+    body = mail(2 * LIMIT)
+    with closing(HTTPConnection("127.0.0.1", server.port, timeout=WITHIN)) as connection:
+        connection.connect()
+        connection.sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 16 * 1024)  # so that it is not done too early
+        connection.request("POST", EMAILS, iter([body]) if headers else body, named, encode_chunked=bool(headers))
+        response = connection.getresponse()
+        assert (response.status, json.load(response)["code"]) == (413, 413)
 
 
-@pytest.mark.parametrize("size", [1000, 500 * LIMIT])
+@pytest.mark.parametrize("size", [1000, 30 * LIMIT])
 @pytest.mark.parametrize("way", ["length", "chunked"])
 def test_a_client_without_a_token_learns_it_whatever_it_sends(server: Server, size: int, way: str) -> None:
     """401, also to a client that is still sending a large body."""
     body = mail(size)
     if way == "chunked":
-        parts, headers = chunked(body, 16 * 1024), {"Transfer_Encoding": "chunked"}
+        status, error = exchange(server, CHUNKED, *chunked(body, 16 * 1024), token="x")
     else:
-        parts, headers = [body], {"Content_Length": str(size)}
-    status, error = exchange(server, *parts, Authorization="Bearer x", **headers)
+        status, error = exchange(server, f"Content-Length: {size}", body, token="x")
     assert (status, error["code"]) == (401, 401)
 
 
@@ -393,34 +399,32 @@ def test_a_client_without_a_token_learns_it_whatever_it_sends(server: Server, si
 def test_chunks_that_are_malformed_are_a_bad_request(server: Server, body: bytes) -> None:
     """400 in the shape of all errors, and nothing is stored."""
     before = count(server)
-    status, error = exchange(server, body, Transfer_Encoding="chunked", hang_up=True)
+    status, error = exchange(server, CHUNKED, body, hang_up=True)
     assert (status, error["code"], error["errors"]) == (400, 400, {})
     assert SECRET not in error["message"]
     assert count(server) == before
 
 
 @pytest.mark.parametrize(
-    ("headers", "body"),
+    ("framing", "body"),
     [
-        ({"Content-Length": "1000"}, b'{"subject": "hushhush'),
-        ({"Content-Length": "1000"}, b'{"subject": "hushhush"}'),
-        ({"Content-Length": "1000"}, b""),
-        ({"Transfer-Encoding": "chunked"}, b"ff\r\nhushhush"),
-        ({"Transfer-Encoding": "chunked"}, b'17\r\n{"subject": "hushhush"}\r\n'),
-        ({"Transfer-Encoding": "chunked"}, b""),
+        ("Content-Length: 1000", b'{"subject": "hushhush'),
+        ("Content-Length: 1000", b'{"subject": "hushhush"}'),
+        ("Content-Length: 1000", b""),
+        (CHUNKED, b"ff\r\nhushhush"),
+        (CHUNKED, b'17\r\n{"subject": "hushhush"}\r\n'),
+        (CHUNKED, b""),
     ],
 )
-def test_a_client_that_hangs_up_in_the_middle_stores_nothing(
-    server: Server, headers: dict[str, str], body: bytes
-) -> None:
+def test_a_client_that_hangs_up_in_the_middle_stores_nothing(server: Server, framing: str, body: bytes) -> None:
     """Also where what has arrived could be read as a mail; one that still listens gets 400."""
     before = count(server)
-    status, error = exchange(server, body, hang_up=True, **headers)
+    status, error = exchange(server, framing, body, hang_up=True)
     assert (status, error["code"]) == (400, 400)
     assert count(server) == before
 
 
-@pytest.mark.parametrize("framing", ["Content-Length: 1000", "Transfer-Encoding: chunked"])
+@pytest.mark.parametrize("framing", ["Content-Length: 1000", CHUNKED])
 def test_a_client_that_is_cut_off_is_no_fault_of_the_server(server: Server, framing: str) -> None:
     """A connection that is reset while its body is read."""
     before = count(server)
@@ -489,10 +493,9 @@ def test_what_is_no_http_is_refused(server: Server, request_line: str) -> None:
 def test_the_log_of_all_that_names_routes_and_nothing_that_was_sent(server: Server) -> None:
     """Method, route, status and milliseconds; no fault of the server among them."""
     for path in (f"/api/v1/contacts/{SECRET}?{SECRET}", f"/api/v1/{SECRET}", f"/{SECRET}"):
-        assert exchange(server, call=f"GET {path}")[0] == 404
+        assert exchange(server, "Accept: */*", call=f"GET {path}")[0] == 404
     log = Path(server.output).read_text().partition("Booting worker")[2]
     assert "GET /api/v1/contacts/<record_id:record_id> 404" in log
     assert SECRET not in log.casefold()
     assert server.token not in log
-    assert "Traceback" not in log
-    assert " 500 " not in log
+    assert re.findall(r"Traceback|ERROR|.* 50\d .*", log) == []

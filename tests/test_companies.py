@@ -11,7 +11,7 @@ import pytest
 from tests.samples import ACME, JANE, assert_error
 
 COMPANIES = "/api/v1/companies"
-NONE = {"name": None, "domains": []}
+NONE: dict[str, Any] = {"name": None, "domains": []}
 
 
 def put(client: Any, company_id: str, **fields: Any) -> Any:

@@ -1,16 +1,13 @@
-"""The conformance kit: our own server keeps every rule, a sound one of other choices keeps Aurinko's."""
+"""The conformance kit: both storages keep every rule, a sound server of other choices Aurinko's, no fault gets by."""
 
 import json
 import os
 import shutil
-import socket
 import subprocess
-import sys
 import threading
-import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
-from http.client import HTTPConnection
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import count
 from pathlib import Path
@@ -19,14 +16,23 @@ from urllib.parse import parse_qs, urlsplit
 from xml.etree import ElementTree
 
 import pytest
+from flask import Flask
+from werkzeug.serving import WSGIRequestHandler, make_server
 
+import database
+import models
+import tokens
+from app import create_app
 from conformance import RULES, run
 from conformance.__main__ import main
 from conformance.run import check
 from conformance.session import Session
+from tests import memory
+from tests.faults import FAULTS
+from tests.samples import serving
 
-PROJECT = Path(__file__).parent.parent
 ADDRESS = "jane@connector.example"
+USER = {"id": "u1", "orgId": "org", "name": "Jane Doe", "email": ADDRESS, "timezone": "Europe/Berlin"}
 
 
 class Live(NamedTuple):
@@ -38,62 +44,86 @@ class Live(NamedTuple):
 
 
 @pytest.fixture(scope="module")
-def live_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
-    """Our own server, as it is served, on an empty database."""
-    folder = tmp_path_factory.mktemp("live")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    environment = os.environ | {
-        "DATABASE_URL": f"sqlite:///{folder}/connector.db",
-        "HOST": "127.0.0.1",
-        "PORT": str(port),
-    }
-
-    def flask(*words: str) -> str:
-        command = [sys.executable, "-m", "flask", *words]
-        done = subprocess.run(command, cwd=PROJECT, env=environment, capture_output=True, text=True, check=True)
-        return done.stdout.strip()
-
-    flask("user", "add", ADDRESS, "--name", "Jane Doe", "--timezone", "Europe/Berlin")
-    tokens = [flask("token", "create", ADDRESS, "--scope", scope) for scope in ("sync", "admin")]
-    with (folder / "log").open("w") as log:
-        command = [sys.executable, "-m", "gunicorn", "app:create_app()"]
-        server = subprocess.Popen(command, cwd=PROJECT, env=environment, stdout=log, stderr=log)
-        try:
-            _wait_for(port, server)
-            yield Live(f"http://127.0.0.1:{port}", *tokens)
-        finally:
-            server.terminate()
-            server.wait(30)
-
-
-def _wait_for(port: int, server: subprocess.Popen[bytes]) -> None:
-    while server.poll() is None:
-        try:
-            connection = HTTPConnection("127.0.0.1", port, timeout=5)
-            connection.request("GET", "/health/live")
-            connection.getresponse()
-            return
-        except OSError:
-            time.sleep(0.05)
-        finally:
-            connection.close()
-    raise RuntimeError("the server stopped at once: see its log")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the database is, whose tokens are good on both servers."""
+    return tmp_path_factory.mktemp("connector")
 
 
 @pytest.fixture(scope="module")
-def crm(live_server: Live) -> Iterator[Session]:
-    session = Session(*live_server)
+def app(folder: Path) -> Iterator[Flask]:
+    """The application on a database with one user. Each of its calls closes its connection, as its thread ends."""
+    application = create_app({"DATABASE_URL": f"sqlite:///{folder}/connector.db"})
+    application.teardown_appcontext(lambda _: database.stop())
+    models.add_user(USER)
+    yield application
+    database.stop()
+
+
+@pytest.fixture(scope="module")
+def both_tokens(app: Flask) -> list[str]:
+    """The user's tokens."""
+    return [tokens.create(USER["id"], scope) for scope in ("sync", "admin")]
+
+
+@pytest.fixture(scope="module")
+def ours(folder: Path, both_tokens: list[str]) -> Iterator[Live]:
+    """Our server, as it is served."""
+    with serving(folder, WORKERS=2) as server:
+        yield Live(f"http://127.0.0.1:{server.port}", *both_tokens)
+
+
+@pytest.fixture(scope="module")
+def in_memory(app: Flask, both_tokens: list[str]) -> Iterator[Live]:
+    """The same application on the verbs of tests/memory.py, served by this process."""
+    with pytest.MonkeyPatch.context() as patch, _served(app) as base_url:
+        memory.stand_in(patch)
+        models.add_user(USER)
+        yield Live(base_url, *both_tokens)
+
+
+class Quiet(WSGIRequestHandler):
+    """A handler that says nothing of each request."""
+
+    def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
+        pass
+
+
+@contextmanager
+def _served(application: Flask) -> Iterator[str]:
+    """The address of an application that a thread of this process serves, with a thread for each request."""
+    with make_server("127.0.0.1", 0, application, threaded=True, request_handler=Quiet) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+@pytest.fixture(scope="module", params=["ours", "in_memory"])
+def crm(request: pytest.FixtureRequest) -> Iterator[Session]:
+    """A session with each of the two."""
+    session = Session(*request.getfixturevalue(request.param))
     yield session
     assert session.clean_up() == []
 
 
 @pytest.mark.parametrize("rule_id", RULES)
 def test_our_server_keeps(rule_id: str, crm: Session) -> None:
-    """Our own server offers everything and keeps every rule."""
+    """Our server offers everything and keeps every rule, on our tables and on the verbs in memory."""
     result = check(RULES[rule_id], crm)
     assert result.status == "passed", f"{result.expected}\n{result.got}\n{result.curl}"
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_the_fault_is_found(name: str, app: Flask, in_memory: Live, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each fault that was planted is found by each of the rules that are about it."""
+    rules, plant = FAULTS[name]
+    plant(monkeypatch, app)
+    report = run(*in_memory, only=rules.split())
+    assert {result.rule.id: result.status for result in report.results} == dict.fromkeys(rules.split(), "failed")
+
+
+def test_every_rule_can_fail() -> None:
+    """A rule that no fault breaks might as well check nothing: who adds one adds a fault."""
+    assert {rule for rules, _ in FAULTS.values() for rule in rules.split()} == RULES.keys()
 
 
 class OtherCRM(BaseHTTPRequestHandler):

@@ -8,7 +8,7 @@ import pytest
 from tests.samples import ACME, JANE, assert_error
 
 CONTACTS = "/api/v1/contacts"
-NOBODY = {"firstName": None, "lastName": None, "emailAddresses": [], "companyId": None}
+NOBODY: dict[str, Any] = {"firstName": None, "lastName": None, "emailAddresses": [], "companyId": None}
 
 
 def put(client: Any, contact_id: str, **fields: Any) -> Any:
@@ -97,7 +97,14 @@ def test_without_an_address_every_post_creates(sync: Any, sent: dict[str, Any]) 
 
 def test_addresses_are_kept_as_written(sync: Any) -> None:
     """In order, with duplicates, and with what can't be read as an address."""
-    addresses = ["Jane <JANE@Acme.Example>", "jane@acme.example", " x ", "", '"a,b"@acme.example', "jane@münchen.example"]
+    addresses = [
+        "Jane <JANE@Acme.Example>",
+        "jane@acme.example",
+        " x ",
+        "",
+        '"a,b"@acme.example',
+        "jane@münchen.example",
+    ]
     made = sync.post(CONTACTS, json={"emailAddresses": addresses}).json
     assert sync.get(f"{CONTACTS}/{made['id']}").json["emailAddresses"] == addresses
 
@@ -217,7 +224,9 @@ def test_put_never_merges(client: Any) -> None:
     assert client.get(f"{CONTACTS}/lookup?emails=jane@acme.example").json == [first, second]
 
 
-@pytest.mark.parametrize("contact_id", ["x" * 255, "urn:crm:7", "a b", "50%", "ä€𝄞", "a?b#c", "+", "lookups", "..x", "\\"])
+@pytest.mark.parametrize(
+    "contact_id", ["x" * 255, "urn:crm:7", "a b", "50%", "ä€𝄞", "a?b#c", "+", "lookups", "..x", "\\"]
+)
 def test_an_id_may_be_any_text(client: Any, contact_id: str) -> None:
     """Location leads to the record whatever has to be escaped."""
     response = client.put(f"{CONTACTS}/{quote(contact_id, safe='')}", json=JANE)
@@ -317,7 +326,9 @@ def test_pages_hold_each_contact_once(client: Any, seven: list[str], limit: int,
     assert sum(pages, []) == seven
 
 
-def test_pages_of_contacts_that_changed_at_one_time_hold_each_once(client: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_pages_of_contacts_that_changed_at_one_time_hold_each_once(
+    client: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """An import stores thousands within one tick of the clock."""
     monkeypatch.setattr("storage.directory.now", lambda: "2026-01-31T09:30:00.000000Z")
     for name in "cabed":

@@ -52,26 +52,13 @@ def test_the_nearest_parent_wins_and_the_domain_itself_before_it(client: Any) ->
     assert ids(client, "us.acme.example") == ["mother"]
 
 
-@pytest.mark.parametrize(
-    "domain",
-    [
-        "notacme.example",
-        "not-acme.example",
-        "acme.example.org",
-        "acme.examples",
-        "cme.example",
-        "example",
-        "us.acme.test",
-        "acme",
-        "acme_example",
-        "co.uk",
-        "brightsync.example",
-    ],
-)
-def test_neither_a_sibling_nor_a_piece_of_a_label_finds_a_company(client: Any, domain: str) -> None:
+def test_neither_a_sibling_nor_a_piece_of_a_label_finds_a_company(client: Any) -> None:
     """Nor does a domain above."""
     put(client, "acme", "acme.example", "eu.acme.test", "acme.co.uk")
-    assert ids(client, domain) == []
+    siblings = ["notacme.example", "not-acme.example", "us.acme.test", "brightsync.example", "acme.example.org"]
+    pieces = ["cme.example", "acme.examples", "acme_example", "acme"]
+    above = ["example", "acme.test", "co.uk", "uk"]
+    assert {domain: ids(client, domain) for domain in [*siblings, *pieces, *above] if ids(client, domain)} == {}
 
 
 def test_a_domain_shared_by_two_companies_finds_both_the_older_first(client: Any) -> None:
@@ -106,12 +93,12 @@ def test_a_company_that_names_a_domain_twice_is_found_once(client: Any) -> None:
         "mail.www.acme.example",
     ],
 )
-@pytest.mark.parametrize("stored", ["acme.example", "https://www.Acme.example./"])
-def test_spellings_of_a_domain_are_the_same(client: Any, stored: str, domain: str) -> None:
+def test_spellings_of_a_domain_are_the_same(client: Any, domain: str) -> None:
     """In the CRM as in the question; the answer has it as written."""
-    put(client, "acme", stored)
-    response = client.get(LOOKUP, query_string={"domain": domain})
-    assert [company["domains"] for company in response.json] == [[stored]]
+    for stored in ("acme.example", "https://www.Acme.example./"):
+        client.put("/api/v1/companies/acme", json={"domains": [stored]})
+        response = client.get(LOOKUP, query_string={"domain": domain})
+        assert [company["domains"] for company in response.json] == [[stored]]
 
 
 @pytest.mark.parametrize(
@@ -129,11 +116,11 @@ def test_international_domains_are_found_in_both_their_forms(client: Any, stored
     assert ids(client, asked) == ["acme"]
 
 
-@pytest.mark.parametrize("domain", ["", " ", ".", "..", "@", "https://", "a b", "a,b", "x" * 2000, "\x00", "www."])
-def test_what_is_no_domain_finds_nothing(client: Any, domain: str) -> None:
+def test_what_is_no_domain_finds_nothing(client: Any) -> None:
     """An empty array: never an error, never everything."""
     put(client, "acme", "acme.example", "", "@")
-    assert ids(client, domain) == []
+    for domain in ("", " ", ".", "..", "@", "https://", "a b", "a,b", "x" * 2000, "\x00", "www."):
+        assert ids(client, domain) == [], domain
 
 
 def test_a_missing_domain_is_refused(client: Any) -> None:

@@ -153,7 +153,9 @@ def test_more_than_two_hundred_distinct_addresses_are_refused(client: Any) -> No
     assert "200" in str(error["errors"]["query"]["emails"])
 
 
-@pytest.mark.parametrize("query", ["", "emails=", "emails[]=", "emails=,%20,", "emails=&emails=", "email=a@acme.example"])
+@pytest.mark.parametrize(
+    "query", ["", "emails=", "emails[]=", "emails=,%20,", "emails=&emails=", "email=a@acme.example"]
+)
 def test_a_missing_or_empty_list_is_refused(client: Any, query: str) -> None:
     """It would otherwise look as if nobody were known."""
     error = assert_error(client.get(f"{LOOKUP}?{query}"), 422)

@@ -40,7 +40,8 @@ def stranger(crm: Session) -> None:
     """A domain that no company has finds none; `%` and `_` stand for themselves."""
     domain = crm.new_domain("aXme")
     crm.company(domain)
-    for other in (crm.new_domain(), domain.replace("aXme", "a_me"), domain.replace("aXme", "%"), "%", domain + ".uk"):
+    parts = (domain[:-1], domain.partition(".")[0], domain + ".uk")
+    for other in (crm.new_domain(), domain.replace("aXme", "a_me"), domain.replace("aXme", "%"), "%", *parts):
         answer = crm.get("/companies/lookup", domain=other).unfailing()
         true(f"no company for {other}", answer.status >= 400 or not answer.body or answer.ids == [], answer.summary())
 

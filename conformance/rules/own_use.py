@@ -29,13 +29,13 @@ def roles(crm: Session) -> None:
     """A contact's timeline holds the mail that it sent, received or is related to, each once, and says why."""
     a, b = crm.address(), crm.address()
     contact = crm.contact(a, b)
-    linked = {"type": "contact", "id": contact}
+    linked = {"type": "Contact", "id": contact}
     mails: list[tuple[Json, list[str]]] = [
         ({"fromAddress": a}, ["from"]),
         ({"toAddresses": ["other@x.example", f"J <{b.upper()}>"]}, ["to"]),
         ({"ccAddresses": [a]}, ["cc"]),
         ({"bccAddresses": [b]}, ["bcc"]),
-        ({"relatedTo": linked}, ["relatedTo"]),
+        ({"relatedTo": linked | {"type": "contact"}}, ["relatedTo"]),
         (
             {"fromAddress": a, "toAddresses": [a, b], "ccAddresses": [b], "relatedTo": [linked]},
             ["cc", "from", "relatedTo", "to"],

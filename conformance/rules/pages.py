@@ -233,7 +233,7 @@ def pages_filtered(crm: Session) -> None:
     """The next page keeps the filters, whatever characters they hold."""
     thread, address = crm.fresh("a+b &c=d%20é"), crm.address("jane+x")
     emails = log_all(crm, *["2024-01-01T00:00:00Z"] * 5, syncThreadId=thread, toAddresses=[address])
-    log_all(crm, "2024-01-01T00:00:00Z", syncThreadId=thread)
+    log_all(crm, "2024-01-01T00:00:00Z", "2023-01-01T00:00:00Z", syncThreadId=thread)
     page = crm.get("/emails", syncThreadId=thread, address=address, limit="2").expect(200)
     rest = walked(crm, crm.next_page(page) or "/emails?rfc822MsgId=")
     same("the mails on all pages, sorted", sorted(emails), sorted(page.ids + rest))

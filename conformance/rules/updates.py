@@ -193,6 +193,17 @@ def patch_message_id(crm: Session) -> None:
     same("the mails found by the old one", [], crm.get("/emails", rfc822MsgId=mail["rfc822MsgId"]).expect(200).ids)
 
 
+@rule("patch-ids", OURS, PATCH)
+def patch_ids(crm: Session) -> None:
+    """A mail is found by the msgId and the thread that it has now, and by no earlier one."""
+    mail, email = crm.log()
+    new = {"msgId": crm.fresh("msg"), "syncThreadId": crm.fresh("thread")}
+    changed(crm, email, new)
+    for name, value in new.items():
+        same(f"the mails found by the new {name}", [email], crm.get("/emails", **{name: value}).expect(200).ids)
+        same(f"the mails found by the old {name}", [], crm.get("/emails", **{name: mail[name]}).expect(200).ids)
+
+
 @rule("patch-own-fields", OURS, OWN_FIELDS)
 def patch_own_fields(crm: Session) -> None:
     """id, createdAt and updatedAt in a body are ignored, by POST, PATCH and PUT."""

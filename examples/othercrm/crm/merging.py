@@ -1,0 +1,81 @@
+"""What a copy adds to a mail that is here, and how attachments and links are read.  Pure functions: no tables."""
+
+from base64 import b64decode
+from collections.abc import Callable, Mapping
+from json import dumps
+from typing import Any
+
+from folding import fold_address
+from records import NotFound, Record
+
+LISTS = {"to": "toAddresses", "cc": "ccAddresses", "bcc": "bccAddresses"}
+NO_EMAIL: Record = {
+    "msgId": None,
+    "syncThreadId": None,
+    "inReplyTo": None,
+    "receivedAt": None,
+    "rfc822MsgId": None,
+    "subject": None,
+    "fromAddress": None,
+    "fromName": None,
+    "toAddresses": [],
+    "ccAddresses": [],
+    "bccAddresses": [],
+    "textBody": None,
+    "htmlBody": None,
+    "attachments": [],
+    "relatedTo": [],
+}
+
+
+def merged(record: Record, copy: Mapping[str, Any]) -> Record:
+    """The record and what a copy adds: recipients and relatedTo entries that it lacks, fields that were empty."""
+    result = {**record, **{name: copy[name] for name in NO_EMAIL if not record[name] and copy.get(name)}}
+    for name in LISTS.values():
+        result[name] = union(result[name], copy.get(name) or [], address_key)
+    related = entries(result["relatedTo"])
+    whole = union(related, entries(copy.get("relatedTo") or []), _same_entry)
+    if len(whole) > len(related):  # one object stays one object until something is added
+        result["relatedTo"] = whole
+    return result
+
+
+def union(here: list[Any], others: list[Any], key: Callable[[Any], object]) -> list[Any]:
+    """A list, and behind it the entries of another that it lacks, each once."""
+    known = set(map(key, here))
+    lacked: dict[object, Any] = {}
+    for entry in others:
+        if key(entry) not in known:
+            lacked.setdefault(key(entry), entry)
+    return [*here, *lacked.values()]
+
+
+def address_key(text: str) -> str:
+    """The folded address, or the text itself where it can't be read as an address."""
+    return fold_address(text) or text
+
+
+def entries(related: Any) -> list[Any]:
+    """relatedTo, which may be one object, as a list."""
+    return related if isinstance(related, list) else [related]
+
+
+def relation(entry: Mapping[str, Any]) -> tuple[str, str] | None:
+    """What makes two relatedTo entries the same: type (in any case) and id; None where one is missing."""
+    kind, record_id = entry.get("type"), entry.get("id")
+    if isinstance(kind, str) and isinstance(record_id, str | int) and not isinstance(record_id, bool):
+        return kind.casefold(), str(record_id)
+    return None
+
+
+def decoded(base64: str) -> bytes:
+    """Bytes from base64 in either alphabet (RFC 4648), in one line or many, padded or not. Raises NotFound."""
+    digits = "".join(base64.split()).rstrip("=")
+    try:
+        return b64decode(digits.replace("-", "+").replace("_", "/") + "=" * (-len(digits) % 4), validate=True)
+    except ValueError:
+        raise NotFound from None
+
+
+def _same_entry(entry: Mapping[str, Any]) -> object:
+    return relation(entry) or dumps(entry, sort_keys=True)

@@ -1,0 +1,210 @@
+"""The tables, as pwiz wrote them: all but these first lines.
+
+    python -m pwiz -e sqlite -t accounts,contacts,leads,users,… crm.db
+
+Instead of a database of its own, each model is bound to the connector's: one file, one kind of connection, one writer
+at a time.
+"""
+
+from peewee import (
+    SQL,
+    AutoField,
+    BooleanField,
+    CharField,
+    CompositeKey,
+    DateTimeField,
+    ForeignKeyField,
+    IntegerField,
+    Model,
+    TextField,
+)
+
+from database import db
+
+
+class BaseModel(Model):
+    class Meta:
+        database = db
+
+
+class Accounts(BaseModel):
+    date_entered = DateTimeField()
+    date_modified = DateTimeField()
+    deleted = BooleanField(constraints=[SQL("DEFAULT 0")])
+    id = CharField(max_length=36, primary_key=True)
+    name = CharField(null=True)
+    website = CharField(null=True)
+
+    class Meta:
+        table_name = "accounts"
+
+
+class ConnectorChanges(BaseModel):
+    action = CharField(max_length=10)
+    at = DateTimeField()
+    record_id = CharField()
+    seq = AutoField()
+    type = CharField(max_length=10)
+
+    class Meta:
+        table_name = "connector_changes"
+
+
+class ConnectorDomains(BaseModel):
+    account = ForeignKeyField(column_name="account_id", field="id", model=Accounts)
+    folded = CharField(index=True, max_length=998, null=True)
+    position = IntegerField()
+    text = TextField()
+
+    class Meta:
+        table_name = "connector_domains"
+        indexes = ((("account", "position"), True),)
+        primary_key = CompositeKey("account", "position")
+
+
+class Emails(BaseModel):
+    date_entered = DateTimeField()
+    date_modified = DateTimeField()
+    date_sent = DateTimeField(null=True)
+    deleted = BooleanField(constraints=[SQL("DEFAULT 0")])
+    id = CharField(max_length=36, primary_key=True)
+    message_id = CharField(index=True, null=True)
+    name = CharField(null=True)
+
+    class Meta:
+        table_name = "emails"
+
+
+class ConnectorEmails(BaseModel):
+    email = ForeignKeyField(column_name="email_id", field="id", model=Emails, primary_key=True)
+    sent = TextField()
+    thread_key = CharField(index=True, max_length=998, null=True)
+
+    class Meta:
+        table_name = "connector_emails"
+
+
+class ConnectorSightings(BaseModel):
+    email = ForeignKeyField(column_name="email_id", field="id", model=Emails)
+    msg_key = CharField(max_length=998)
+
+    class Meta:
+        table_name = "connector_sightings"
+        indexes = ((("msg_key", "email"), True),)
+        primary_key = CompositeKey("msg_key", "email")
+
+
+class Contacts(BaseModel):
+    account = ForeignKeyField(column_name="account_id", field="id", model=Accounts, null=True)
+    date_entered = DateTimeField()
+    date_modified = DateTimeField()
+    deleted = BooleanField(constraints=[SQL("DEFAULT 0")])
+    first_name = CharField(null=True)
+    id = CharField(max_length=36, primary_key=True)
+    last_name = CharField(null=True)
+
+    class Meta:
+        table_name = "contacts"
+
+
+class EmailAddresses(BaseModel):
+    address = CharField()
+    address_lower = CharField(index=True)
+    deleted = BooleanField(constraints=[SQL("DEFAULT 0")])
+    id = CharField(max_length=36, primary_key=True)
+    opt_out = BooleanField(constraints=[SQL("DEFAULT 0")])
+
+    class Meta:
+        table_name = "email_addresses"
+
+
+class EmailAddressLinks(BaseModel):
+    bean_id = CharField(max_length=36)
+    bean_module = CharField(max_length=100)
+    connector_position = IntegerField(null=True)
+    connector_text = TextField(null=True)
+    deleted = BooleanField(constraints=[SQL("DEFAULT 0")])
+    email_address = ForeignKeyField(column_name="email_address_id", field="id", model=EmailAddresses)
+    id = CharField(max_length=36, primary_key=True)
+    primary_address = BooleanField(constraints=[SQL("DEFAULT 0")])
+
+    class Meta:
+        table_name = "email_address_links"
+        indexes = ((("bean_id", "bean_module"), False),)
+
+
+class EmailBeans(BaseModel):
+    bean_id = CharField(max_length=36)
+    bean_module = CharField(max_length=100)
+    deleted = BooleanField(constraints=[SQL("DEFAULT 0")])
+    email = ForeignKeyField(column_name="email_id", field="id", model=Emails)
+    id = CharField(max_length=36, primary_key=True)
+
+    class Meta:
+        table_name = "email_beans"
+        indexes = ((("bean_id", "bean_module"), False),)
+
+
+class EmailRecipients(BaseModel):
+    address_type = CharField(max_length=4)
+    deleted = BooleanField(constraints=[SQL("DEFAULT 0")])
+    email_address = ForeignKeyField(column_name="email_address_id", field="id", model=EmailAddresses)
+    email = ForeignKeyField(column_name="email_id", field="id", model=Emails)
+    id = CharField(max_length=36, primary_key=True)
+
+    class Meta:
+        table_name = "email_recipients"
+
+
+class EmailsText(BaseModel):
+    bcc_addrs = TextField(null=True)
+    cc_addrs = TextField(null=True)
+    description = TextField(null=True)
+    description_html = TextField(null=True)
+    email = ForeignKeyField(column_name="email_id", field="id", model=Emails, primary_key=True)
+    from_addr = CharField(null=True)
+    to_addrs = TextField(null=True)
+
+    class Meta:
+        table_name = "emails_text"
+
+
+class Leads(BaseModel):
+    account = ForeignKeyField(column_name="account_id", field="id", model=Accounts, null=True)
+    date_entered = DateTimeField()
+    date_modified = DateTimeField()
+    deleted = BooleanField(constraints=[SQL("DEFAULT 0")])
+    first_name = CharField(null=True)
+    id = CharField(max_length=36, primary_key=True)
+    last_name = CharField(null=True)
+
+    class Meta:
+        table_name = "leads"
+
+
+class Notes(BaseModel):
+    date_entered = DateTimeField()
+    date_modified = DateTimeField()
+    deleted = BooleanField(constraints=[SQL("DEFAULT 0")])
+    file_mime_type = CharField(max_length=100, null=True)
+    filename = CharField(null=True)
+    id = CharField(max_length=36, primary_key=True)
+    parent_id = CharField(max_length=36, null=True)
+    parent_type = CharField(max_length=100, null=True)
+
+    class Meta:
+        table_name = "notes"
+        indexes = ((("parent_id", "parent_type"), False),)
+
+
+class Users(BaseModel):
+    date_entered = DateTimeField()
+    date_modified = DateTimeField()
+    deleted = BooleanField(constraints=[SQL("DEFAULT 0")])
+    first_name = CharField(null=True)
+    id = CharField(max_length=36, primary_key=True)
+    last_name = CharField(null=True)
+    time_zone = CharField(max_length=64, null=True)
+
+    class Meta:
+        table_name = "users"

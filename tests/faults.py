@@ -1,0 +1,1112 @@
+"""Faults that a connector may have, to be planted into the in-memory one; and for each the rules that have to find it.
+
+    rules, plant = FAULTS["blind copies are dropped"]
+    plant(patch, app)
+
+A plant changes the verbs of tests/memory.py, or the requests and answers on their way; the MonkeyPatch undoes it.
+"""
+
+import json
+import re
+import time
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import nullcontext
+from datetime import timedelta, timezone
+from io import BytesIO
+from itertools import chain
+from threading import Lock
+from types import SimpleNamespace
+from typing import Any
+from unicodedata import normalize
+from urllib.parse import parse_qsl, urlencode
+
+import pytest
+from flask import Flask
+from werkzeug.wrappers import Request, Response
+
+import models
+import schemas
+import tokens
+import wire
+from clock import now
+from conformance.rules import emails
+from folding import bare_address, fold_address, fold_domain, fold_message_id, parent_domains
+from records import Conflict, Cursor, Invalid, NotFound, Page, Record
+from tests import memory
+
+Plant = Callable[[pytest.MonkeyPatch, Flask], None]
+
+REAL = SimpleNamespace(**vars(memory))  # as it is without a fault
+
+# ---- ways to plant --------------------------------------------------------------------------------------------------
+
+
+def attribute(module: Any, name: str, value: Any) -> Plant:
+    """Another value in the place of a module's own."""
+    return lambda patch, app: patch.setattr(module, name, value)
+
+
+def verb(name: str, function: Callable[..., Any]) -> Plant:
+    """Another function in the place of a verb."""
+    return attribute(models, name, function)
+
+
+def inside(name: str, value: Any) -> Plant:
+    """Another value in the place of one that the verbs in memory are made of."""
+    return attribute(memory, name, value)
+
+
+def together(*plants: Plant) -> Plant:
+    """All of these."""
+
+    def plant(patch: pytest.MonkeyPatch, app: Flask) -> None:
+        for one in plants:
+            one(patch, app)
+
+    return plant
+
+
+def saved(kind: str, change: Callable[[Record], Record]) -> Plant:
+    """Records of a kind are changed before they are stored, whichever verb does it."""
+    return inside("save", lambda of, old, new: REAL.save(of, old, change(new) if of == kind else new))
+
+
+def field(name: str, change: Callable[[Any], Any]) -> Plant:
+    """A field of a mail is changed before it is stored."""
+    return saved("email", lambda mail: {**mail, name: change(mail[name])} if mail[name] else mail)
+
+
+def compared(kind: str, fold: Callable[[str], str | None]) -> Plant:
+    """Addresses of contacts, or domains of companies, are compared in another form."""
+    return lambda patch, app: patch.setitem(memory.KEYS, kind, (memory.KEYS[kind][0], fold))
+
+
+def contacts_where(holds: Callable[[str, Record], bool]) -> Plant:
+    """A contact is found where this holds for the address asked for and the contact."""
+
+    def find(kind: str, asked: str) -> list[Record]:
+        return [one for one in memory.RECORDS["contact"].values() if holds(asked, one)]
+
+    return inside("oldest_first", lambda kind, key: (find if kind == "contact" else REAL.oldest_first)(kind, key))
+
+
+def companies_where(holds: Callable[[str, str], bool]) -> Plant:
+    """A company is found where this holds for the domain asked for and one of its own, both folded."""
+
+    def lookup(domain: str) -> list[Record]:
+        asked = fold_domain(domain) or domain
+        companies = memory.RECORDS["company"].values()
+        return [one for one in companies if any(holds(asked, own) for own in memory.folded_keys("company", one))]
+
+    return verb("lookup_companies", lookup)
+
+
+def emails_where(name: str, holds: Callable[[str, Record], Any]) -> Plant:
+    """A mail passes a filter where this holds for the filter's value and the mail."""
+
+    def passing(of: str, value: str) -> list[Record]:
+        mails = memory.RECORDS["email"].values()
+        return [mail for mail in mails if holds(value, mail)] if of == name else list(REAL.pass_filter(of, value))
+
+    return inside("pass_filter", passing)
+
+
+def pages(key: Callable[[Record], Any], behind: Callable[[Record, Cursor], bool]) -> Plant:
+    """Mail is sorted by this key, the greatest first, and a page begins with what is behind the cursor."""
+
+    def page(mails: Iterable[Record], after: Cursor | None, limit: int) -> Page:
+        rest = [mail for mail in sorted(mails, key=key, reverse=True) if after is None or behind(mail, after)]
+        last = rest[limit - 1] if len(rest) > limit else None
+        return Page(rest[:limit], (place(last)[0], last["id"]) if last else None)
+
+    return inside("newest_first", page)
+
+
+def asked(change: Callable[[dict[str, Any]], None]) -> Plant:
+    """Requests are changed on the way in: their WSGI environment."""
+
+    def plant(patch: pytest.MonkeyPatch, app: Flask) -> None:
+        inner = app.wsgi_app
+
+        def changed(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+            change(environ)
+            return inner(environ, start_response)
+
+        patch.setattr(app, "wsgi_app", changed)
+
+    return plant
+
+
+def query(change: Callable[[list[tuple[str, str]]], list[tuple[str, str]]]) -> Plant:
+    """Query strings are changed on the way in."""
+
+    def changed(environ: dict[str, Any]) -> None:
+        pairs = parse_qsl(environ["QUERY_STRING"], keep_blank_values=True)
+        environ["QUERY_STRING"] = urlencode(change(pairs))
+
+    return asked(changed)
+
+
+def body(change: Callable[[bytes], bytes]) -> Plant:
+    """Bodies are changed on the way in."""
+
+    def changed(environ: dict[str, Any]) -> None:
+        if environ.get("CONTENT_LENGTH"):
+            new = change(environ["wsgi.input"].read(int(environ["CONTENT_LENGTH"])))
+            environ["wsgi.input"], environ["CONTENT_LENGTH"] = BytesIO(new), str(len(new))
+
+    return asked(changed)
+
+
+def answered(change: Callable[[Request, Response], Any]) -> Plant:
+    """Answers are changed on the way out."""
+
+    def plant(patch: pytest.MonkeyPatch, app: Flask) -> None:
+        inner = app.wsgi_app
+
+        def changed(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+            response = Response.from_app(inner, environ, buffered=True)
+            change(Request(environ, populate_request=False), response)
+            return response(environ, start_response)
+
+        patch.setattr(app, "wsgi_app", changed)
+
+    return plant
+
+
+def text(pattern: str, new: str) -> Plant:
+    """What matches in the body of an answer is another text."""
+    return answered(lambda _, response: response.set_data(re.sub(pattern, new, response.get_data(as_text=True))))
+
+
+def status(new: int, old: int, where: str, text: str | None = None) -> Plant:
+    """Answers of one status, where method and path match, have another one, and another body if one is given."""
+
+    def change(request: Request, response: Response) -> None:
+        if response.status_code == old and re.search(where, f"{request.method} {request.path}"):
+            response.status_code = new
+            if text is not None:
+                response.set_data(text)
+
+    return answered(change)
+
+
+def crash(name: str, holds: Callable[..., Any], error: Exception | None = None) -> Plant:
+    """A verb fails where this holds for its arguments: in a way that nobody foresaw, or with an error of its own."""
+
+    def failing(*arguments: Any, **options: Any) -> Any:
+        if holds(*arguments, **options):
+            raise error or RuntimeError("not foreseen")
+        return getattr(REAL, name)(*arguments, **options)
+
+    return verb(name, failing)
+
+
+def raced(name: str) -> Plant:
+    """Nothing is locked between looking for a record and making it."""
+
+    def slowly(*arguments: Any) -> Record | None:
+        found: Record | None = getattr(REAL, name)(*arguments)
+        time.sleep(0.02)
+        return found
+
+    return together(inside("LOCK", nullcontext()), inside(name, slowly))
+
+
+# ---- what some faults need ------------------------------------------------------------------------------------------
+
+
+def like(pattern: str, text: str | None) -> bool:
+    """What SQL's LIKE says."""
+    wanted = re.escape(pattern).replace("%", ".*").replace("_", ".")
+    return re.fullmatch(wanted, text or "", re.IGNORECASE | re.DOTALL) is not None
+
+
+def ascii_lower(text: str) -> str:
+    """What SQLite's lower() gives."""
+    return re.sub("[A-Z]", lambda found: found[0].lower(), text)
+
+
+def place(mail: Record) -> tuple[str, int]:
+    """Where a mail stands in the order of mails."""
+    return mail["receivedAt"] or mail["createdAt"], int(mail["id"])
+
+
+def by_offset(mails: Iterable[Record], after: Cursor | None, limit: int) -> Page:
+    """A page that begins so many mails behind the first one, whatever came or went meanwhile."""
+    start = int(after[1]) if after else 0
+    rest = sorted(mails, key=place, reverse=True)[start:]
+    return Page(rest[:limit], (now(), str(start + limit)) if len(rest) > limit else None)
+
+
+def any_filter(filters: Mapping[str, str], after: Cursor | None = None, limit: int = 25) -> Page:
+    """The emails that pass one of the filters."""
+    found = {mail["id"]: mail for name, value in filters.items() for mail in memory.pass_filter(name, value or " ")}
+    return memory.newest_first(found.values(), after, limit)
+
+
+def truth_as_number(value: Any) -> Any:
+    """What is left of true in a column of integers."""
+    if isinstance(value, dict):
+        return {key: truth_as_number(one) for key, one in value.items()}
+    if isinstance(value, list):
+        return [truth_as_number(one) for one in value]
+    return int(value) if isinstance(value, bool) else value
+
+
+def only_keys(entries: Iterable[Record], *keys: str) -> list[Record]:
+    """The entries as they are in a table that has only these columns."""
+    return [{key: entry[key] for key in keys if key in entry} for entry in entries]
+
+
+def find_by_msg_id_first(email: Mapping[str, Any]) -> Record | None:
+    return REAL.find_copy({**email, "rfc822MsgId": None}) or REAL.find_copy(email)
+
+
+def find_without_ids(email: Mapping[str, Any]) -> Record | None:
+    """Mails without any id are one mail."""
+    nameless = [mail for mail in memory.RECORDS["email"].values() if memory.SEEN[mail["id"]] == {None}]
+    return next(iter(nameless), None) if fold_message_id(email["msgId"]) is None else REAL.find_copy(email)
+
+
+def find_without_keys(kind: str, sent: Mapping[str, Any]) -> Record | None:
+    """Contacts without an address are one contact."""
+    nameless = [one for one in memory.RECORDS[kind].values() if not memory.folded_keys(kind, one)]
+    return REAL.find_same(kind, sent) if memory.folded_keys(kind, sent) else next(iter(nameless), None)
+
+
+def forgets_its_msg_id(email: Mapping[str, Any]) -> tuple[Record, bool]:
+    copy = REAL.find_copy({**memory.NO_EMAIL, **email})
+    return REAL.log_email({**email, "msgId": None} if copy else email)
+
+
+def change_without_conflict(email_id: str, changes: Mapping[str, Any]) -> Record:
+    old = memory.get("email", email_id)
+    return memory.save("email", old, {**old, **changes})
+
+
+def change_before_conflict(email_id: str, changes: Mapping[str, Any]) -> Record:
+    REAL.change_email(email_id, {name: value for name, value in changes.items() if name != "rfc822MsgId"})
+    return REAL.change_email(email_id, changes)
+
+
+def change_by_adding(email_id: str, changes: Mapping[str, Any]) -> Record:
+    old = memory.get("email", email_id)
+    lists = {name: old[name] + value for name, value in changes.items() if isinstance(value, list)}
+    return REAL.change_email(email_id, {**changes, **lists})
+
+
+def change_or_create(email_id: str, changes: Mapping[str, Any]) -> Record:
+    return REAL.change_email(email_id, changes) if email_id in memory.RECORDS["email"] else REAL.log_email(changes)[0]
+
+
+def change_without_forgetting(email_id: str, changes: Mapping[str, Any]) -> Record:
+    """A mail is still found by the msgId that it had."""
+    seen = memory.SEEN.get(email_id, set())
+    record = REAL.change_email(email_id, changes)
+    memory.SEEN[email_id] |= seen
+    return record
+
+
+def save_without_time(kind: str, old: Record | None, new: Record) -> Record:
+    record: Record = REAL.save(kind, old, new)
+    if old is not None:
+        record["updatedAt"] = old["updatedAt"]
+    return record
+
+
+def busy() -> bool:
+    """Whether somebody else is at it."""
+    if not WORK.acquire(blocking=False):
+        return True
+    time.sleep(0.02)
+    WORK.release()
+    return False
+
+
+WORK = Lock()
+
+
+def roles_of_then(mail: Record, contact_id: str) -> list[str]:
+    """Links by address are made when mail is logged: a contact has the mail that came after it."""
+    contact = memory.RECORDS["contact"].get(contact_id)
+    return REAL.roles(mail, contact_id) if contact and contact["createdAt"] < mail["createdAt"] else []
+
+
+def delete_softly(kind: str, record_id: str) -> None:
+    """A deleted record can't be got any more, but is still found."""
+    memory.get(kind, record_id)
+    DELETED.add(record_id)
+    memory.tell(kind, record_id, "deleted")
+
+
+DELETED: set[str] = set()
+
+
+def get_undeleted(kind: str, record_id: str) -> Record:
+    if record_id in DELETED:
+        raise NotFound
+    return REAL.get(kind, record_id)
+
+
+def delete_with_mail(contact_id: str) -> None:
+    for mail in list(memory.RECORDS["email"].values()):
+        if memory.roles(mail, contact_id):
+            memory.delete("email", mail["id"])
+    memory.delete("contact", contact_id)
+
+
+def add_overwriting(contact: Mapping[str, Any]) -> tuple[Record, bool]:
+    same = memory.find_same("contact", contact)
+    return memory.put("contact", same["id"], contact) if same else memory.add("contact", contact)
+
+
+def put_merging(contact_id: str, contact: Mapping[str, Any]) -> tuple[Record, bool]:
+    same = memory.find_same("contact", contact)
+    return memory.put("contact", same["id"] if same else contact_id, contact)
+
+
+def find_newest(kind: str, sent: Mapping[str, Any]) -> Record | None:
+    found = [one for key in memory.folded_keys(kind, sent) for one in memory.oldest_first(kind, key)]
+    return max(found, key=lambda one: one["createdAt"], default=None)
+
+
+def find_parent(kind: str, sent: Mapping[str, Any]) -> Record | None:
+    """A company is the company of its parent domain."""
+    parents = (memory.lookup_companies(domain) for domain in sent.get("domains", []))
+    return next(chain.from_iterable(parents), None) if kind == "company" else REAL.find_same(kind, sent)
+
+
+def refuse_unknown_fields(sent: bytes) -> bytes:
+    known = {*schemas.EmailIn().fields, *schemas.ContactNew().fields, *schemas.CompanyNew().fields}
+    try:
+        return sent if json.loads(sent).keys() <= known else b"refused"
+    except (ValueError, AttributeError, RecursionError):
+        return sent
+
+
+def cut_chunks(environ: dict[str, Any]) -> None:
+    if environ.get("wsgi.input_terminated"):
+        environ["wsgi.input"] = BytesIO(environ["wsgi.input"].read(65536))
+
+
+def authenticate_any_case(token: str) -> tokens.Caller | None:
+    if caller := AUTHENTICATE(token):
+        CALLERS_SEEN[token.lower()] = caller
+    return CALLERS_SEEN.get(token.lower())
+
+
+AUTHENTICATE = tokens.authenticate
+CALLERS_SEEN: dict[str, tokens.Caller] = {}
+
+
+def nobody_is_404(request: Request, response: Response) -> None:
+    if response.get_data().strip() == b"[]":
+        response.status_code = 404
+
+
+def nobody_for_basic(request: Request, response: Response) -> None:
+    if request.authorization and request.authorization.type == "basic":
+        response.set_data("{}")
+
+
+def unpaged(request: Request, response: Response) -> None:
+    """The link of the next page forgets what was asked for."""
+    if "Link" in response.headers:
+        response.headers["Link"] = re.sub(r"\?.*(?=cursor=)", "?", response.headers["Link"])
+
+
+# ---- the faults -----------------------------------------------------------------------------------------------------
+
+KEPT: dict[str, tuple[str, Plant]] = {
+    "subjects are not kept": ("email-subject email-logged email-least", field("subject", lambda text: None)),
+    "subjects are cut at 255 characters": ("email-long-subject", field("subject", lambda text: text[:255])),
+    "subjects are trimmed": ("email-subject-space", field("subject", str.strip)),
+    "bodies are cut at 65,535 bytes": ("email-long-text", field("textBody", lambda text: text[:65535])),
+    "bodies are trimmed": ("email-text email-body-space", field("textBody", str.strip)),
+    "bodies are normalized": ("email-composed", field("textBody", lambda text: normalize("NFC", text))),
+    "CRLF becomes LF": ("email-line-ends", field("textBody", lambda text: text.replace("\r\n", "\n"))),
+    "LF becomes CRLF": ("email-line-ends", field("htmlBody", lambda text: re.sub("\r?\n", "\r\n", text))),
+    "control characters are dropped": (
+        "email-controls",
+        field("textBody", lambda text: re.sub("[\x0b\x7f]", "", text)),
+    ),
+    "a character has three bytes at most": (
+        "email-emoji",
+        field("subject", lambda text: re.sub("[\U00010000-\U0010ffff]", "?", text)),
+    ),
+    "scripts are cut out of HTML": (
+        "email-html-letter",
+        field("htmlBody", lambda text: re.sub("(?s)<script.*?</script>", "", text)),
+    ),
+    "HTML is made text": ("email-html", field("htmlBody", lambda text: re.sub("<[^>]*>", "", text))),
+    "blind copies are dropped": ("email-bcc", field("bccAddresses", lambda texts: [])),
+    "copies become recipients": (
+        "email-cc",
+        saved(
+            "email", lambda mail: {**mail, "toAddresses": mail["toAddresses"] + mail["ccAddresses"], "ccAddresses": []}
+        ),
+    ),
+    "the first recipient is enough": ("email-to email-many-recipients", field("toAddresses", lambda texts: texts[:1])),
+    "a hundred recipients are enough": ("email-many-recipients", field("toAddresses", lambda texts: texts[:100])),
+    "recipients are lower-cased": ("email-address-case", field("toAddresses", lambda texts: [*map(str.lower, texts)])),
+    "senders are lower-cased": ("email-address-case", field("fromAddress", str.lower)),
+    "recipients are sorted": ("email-address-order", field("ccAddresses", sorted)),
+    "recipients are a set": ("email-duplicates", field("toAddresses", lambda texts: list(dict.fromkeys(texts)))),
+    "recipients are bare addresses": (
+        "email-nonsense",
+        field("toAddresses", lambda texts: [*map(bare_address, texts)]),
+    ),
+    "recipients are joined by commas": (
+        "email-nonsense",
+        field("ccAddresses", lambda texts: ",".join(texts).split(",")),
+    ),
+    "what is no address is dropped": (
+        "email-nonsense",
+        field("toAddresses", lambda texts: [*filter(fold_address, texts)]),
+    ),
+    "addresses are cut at 320 characters": (
+        "email-long-address",
+        field("toAddresses", lambda texts: [text[:320] for text in texts]),
+    ),
+    "a sender has to be an address": ("email-from-odd", field("fromAddress", fold_address)),
+    "a sender's name is not kept": ("email-from", field("fromName", lambda text: None)),
+    "an object's name is lost": (
+        "email-address-object",
+        body(lambda sent: re.sub(rb'"name": "[^"]*", (?="address")', b"", sent)),
+    ),
+    "a mail forgets what it answers": ("email-reply", field("inReplyTo", lambda text: None)),
+    "a mail forgets its thread": ("email-thread", field("syncThreadId", lambda text: None)),
+    "a mail forgets its Message-ID": (
+        "email-ids email-lookup",
+        field("rfc822MsgId", lambda text: None),
+    ),
+    "offsets of times are lost": (
+        "email-time-offset",
+        body(lambda sent: re.sub(rb'("receivedAt": "[^"]{19,26})[+-]\d\d:\d\d"', rb'\1Z"', sent)),
+    ),
+    "times are of another day": ("email-time", field("receivedAt", lambda text: text.replace("-29T", "-28T"))),
+    "times are kept to the second": (
+        "email-time-microseconds",
+        field("receivedAt", lambda text: text[:19] + ".000000Z"),
+    ),
+    "times are kept to the millisecond": (
+        "email-time-microseconds",
+        field("receivedAt", lambda text: text[:23] + "000Z"),
+    ),
+    "times go out with +00:00": ("email-time-shape record-times", text(r'(At":"[^"]*)Z"', r'\1+00:00"')),
+    "times without an offset are local": (
+        "email-time-no-offset",
+        attribute(schemas, "UTC", timezone(timedelta(hours=2))),
+    ),
+    "times begin in 1970": (
+        "email-time-extremes",
+        field("receivedAt", lambda text: max(text, "1970-01-01T00:00:00.000000Z")),
+    ),
+    "a date is a time": (
+        "email-time-date-alone email-time-nonsense patch-refused",
+        attribute(schemas, "_RFC3339", re.compile(r".*?(?P<second>)")),
+    ),
+    "unknown keys of attachments are dropped": (
+        "email-attachment-keys",
+        field("attachments", lambda files: only_keys(files, *emails.ATTACHMENT)),
+    ),
+    "attachments lose their content": (
+        "email-attachments",
+        field("attachments", lambda files: [{**file, "content": None} for file in files]),
+    ),
+    "attachments are not kept": ("email-attachment-names", field("attachments", lambda files: [])),
+    "true becomes 1": ("email-attachments email-attachment-keys", field("attachments", truth_as_number)),
+    "relatedTo is not kept": ("email-related", field("relatedTo", lambda related: [])),
+    "relatedTo is always a list": ("email-related-object", field("relatedTo", memory.listed)),
+    "a relatedTo of one is never a list": (
+        "email-related-list",
+        field("relatedTo", lambda related: related[0] if len(memory.listed(related)) == 1 else related),
+    ),
+    "relatedTo is flattened to type and id": (
+        "email-related-keys",
+        field("relatedTo", lambda related: only_keys(memory.listed(related), "type", "id")),
+    ),
+    "an empty list is null": ("email-empty email-nulls", text(r'(Addresses":)\[\]', r"\1null")),
+    "no text is an empty text": ("email-empty email-nulls", text(r'(subject":)null', r'\1""')),
+    "null is missing": ("email-empty", text(r'"subject":null,', "")),
+    "unknown fields are refused": ("email-unknown-fields contact-unknown-fields", body(refuse_unknown_fields)),
+}
+
+IDENTITY: dict[str, tuple[str, Plant]] = {
+    "Message-IDs are stored without their brackets": (
+        "email-lookup-brackets copy-trimmed",
+        field("rfc822MsgId", lambda text: text.strip("<>")),
+    ),
+    "letter case of ids is ignored": (
+        "email-lookup-case identity-msgid emails-by-msgid emails-by-thread-trimmed",
+        inside("fold_message_id", lambda text: (fold_message_id(text) or "").lower() or None),
+    ),
+    "brackets of ids count": (
+        "email-lookup-brackets copy-trimmed",
+        inside("fold_message_id", lambda text: (text or "").strip() or None),
+    ),
+    "all brackets of ids are taken off": (
+        "email-lookup-one-pair hostile-message-ids",
+        inside("fold_message_id", lambda text: (text or "").strip().strip("<>") or None),
+    ),
+    "white space around ids counts": (
+        "email-lookup-white-space copy-trimmed",
+        inside("fold_message_id", lambda text: (text or "").removeprefix("<").removesuffix(">") or None),
+    ),
+    "ids are compared by 200 characters": (
+        "email-lookup-long",
+        inside("fold_message_id", lambda text: (fold_message_id(text) or "")[:200] or None),
+    ),
+    "a mail is its msgId first": ("identity-message-id-first", inside("find_copy", find_by_msg_id_first)),
+    "a mail without Message-ID is always new": (
+        "identity-msgid race-msgid",
+        inside("find_copy", lambda email: REAL.find_copy({**email, "msgId": None})),
+    ),
+    "mails without ids are one": ("identity-none", inside("find_copy", find_without_ids)),
+    "each POST makes a record": (
+        "copy-repeated-post copy-same-record race-message-id",
+        inside("find_copy", lambda email: None),
+    ),
+    "a copy is refused": (
+        "copy-same-record copy-repeated-post",
+        crash("log_email", lambda email: memory.find_copy({**memory.NO_EMAIL, **email}), Conflict("here already")),
+    ),
+    "a copy overwrites": ("copy-first-stays", inside("merged", lambda record, copy: {**record, **copy})),
+    "a copy changes the msgId": (
+        "copy-both-msgids copy-first-stays",
+        inside("merged", lambda record, copy: {**REAL.merged(record, copy), "msgId": copy["msgId"]}),
+    ),
+    "a copy's msgId is forgotten": ("copy-both-msgids race-message-id", verb("log_email", forgets_its_msg_id)),
+    "a copy adds nothing": (
+        "copy-adds-recipients copy-adds-related copy-fills-gaps changes-copy",
+        inside("merged", lambda record, copy: record),
+    ),
+    "a copy's recipients replace the others": (
+        "copy-adds-recipients copy-keeps-recipients",
+        inside("merged", lambda record, copy: {**record, **{name: copy[name] for name in memory.RECIPIENTS.values()}}),
+    ),
+    "recipients of a copy come twice": (
+        "copy-adds-recipients",
+        inside(
+            "lacked", lambda here, new, key: list(new) if key is not memory.relation else REAL.lacked(here, new, key)
+        ),
+    ),
+    "entries of a copy come twice": (
+        "copy-adds-related copy-related-shape copy-related-same",
+        inside("lacked", lambda here, new, key: list(new) if key is memory.relation else REAL.lacked(here, new, key)),
+    ),
+    "types are compared with letter case": (
+        "copy-related-same timeline-roles",
+        inside("relation", lambda entry: (str(entry.get("type")), str(entry.get("id")))),
+    ),
+    "ids are compared by their type": (
+        "patch-integer-id",
+        inside("relation", lambda entry: (str(entry.get("type")).lower(), repr(entry.get("id")))),
+    ),
+    "each copy makes relatedTo a list": (
+        "copy-related-shape",
+        inside(
+            "merged",
+            lambda record, copy: {**REAL.merged(record, copy), "relatedTo": memory.listed(record["relatedTo"])},
+        ),
+    ),
+    "two that log a mail at once make two": ("race-message-id race-msgid", raced("find_copy")),
+    "two that meet a stranger at once make two": ("contact-race company-race", raced("find_same")),
+    "of several that log at once, one waits in vain": (
+        "race-different",
+        crash("log_email", lambda email: busy()),
+    ),
+}
+
+CHANGED: dict[str, tuple[str, Plant]] = {
+    "PATCH wipes what it does not name": (
+        "email-link patch-related patch-each-field patch-nothing",
+        verb("change_email", lambda email_id, changes: memory.change_email(email_id, {**memory.NO_EMAIL, **changes})),
+    ),
+    "PATCH adds to lists": ("patch-list patch-each-field", verb("change_email", change_by_adding)),
+    "null changes nothing": (
+        "patch-null put-replaces",
+        verb(
+            "change_email",
+            lambda email_id, changes: memory.change_email(email_id, {k: v for k, v in changes.items() if v}),
+        ),
+    ),
+    "PATCH is not kept": (
+        "patch-related email-link",
+        verb("change_email", lambda email_id, changes: {**memory.get("email", email_id), **changes}),
+    ),
+    "PATCH creates": ("patch-unknown put-unknown", verb("change_email", change_or_create)),
+    "a Message-ID may be another's": ("patch-conflict put-conflict", verb("change_email", change_without_conflict)),
+    "a conflict changes half": ("patch-conflict put-conflict", verb("change_email", change_before_conflict)),
+    "a mail's own Message-ID is a conflict": (
+        "patch-message-id",
+        crash(
+            "change_email",
+            lambda email_id, changes: memory.find_copy({"rfc822MsgId": changes.get("rfc822MsgId"), "msgId": None}),
+            Conflict("taken"),
+        ),
+    ),
+    "a mail is still found by the msgId that it had": ("patch-ids", verb("change_email", change_without_forgetting)),
+    "updatedAt stays": (
+        "updated-at",
+        inside("save", save_without_time),
+    ),
+    "createdAt moves": (
+        "updated-at patch-own-fields contact-put",
+        inside("save", lambda kind, old, new: REAL.save(kind, None, new)),
+    ),
+    "a deleted mail is still found": (
+        "email-delete contact-delete company-delete",
+        together(inside("delete", delete_softly), inside("get", get_undeleted)),
+    ),
+    "deleting what is not there is fine": ("email-delete contact-delete company-delete", status(204, 404, "DELETE")),
+    "deletion is answered with 200": ("email-delete contact-delete company-delete", status(200, 204, "DELETE", "{}")),
+}
+
+FOUND: dict[str, tuple[str, Plant]] = {
+    "Message-IDs are compared by LIKE": (
+        "email-lookup-stranger",
+        emails_where(
+            "rfc822MsgId", lambda value, mail: like(value.strip("<> "), (mail["rfc822MsgId"] or "").strip("<> "))
+        ),
+    ),
+    "the beginning of a Message-ID finds it": (
+        "email-lookup-stranger",
+        emails_where("rfc822MsgId", lambda value, mail: value and (mail["rfc822MsgId"] or "").startswith(value)),
+    ),
+    "the same mail is found whichever is asked for": (
+        "email-lookup",
+        emails_where("rfc822MsgId", lambda value, mail: True),
+    ),
+    "msgIds are compared by LIKE": (
+        "emails-by-msgid",
+        emails_where("msgId", lambda value, mail: like(value.strip("<> "), mail["msgId"])),
+    ),
+    "a + that came as a space finds nothing": (
+        "email-lookup-plus lookup-plus-as-space emails-by-address-folded",
+        inside("readings", lambda value, fold: [key for key in [fold(value)] if key]),
+    ),
+    "every space is a +": (
+        "email-lookup-exact-wins lookup-display-form",
+        inside("readings", lambda value, fold: [key for key in [fold(value.strip().replace(" ", "+"))] if key]),
+    ),
+    "an empty filter is none": (
+        "emails-filter-empty email-lookup-empty",
+        verb(
+            "find_emails", lambda filters, **page: memory.find_emails({k: v for k, v in filters.items() if v}, **page)
+        ),
+    ),
+    "an unknown filter value is none": (
+        "email-lookup-none emails-by-contact emails-by-thread",
+        inside("pass_filter", lambda name, value: REAL.pass_filter(name, value) or memory.RECORDS["email"].values()),
+    ),
+    "one filter is enough": ("emails-filters-together", verb("find_emails", any_filter)),
+    "threads are not looked at": ("emails-by-thread", emails_where("syncThreadId", lambda value, mail: True)),
+    "the mail of an address is what it received": (
+        "emails-by-address",
+        emails_where("address", lambda value, mail: fold_address(value) in map(fold_address, mail["toAddresses"])),
+    ),
+    "addresses of mail are compared as written": (
+        "emails-by-address-folded",
+        inside("people", lambda mail: {k: [t for t in v if t == t.lower()] for k, v in REAL.people(mail).items()}),
+    ),
+    "links by address are copies": (
+        "emails-by-contact emails-by-new-address timeline-later",
+        inside("roles", roles_of_then),
+    ),
+    "times are compared as written": (
+        "emails-by-time",
+        query(lambda pairs: [(name, re.sub(r"[+-]\d\d:\d\d$", "Z", value)) for name, value in pairs]),
+    ),
+    "a time before is a time after": (
+        "emails-by-time",
+        emails_where("receivedBefore", lambda value, mail: mail["receivedAt"] and mail["receivedAt"] > value),
+    ),
+    "oldest first": (
+        "emails-newest-first timeline-pages",
+        inside(
+            "newest_first",
+            lambda mails, after, limit: Page([*REAL.newest_first(mails, after, limit).records][::-1], None),
+        ),
+    ),
+    "logged last comes first": (
+        "emails-newest-first",
+        pages(lambda mail: mail["createdAt"], lambda mail, after: place(mail) < (after[0], int(after[1]))),
+    ),
+    "pages lose mail of one moment": ("emails-pages", pages(place, lambda mail, after: place(mail)[0] < after[0])),
+    "pages are counted": ("emails-pages-steady", inside("newest_first", by_offset)),
+    "mail without a time is on no page": (
+        "emails-pages-without-time",
+        inside(
+            "newest_first",
+            lambda mails, after, limit: REAL.newest_first([m for m in mails if m["receivedAt"]], after, limit),
+        ),
+    ),
+    "the next page forgets the filters": ("emails-pages-filtered", answered(unpaged)),
+    "there is only one page": (
+        "emails-pages emails-pages-filtered timeline-pages contacts-list companies-list",
+        answered(lambda _, response: response.headers.remove("Link")),
+    ),
+    "a page holds 20": (
+        "emails-limit",
+        query(lambda pairs: [("limit", "20"), *pairs][:: -1 if dict(pairs).get("limit") else 1]),
+    ),
+    "lists are objects": (
+        "email-lookup emails-bare-array lookup-one company-lookup users-lookup",
+        text(r"(?s)^\[.*\]$", r'{"items":\g<0>}'),
+    ),
+    "lists hold no attachments": (
+        "emails-bare-array email-same-everywhere",
+        text(r'(?s)^(\[.*"attachments":)\[.+?\]', r"\1[]"),
+    ),
+    "what is not there is an empty record": (
+        "email-unknown email-unknown-404 contact-unknown company-unknown error-shape",
+        status(200, 404, "GET .*/", "{}"),
+    ),
+    "an id that is no number is not foreseen": (
+        "email-unknown-404",
+        crash("get_email", lambda email_id: int(email_id) < 0),
+    ),
+}
+
+LOOKED_UP: dict[str, tuple[str, Plant]] = {
+    "addresses are compared by LIKE": (
+        "lookup-whole-address",
+        contacts_where(lambda asked, contact: any(like(asked, own) for own in contact["emailAddresses"])),
+    ),
+    "a part of an address finds it": (
+        "lookup-whole-address lookup-nonsense",
+        contacts_where(lambda asked, contact: any(asked.strip() in own for own in contact["emailAddresses"])),
+    ),
+    "everybody is found": ("lookup-stranger lookup-none", contacts_where(lambda asked, contact: True)),
+    "nobody is found": ("lookup-one lookup-two lookup-200", contacts_where(lambda asked, contact: False)),
+    "addresses are compared as written": (
+        "lookup-case lookup-display-form contact-found",
+        compared("contact", lambda text: text.strip()),
+    ),
+    "only ASCII has letter case": (
+        "lookup-case-beyond-ascii",
+        compared("contact", lambda text: ascii_lower(bare_address(text))),
+    ),
+    "accents are compared as written": (
+        "lookup-composed",
+        compared("contact", lambda text: bare_address(text).casefold().removesuffix(".")),
+    ),
+    "names are part of addresses": (
+        "lookup-display-form lookup-quoted-comma",
+        compared("contact", lambda text: fold_address(text.strip("<> ")) if "<" not in text else text),
+    ),
+    "international domains have one form": (
+        "lookup-idna",
+        compared("contact", lambda text: normalize("NFC", bare_address(text)).casefold().removesuffix(".")),
+    ),
+    "a final dot counts": (
+        "lookup-final-dot",
+        compared("contact", lambda text: (fold_address(text) or "") + "." * text.strip(" >").endswith(".")),
+    ),
+    "white space around addresses counts": (
+        "lookup-white-space",
+        compared("contact", lambda text: fold_address(text) and text.replace(text.strip(), fold_address(text) or "")),
+    ),
+    "dots in local parts are dropped": (
+        "lookup-no-tricks",
+        compared("contact", lambda text: re.sub(r"\.(?=.*@)", "", fold_address(text) or "") or None),
+    ),
+    "tags in local parts are dropped": (
+        "lookup-no-tricks",
+        compared("contact", lambda text: re.sub(r"\+[^@]*@", "@", fold_address(text) or "") or None),
+    ),
+    "the primary address alone counts": (
+        "lookup-any-address contact-found",
+        inside("folded_keys", lambda kind, record: REAL.folded_keys(kind, record)[: 1 if kind == "contact" else None]),
+    ),
+    "one contact for each address": (
+        "lookup-shared contact-put-never-merges",
+        inside("oldest_first", lambda kind, key: REAL.oldest_first(kind, key)[:1]),
+    ),
+    "of several contacts the youngest comes first": (
+        "lookup-shared",
+        inside("oldest_first", lambda kind, key: REAL.oldest_first(kind, key)[::-1]),
+    ),
+    "contacts come by age": (
+        "lookup-order",
+        verb(
+            "lookup_contacts",
+            lambda addresses: sorted(memory.lookup_contacts(addresses), key=lambda one: one["createdAt"]),
+        ),
+    ),
+    "contacts come once for each address": (
+        "lookup-each-once",
+        verb(
+            "lookup_contacts",
+            lambda addresses: [one for text in addresses for one in memory.oldest_first("contact", text)],
+        ),
+    ),
+    "contacts come with their primary address alone": (
+        "lookup-whole-contacts contact-addresses-as-written",
+        verb(
+            "lookup_contacts",
+            lambda texts: [
+                {**one, "emailAddresses": one["emailAddresses"][:1]} for one in memory.lookup_contacts(texts)
+            ],
+        ),
+    ),
+    "only the last emails= is read": ("lookup-repeated lookup-mix", query(lambda pairs: list(dict(pairs).items()))),
+    "only the first emails= is read": (
+        "lookup-repeated lookup-mix users-lookup-several",
+        query(lambda pairs: list(dict(pairs[::-1]).items())),
+    ),
+    "emails[]= is not known": (
+        "lookup-brackets lookup-mix",
+        query(lambda pairs: [one for one in pairs if "[" not in one[0]]),
+    ),
+    "a comma separates nothing": ("lookup-comma", attribute(schemas, "split_addresses", lambda values: values)),
+    "a comma in quotes separates": (
+        "lookup-quoted-comma",
+        attribute(schemas, "split_addresses", lambda values: ",".join(values).split(",")),
+    ),
+    "a repeated address counts again": (
+        "lookup-200-distinct",
+        attribute(schemas, "fold_address", lambda text: str(time.monotonic_ns())),
+    ),
+    "a hundred addresses are the most": ("lookup-200", attribute(schemas, "MOST_ADDRESSES", 100)),
+    "any number of addresses is taken": ("lookup-201", attribute(schemas, "MOST_ADDRESSES", 1000)),
+    "one odd address stops a look-up": (
+        "lookup-nonsense",
+        crash("lookup_contacts", lambda addresses: not all(map(fold_address, addresses)), Invalid(emails="no address")),
+    ),
+    "no address finds nobody": ("lookup-empty", status(200, 422, "contacts/lookup", "[]")),
+    "nobody is 404": (
+        "lookup-none email-lookup-none company-none",
+        answered(nobody_is_404),
+    ),
+    "a contact by id is another": (
+        "contact-by-id contact-kept",
+        verb("get_contact", lambda contact_id: {**memory.get_contact(contact_id), "firstName": "Jane"}),
+    ),
+}
+
+COMPANIES: dict[str, tuple[str, Plant]] = {
+    "domains are compared by LIKE": ("company-stranger", companies_where(like)),
+    "the end of a domain finds it": ("company-no-sibling", companies_where(lambda asked, own: asked.endswith(own))),
+    "a child's domain finds the parent's": (
+        "company-no-sibling",
+        companies_where(lambda asked, own: own.endswith(asked)),
+    ),
+    "parents are not looked at": ("company-parent", companies_where(lambda asked, own: asked == own)),
+    "the farthest parent is found": (
+        "company-nearest-parent",
+        inside("parent_domains", lambda domain: parent_domains(domain)[::-1]),
+    ),
+    "the beginning of a domain finds it": (
+        "company-stranger company-lookup-empty",
+        companies_where(lambda asked, own: own.startswith(asked.strip("@. "))),
+    ),
+    "the first domain alone counts": (
+        "company-any-domain",
+        inside("folded_keys", lambda kind, record: REAL.folded_keys(kind, record)[: 1 if kind == "company" else None]),
+    ),
+    "letter case of domains counts": ("company-case", compared("company", lambda text: text.strip())),
+    "domains are folded on look-up only": (
+        "company-www company-url company-address company-final-dot",
+        compared("company", lambda text: text.lower()),
+    ),
+    "domains are folded as written": (
+        "company-idna",
+        compared("company", lambda text: re.sub(r"^www\.", "", text.casefold().strip("."))),
+    ),
+    "a company's name is not kept": (
+        "company-lookup company-kept company-put company-patch",
+        saved("company", lambda one: {**one, "name": None}),
+    ),
+    "a company of a sub-domain is its parent's": ("company-parent-not-merged", inside("find_same", find_parent)),
+    "each POST makes a company": (
+        "company-created",
+        verb("add_company", lambda company: memory.put_company(str(time.monotonic_ns()), company)),
+    ),
+    "PATCH of a company wipes": (
+        "company-patch",
+        verb(
+            "change_company",
+            lambda company_id, changes: memory.put_company(company_id, {"name": None, "domains": [], **changes})[0],
+        ),
+    ),
+}
+
+CONTACTS: dict[str, tuple[str, Plant]] = {
+    "the addresses of contacts are sorted": (
+        "contact-kept contact-patch-list",
+        saved("contact", lambda one: {**one, "emailAddresses": sorted(one["emailAddresses"])}),
+    ),
+    "a new contact is answered with 200": (
+        "contact-created contact-without-address contact-race",
+        status(200, 201, "POST .*/contacts"),
+    ),
+    "a known contact is overwritten": ("contact-found contact-gaps", verb("add_contact", add_overwriting)),
+    "each POST makes a contact": (
+        "contact-found contact-oldest contact-gaps",
+        inside("find_same", lambda kind, sent: None),
+    ),
+    "the youngest contact is found": ("contact-oldest", inside("find_same", find_newest)),
+    "contacts without an address are one": ("contact-without-address", inside("find_same", find_without_keys)),
+    "a contact's company is not kept": (
+        "contact-company contact-company-integer contact-patch",
+        saved("contact", lambda one: {**one, "companyId": None}),
+    ),
+    "a company need not be there": ("contact-company-unknown", status(201, 422, "/contacts", '{"id":"1"}')),
+    "PUT merges": ("contact-put-never-merges", verb("put_contact", put_merging)),
+    "letter case of a contact's id is ignored": (
+        "contact-id-case",
+        together(
+            verb("get_contact", lambda contact_id: memory.get("contact", contact_id.lower())),
+            verb("put_contact", lambda contact_id, contact: memory.put("contact", contact_id.lower(), contact)),
+        ),
+    ),
+    "PATCH of a contact wipes": (
+        "contact-patch",
+        verb(
+            "change_contact",
+            lambda contact_id, changes: memory.put_contact(
+                contact_id, {"firstName": None, "lastName": None, "emailAddresses": [], "companyId": None, **changes}
+            )[0],
+        ),
+    ),
+    "a contact takes its mail along": ("contact-delete", verb("delete_contact", delete_with_mail)),
+}
+
+CALLERS: dict[str, tuple[str, Plant]] = {
+    "getMe does not say the organisation": ("users-me", text(r'"orgId":"[^"]*",', "")),
+    "getMe is somebody else": (
+        "token-basic-password token-basic-user",
+        answered(nobody_for_basic),
+    ),
+    "every user is found": ("users-lookup", verb("lookup_users", lambda addresses: [*memory.RECORDS["user"].values()])),
+    "users are found by their address as written": (
+        "users-lookup-folded",
+        verb(
+            "lookup_users",
+            lambda addresses: [one for one in memory.RECORDS["user"].values() if one["email"] in addresses],
+        ),
+    ),
+    "nobody needs a token": (
+        "token-missing token-wrong token-malformed token-basic-wrong",
+        attribute(
+            tokens,
+            "authenticate",
+            lambda token: tokens.Caller(0, next(iter(memory.RECORDS["user"])), {"sync", "admin"}),
+        ),
+    ),
+    "POST needs no token": ("token-missing token-wrong", status(200, 401, "POST /api/v1/contacts")),
+    "letter case of tokens is ignored": ("token-changed", attribute(tokens, "authenticate", authenticate_any_case)),
+    "there is no Basic": (
+        "token-basic-password token-basic-user",
+        asked(
+            lambda environ: (
+                environ.get("HTTP_AUTHORIZATION", "").startswith("Basic") and environ.pop("HTTP_AUTHORIZATION")
+            )
+        ),
+    ),
+    "an odd Authorization is not foreseen": (
+        "token-malformed",
+        asked(lambda environ: environ.get("HTTP_AUTHORIZATION", "").encode("ascii")),
+    ),
+    "401 has no challenge": (
+        "token-missing token-wrong token-malformed",
+        answered(lambda _, response: response.headers.remove("WWW-Authenticate")),
+    ),
+    "every token may do all": (
+        "scope-sync",
+        lambda patch, app: patch.setitem(tokens.SCOPES, "sync", {"sync", "admin"}),
+    ),
+    "there are no health calls": ("health-live health-ready", status(500, 200, "/health/")),
+    "the description is not OpenAPI 3": ("openapi", text(r'"openapi": *"3', '"swagger": "2')),
+    "the page loads from elsewhere": (
+        "docs",
+        text("<head>", '<head><script src="https://cdn.example/ui.js"></script>'),
+    ),
+}
+
+HOSTILE: dict[str, tuple[str, Plant]] = {
+    "deep nesting is not foreseen": (
+        "hostile-nesting hostile-everywhere",
+        attribute(wire, "parse_json", json.loads),
+    ),
+    "JSON is read as Python reads it": (
+        "hostile-nan hostile-duplicate-keys hostile-huge-number",
+        attribute(wire, "_DECODER", json.JSONDecoder()),
+    ),
+    "bodies are read as they may be": (
+        "hostile-utf-8 hostile-no-json",
+        body(lambda sent: sent.decode("latin-1").replace("'", '"').encode()),
+    ),
+    "no body is an empty mail": ("hostile-empty-body", body(lambda sent: sent.strip() or b"{}")),
+    "no object is an empty mail": (
+        "hostile-no-object",
+        body(lambda sent: sent if sent.startswith(b"{") else b"{}"),
+    ),
+    "any media type is taken": (
+        "hostile-content-type hostile-everywhere",
+        asked(lambda environ: environ.update(CONTENT_TYPE="application/json")),
+    ),
+    "NUL is kept": ("hostile-nul hostile-nul-contact", attribute(wire, "_UNSTORABLE", re.compile("[\ud800-\udfff]"))),
+    "surrogates are kept": ("hostile-surrogate", attribute(wire, "_UNSTORABLE", re.compile("\0"))),
+    "NUL is dropped": (
+        "hostile-nul hostile-surrogate hostile-nul-contact",
+        body(lambda sent: re.sub(rb"(?i)\\u(0000|d800|dfff|dc00)", b"", sent)),
+    ),
+    "an entry without type is not foreseen": (
+        "hostile-types",
+        crash("log_email", lambda email: [entry["type"] for entry in memory.listed(email["relatedTo"])] and False),
+    ),
+    "an apostrophe is not foreseen": (
+        "hostile-queries",
+        crash("find_emails", lambda filters, **page: "'" in "".join(filters.values())),
+    ),
+    "too many recipients are not foreseen": (
+        "hostile-long-list",
+        crash("log_email", lambda email: len(email["toAddresses"]) > 999),
+    ),
+    "errors are pages": ("error-shape", status(404, 404, "", "<h1>Not Found</h1>")),
+    "errors do not name the field": ("error-shape", text(r'"receivedAt":\["Not', '"field":["Not')),
+    "bodies are cut in chunks": ("body-chunked", asked(cut_chunks)),
+    "a body has a megabyte at most": (
+        "body-large body-chunked",
+        lambda patch, app: patch.setitem(app.config, "BODY_LIMIT", 1 << 20),
+    ),
+    "a body that is too large is cut": ("body-too-large", status(201, 413, "", '{"id": "1"}')),
+    "a new mail is answered with 200": ("email-created race-message-id", status(200, 201, "POST .*/emails")),
+    "a new mail has no Location": ("email-created", answered(lambda _, response: response.headers.remove("Location"))),
+    "ids are numbers": ("ids-opaque", text(r'"id":"(\d+)"', r'"id":\1')),
+}
+
+OWN_USE: dict[str, tuple[str, Plant]] = {
+    "blind copies are not in the timeline": (
+        "timeline-roles",
+        inside("people", lambda mail: {**REAL.people(mail), "bcc": []}),
+    ),
+    "links are not in the timeline": ("timeline-roles", inside("relation", lambda entry: ("", ""))),
+    "snippets are cut out of HTML": ("timeline-shape", inside("text_of", lambda html: html)),
+    "every mail has attachments": ("timeline-attachments", inside("has_files", lambda files: True)),
+    "an unknown contact has no mail": ("timeline-unknown", status(200, 404, "/emails$", "[]")),
+    "updatedSince is not looked at": (
+        "contacts-list companies-list",
+        query(lambda pairs: [one for one in pairs if one[0] != "updatedSince"]),
+    ),
+    "deletions are not told": (
+        "changes",
+        inside("tell", lambda kind, record_id, action: action == "deleted" or REAL.tell(kind, record_id, action)),
+    ),
+    "changes are told as creations": (
+        "changes changes-copy",
+        inside(
+            "tell", lambda kind, record_id, action: REAL.tell(kind, record_id, action.replace("changed", "created"))
+        ),
+    ),
+    "the last change is told again": (
+        "changes changes-at-once changes-copy",
+        verb("list_changes", lambda after, limit: memory.list_changes(max(after - 1, 0), limit)),
+    ),
+}
+
+FAULTS = {**KEPT, **IDENTITY, **CHANGED, **FOUND, **LOOKED_UP, **COMPANIES, **CONTACTS, **CALLERS, **HOSTILE, **OWN_USE}

@@ -1,0 +1,268 @@
+"""The commands: users, tokens, and the server itself.
+
+Imports and what is held about a person have files of their own.
+"""
+
+import json
+import re
+import shlex
+import signal
+import socket
+import subprocess
+import sys
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+import pytest
+from flask import Flask
+
+import models
+import tokens
+from tests.samples import PROJECT, WITHIN, environment, free_port, serving
+
+Process = subprocess.CompletedProcess[str]
+
+
+@pytest.fixture
+def run(app: Flask) -> Any:
+    """Runs a command in this process; gives its result."""
+    runner = app.test_cli_runner()
+    return lambda *words: runner.invoke(args=words)
+
+
+def start(folder: Path, *command: str, **settings: object) -> Process:
+    """Runs a command in a process of its own to its end."""
+    return subprocess.run(
+        [sys.executable, "-m", *command],
+        cwd=PROJECT,
+        env=environment(folder, **settings),
+        capture_output=True,
+        text=True,
+        timeout=WITHIN,
+        check=False,
+    )
+
+
+def assert_refused(result: Any, *words: str) -> None:
+    """The command failed with a sentence for people that names these, on standard error alone."""
+    assert result.exit_code in (1, 2)
+    assert isinstance(result.exception, SystemExit), result.exception
+    assert result.stdout == ""
+    assert re.search(r"^Error: [A-Z].*\.?$", result.stderr, re.MULTILINE)
+    assert all(word in result.stderr for word in words), result.stderr
+
+
+# users
+
+
+def test_a_user_is_added_with_all_that_is_known(run: Any) -> None:
+    """The command prints the id, which a script may keep."""
+    options = ["--name", "Carol Jones", "--timezone", "America/New_York", "--id", "crm:7", "--org", "acme"]
+    result = run("user", "add", "Carol@Acme.example", *options)
+    assert (result.exit_code, result.stdout, result.stderr) == (0, "crm:7\n", "")
+    assert models.get_user("crm:7") == {
+        "id": "crm:7",
+        "orgId": "acme",
+        "name": "Carol Jones",
+        "email": "Carol@Acme.example",
+        "timezone": "America/New_York",
+    }
+
+
+def test_a_user_needs_only_an_address(run: Any) -> None:
+    """The id is made up, the organisation is that of the configuration, the time zone UTC."""
+    user = models.get_user(run("user", "add", "carol@acme.example").stdout.strip())
+    assert (user["name"], user["orgId"], user["timezone"]) == (None, "default", "UTC")
+
+
+@pytest.mark.parametrize(
+    ("words", "named"),
+    [
+        (["carol"], "e-mail address"),
+        ([""], "e-mail address"),
+        (["JOHN@brightsync.example"], "here already"),
+        (["carol@acme.example", "--id", "u1"], "here already"),
+        (["carol@acme.example", "--id", ""], "--id"),
+        (["carol@acme.example", "--id", "x" * 256], "--id"),
+        (["carol@acme.example", "--timezone", "Mars/Olympus"], "--timezone"),
+        (["carol@acme.example", "--timezone", ""], "--timezone"),
+        (["carol@acme.example", "--name", "\udcff"], "--name"),
+        (["carol@acme.example", "--org", "\udcff"], "--org"),
+        (["carol\udcff@acme.example"], "EMAIL"),
+        (["carol@acme.example\x1b[2J"], "EMAIL"),
+        ([], "EMAIL"),
+        (["carol@acme.example", "--nonsense"], "--nonsense"),
+    ],
+)
+def test_a_user_that_cannot_be_added_gets_a_sentence(run: Any, words: list[str], named: str) -> None:
+    """And nothing is stored."""
+    assert_refused(run("user", "add", *words), named)
+    assert models.lookup_users(["carol@acme.example", "carol"]) == []
+
+
+# tokens
+
+
+def test_a_token_is_printed_alone(run: Any) -> None:
+    """So that a script can take it: TOKEN=$(flask token create …)."""
+    result = run("token", "create", "John <JOHN@brightsync.example>")
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert re.fullmatch(r"bsc_[0-9A-Za-z]{36}\n", result.stdout)
+    caller = tokens.authenticate(result.stdout.strip())
+    assert caller is not None
+    assert (caller.user_id, caller.scopes) == ("u1", {"sync"})
+
+
+def test_a_token_has_a_scope_a_label_and_an_end(run: Any) -> None:
+    """As it was asked for."""
+    options = ["--scope", "admin", "--expires", "36500", "--label", "für das CRM"]
+    result = run("token", "create", "john@brightsync.example", *options)
+    caller = tokens.authenticate(result.stdout.strip())
+    assert caller is not None
+    assert "admin" in caller.scopes
+    [row] = tokens.listed()
+    assert row["label"] == "für das CRM"
+    assert int(row["expiresAt"][:4]) - int(row["createdAt"][:4]) in (99, 100)
+
+
+@pytest.mark.parametrize(
+    ("words", "named"),
+    [
+        (["nobody@acme.example"], "no user"),
+        (["nobody"], "no user"),
+        (["john@brightsync.example", "--scope", "root"], "--scope"),
+        (["john@brightsync.example", "--expires", "0"], "--expires"),
+        (["john@brightsync.example", "--expires", "-1"], "--expires"),
+        (["john@brightsync.example", "--expires", "36501"], "--expires"),
+        (["john@brightsync.example", "--expires", "soon"], "--expires"),
+        (["john@brightsync.example", "--expires", "9" * 5000], "--expires"),
+        (["john@brightsync.example", "--label", "\udcff"], "--label"),
+        (["\udcff"], "EMAIL"),
+        ([], "EMAIL"),
+    ],
+)
+def test_a_token_that_cannot_be_made_gets_a_sentence(run: Any, words: list[str], named: str) -> None:
+    """And none is made."""
+    assert_refused(run("token", "create", *words), named)
+    assert tokens.listed() == []
+
+
+def test_tokens_are_listed_without_their_text(run: Any) -> None:
+    """One line each, in columns, with what is needed to end one."""
+    token = run("token", "create", "john@brightsync.example", "--label", "BrightSync").stdout.strip()
+    run("token", "create", "john@brightsync.example", "--scope", "admin", "--expires", "30")
+    run("token", "revoke", "2")
+    result = run("token", "list")
+    assert (result.exit_code, result.stderr) == (0, "")
+    head, first, second = (re.split(r" {2,}", line) for line in result.stdout.splitlines())
+    assert head == ["id", "userId", "scope", "label", "createdAt", "expiresAt", "revokedAt"]
+    assert first[:4] == ["1", "u1", "sync", "BrightSync"]
+    assert first[5:] == ["-", "-"]
+    assert second[:4] == ["2", "u1", "admin", "-"]
+    assert "-" not in second[5:]
+    assert token[4:] not in result.stdout
+
+
+def test_a_list_of_no_tokens_is_its_head(run: Any) -> None:
+    """And no failure."""
+    result = run("token", "list")
+    assert (result.exit_code, len(result.stdout.splitlines())) == (0, 1)
+
+
+def test_a_token_is_revoked_once(run: Any) -> None:
+    """Without a word; a second time it is said that it had ended."""
+    token = run("token", "create", "john@brightsync.example").stdout.strip()
+    result = run("token", "revoke", "1")
+    assert (result.exit_code, result.output) == (0, "")
+    assert tokens.authenticate(token) is None
+    assert_refused(run("token", "revoke", "1"), "ended before")
+
+
+@pytest.mark.parametrize("token_id", ["7", "0", "-1", "one", "1.5", "", "9" * 30, "9" * 5000])
+def test_a_token_that_is_not_there_gets_a_sentence(run: Any, token_id: str) -> None:
+    """Whatever was typed."""
+    assert_refused(run("token", "revoke", "--", token_id))
+
+
+# the server
+
+
+def test_the_first_start_shows_a_curl_line_that_works(tmp_path: Path) -> None:
+    """A new user pastes it and sees that it runs; the second start shows no token."""
+    with serving(tmp_path) as server:
+        [line] = re.findall(r"^\s+(curl .*)$", server.output.read_text(), re.MULTILINE)
+        curl, option, header, url = shlex.split(line)
+        assert (curl, option) == ("curl", "-H")
+        call = urllib.request.Request(url, headers=dict([header.split(": ")]))
+        with urllib.request.urlopen(call, timeout=WITHIN) as answer:
+            assert json.load(answer)["email"] == "admin@localhost"
+        server.process.send_signal(signal.SIGTERM)
+        assert server.process.wait(WITHIN) == 0
+    with serving(tmp_path) as server:
+        assert "bsc_" not in server.output.read_text()
+        assert "curl" not in server.output.read_text()
+
+
+def test_the_curl_line_of_an_ipv6_address_has_brackets(tmp_path: Path) -> None:
+    """As every URL with one (RFC 3986, 3.2.2)."""
+    try:
+        socket.create_server(("::1", 0), family=socket.AF_INET6).close()
+    except OSError:
+        pytest.skip("this machine has no IPv6")
+    with serving(tmp_path, HOST="::1") as server:
+        assert f"http://[::1]:{server.port}/api/v1/users/me" in server.output.read_text()
+
+
+def test_a_database_with_a_token_is_not_new(tmp_path: Path) -> None:
+    """Who has set it up by command gets no second admin token at the start."""
+    assert start(tmp_path, "flask", "user", "add", "john@brightsync.example").returncode == 0
+    made = start(tmp_path, "flask", "token", "create", "john@brightsync.example")
+    assert (made.returncode, made.stderr) == (0, "")
+    with serving(tmp_path) as server:
+        assert "bsc_" not in server.output.read_text()
+        headers = {"Authorization": f"Bearer {made.stdout.strip()}"}
+        call = urllib.request.Request(f"http://127.0.0.1:{server.port}/api/v1/users/me", headers=headers)
+        with urllib.request.urlopen(call, timeout=WITHIN) as answer:
+            assert json.load(answer)["email"] == "john@brightsync.example"
+
+
+@pytest.mark.parametrize("command", ["cli serve", "cli token list", "gunicorn", "flask run", "flask token list"])
+def test_a_wrong_setting_ends_every_start_with_one_sentence(tmp_path: Path, command: str) -> None:
+    """Which setting and why; exit status 1, no traceback, and no worker that is started again and again."""
+    done = start(tmp_path, *command.split(), PORT="http")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert re.fullmatch(r"The configuration can't be used\. PORT: .*\.\n", done.stderr)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("place", ["file/connector.db", "file", "folder"])
+@pytest.mark.parametrize("command", ["cli serve", "gunicorn", "flask run"])
+def test_a_database_that_cannot_be_used_ends_the_start_with_one_sentence(
+    tmp_path: Path, command: str, place: str
+) -> None:
+    """A folder that can't be made, a file that is no database, a folder in the place of the file."""
+    (tmp_path / "file").write_text("This is no database. " * 100)
+    (tmp_path / "folder").mkdir()
+    done = start(tmp_path, *command.split(), DATABASE_URL=f"sqlite:///{tmp_path}/{place}", PORT=free_port())
+    assert (done.returncode, done.stdout) == (1, "")
+    assert re.fullmatch(r"The configuration can't be used\. DATABASE_URL: .*\.\n", done.stderr)
+
+
+@pytest.mark.parametrize("command", ["--help", "user --help", "token --help", "token create --help", "serve --help"])
+def test_help_describes_every_command_and_option(run: Any, command: str) -> None:
+    """In one line each."""
+    result = run(*command.split())
+    assert result.exit_code == 0
+    listed = re.findall(r"^  (\S+(?: \S+)*)(  +\S.*|)$", result.stdout.partition("\n\n")[2], re.MULTILINE)
+    assert listed
+    assert [name for name, text in listed if name.startswith("-") and not text] == []
+
+
+def test_a_command_that_is_not_there_gets_a_sentence(tmp_path: Path) -> None:
+    """Of either program."""
+    for program in ("cli", "flask"):
+        done = start(tmp_path, program, "token", "steal")
+        assert (done.returncode, done.stdout) == (2, "")
+        assert "No such command" in done.stderr
+        assert "Traceback" not in done.stderr

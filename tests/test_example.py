@@ -1,0 +1,218 @@
+"""The example: the connector on the tables of another CRM, started as its README says."""
+
+import ast
+import os
+import shutil
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from conformance import RULES
+from conformance.client import NoAnswer
+from conformance.run import check
+from conformance.session import Session
+from tests.samples import PROJECT, WITHIN, free_port
+
+EXAMPLE = PROJECT / "examples" / "othercrm"
+
+
+class Example:
+    """A folder with a copy of the example, in which its commands are run."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.port = free_port()
+        self.environment = os.environ | {
+            "DATABASE_URL": "sqlite:///crm.db",
+            "PYTHONPATH": str(PROJECT),
+            "PORT": str(self.port),
+        }
+
+    def run(self, *command: str) -> str:
+        """What a command prints; the README has to name it."""
+        assert f"python {' '.join(command[:4])}" in (EXAMPLE / "README.md").read_text(encoding="utf-8")
+        return self.run_other(*command)
+
+    def run_other(self, *command: str) -> str:
+        words = [sys.executable, *command]
+        done = subprocess.run(words, cwd=self.folder, env=self.environment, capture_output=True, text=True, check=True)
+        return done.stdout.strip()
+
+    def rows(self, sql: str, *parameters: str) -> list[Any]:
+        """What another program finds in the CRM's file, or changes there."""
+        with sqlite3.connect(self.folder / "crm.db") as crm:
+            found = crm.execute(sql, parameters).fetchall()
+        crm.close()
+        return found
+
+
+@pytest.fixture(scope="module")
+def example(tmp_path_factory: pytest.TempPathFactory) -> Example:
+    """The example with its seed in place."""
+    folder = tmp_path_factory.mktemp("examples") / "othercrm"
+    shutil.copytree(EXAMPLE, folder, ignore=shutil.ignore_patterns("crm.db*", "__pycache__"))
+    made = Example(folder)
+    made.run("seed.py")
+    return made
+
+
+@pytest.fixture(scope="module")
+def crm(example: Example) -> Iterator[Session]:
+    """BrightSync, in a session with the running example."""
+    token, admin_token = (
+        example.run("-m", "cli", "token", "create", "john@othercrm.example", "--scope", scope)
+        for scope in ("sync", "admin")
+    )
+    with (example.folder / "log").open("wb") as log:
+        command = [sys.executable, "-m", "cli", "serve"]
+        server = subprocess.Popen(command, cwd=example.folder, env=example.environment, stdout=log, stderr=log)
+    try:
+        session = Session(f"http://127.0.0.1:{example.port}", token, admin_token)
+        _wait_for(session, server)
+        yield session
+        assert session.clean_up() == []
+    finally:
+        server.terminate()
+        server.wait(WITHIN)
+
+
+def _wait_for(session: Session, server: "subprocess.Popen[bytes]") -> None:
+    deadline = time.monotonic() + WITHIN
+    while server.poll() is None and time.monotonic() < deadline:
+        try:
+            session.get("/users/me").expect(200)
+            return
+        except NoAnswer:
+            time.sleep(0.05)
+    raise AssertionError("The example does not answer.")
+
+
+def test_it_offers_the_same_verbs() -> None:
+    """The example's models.py lists what ours lists: a verb that is added to the seam is missed here first."""
+    assert _all_of(EXAMPLE / "models.py") == _all_of(PROJECT / "models.py")
+
+
+def _all_of(module: Path) -> list[str]:
+    for statement in ast.parse(module.read_text(encoding="utf-8")).body:
+        if isinstance(statement, ast.Assign) and ast.unparse(statement.targets[0]) == "__all__":
+            names: list[str] = ast.literal_eval(statement.value)
+            return names
+    raise AssertionError(f"{module} has no __all__.")
+
+
+def test_a_lead_is_matched(crm: Session) -> None:
+    """A lead is looked up as contacts are; its id tells it from them, and reads it."""
+    found = crm.get("/contacts/lookup", emails="LENA@prospect.example,jane@acme.example").expect(200)
+    assert found.ids == ["lead:seed-lena", "seed-jane"]
+    assert crm.get("/contacts/lead:seed-lena").expect(200).record == found.records[0]
+    crm.get("/contacts/seed-lena").expect(404)
+
+
+def test_a_stranger_who_is_a_lead_is_no_new_contact(crm: Session) -> None:
+    """POST finds the lead."""
+    found = crm.post("/contacts", {"lastName": "Prospect", "emailAddresses": ["lena@prospect.example"]}).expect(200)
+    assert found.id == "lead:seed-lena"
+
+
+def test_a_deleted_contact_is_not_matched(crm: Session, example: Example) -> None:
+    """What the CRM marked as deleted is gone, though its row is there."""
+    assert example.rows("SELECT deleted FROM contacts WHERE id = 'seed-bob'") == [(1,)]
+    assert crm.get("/contacts/lookup", emails="bob@acme.example").expect(200).ids == []
+    crm.get("/contacts/seed-bob").expect(404)
+
+
+def test_the_primary_address_comes_first(crm: Session) -> None:
+    """Of addresses that the CRM linked, the primary one is the first."""
+    jane = crm.get("/contacts/seed-jane").expect(200).record
+    assert jane["emailAddresses"] == ["Jane@Acme.example", "jane.doe@home.example"]
+
+
+def test_a_mail_of_the_crm_is_not_logged_twice(crm: Session) -> None:
+    """A mail that came past the connector is found, and a copy of it adds what it lacks."""
+    found = crm.get("/emails", rfc822MsgId="offer-4711@othercrm.example").expect(200)
+    assert found.ids == ["seed-mail"]
+    assert found.records[0]["toAddresses"] == ["Jane@Acme.example", '"Doe, J." <jane.doe@home.example>']
+    to = ["jane@acme.example", "lena@prospect.example"]
+    copy = {"rfc822MsgId": "<offer-4711@othercrm.example>", "toAddresses": to}
+    assert crm.post("/emails", copy).expect(200).record["toAddresses"] == [
+        *found.records[0]["toAddresses"],
+        "lena@prospect.example",
+    ]
+
+
+def test_the_crm_shows_a_logged_mail(crm: Session, example: Example) -> None:
+    """The CRM's own tables have the mail: subject, recipients, files, and links to contact, lead and account."""
+    mail, email = crm.log(
+        subject="Offer 4712",
+        fromAddress="lena@prospect.example",
+        toAddresses=["john@othercrm.example", "undisclosed-recipients:;"],
+        ccAddresses=[],
+        bccAddresses=[],
+        attachments=[{"name": "offer.pdf", "mimeType": "application/pdf"}],
+        relatedTo=[
+            {"type": "Contact", "id": "lead:seed-lena"},
+            {"type": "Account", "id": "seed-acme"},
+            {"type": "Deal", "id": "1"},
+        ],
+    )
+    row = ("Offer 4712", mail["rfc822MsgId"])
+    assert example.rows("SELECT name, message_id FROM emails WHERE id = ?", email) == [row]
+    assert example.rows(
+        """SELECT r.address_type, a.address FROM email_recipients r JOIN email_addresses a ON a.id = r.email_address_id
+        WHERE r.email_id = ? ORDER BY 1""",
+        email,
+    ) == [("from", "lena@prospect.example"), ("to", "john@othercrm.example")]
+    assert example.rows("SELECT bean_module, bean_id FROM email_beans WHERE email_id = ? ORDER BY 1", email) == [
+        ("Accounts", "seed-acme"),
+        ("Leads", "seed-lena"),
+    ]
+    assert example.rows("SELECT filename FROM notes WHERE parent_id = ?", email) == [("offer.pdf",)]
+    timeline = crm.get("/contacts/lead:seed-lena/emails").expect(200)
+    assert [one["roles"] for one in timeline.records if one["id"] == email] == [["from", "relatedTo"]]
+
+
+def test_the_feed_tells_what_the_crm_changed(crm: Session, example: Example) -> None:
+    """A change in the CRM's own screens is in the feed, as deletion is."""
+    contact = crm.contact(crm.address())
+    last = max(change["seq"] for change in _feed(crm, 0))
+    example.rows("UPDATE leads SET first_name = 'Helena', date_modified = datetime() WHERE id = 'seed-lena'")
+    example.rows("UPDATE contacts SET deleted = 1, date_modified = datetime() WHERE id = ?", contact)
+    assert [(one["type"], one["id"], one["action"]) for one in _feed(crm, last)] == [
+        ("contact", "lead:seed-lena", "changed"),
+        ("contact", contact, "deleted"),
+    ]
+
+
+def _feed(crm: Session, after: int) -> list[dict[str, Any]]:
+    changes: list[dict[str, Any]] = []
+    while page := crm.get("/changes", after=str(after), limit="1000").expect(200).records:
+        changes += page
+        after = page[-1]["seq"]
+    return changes
+
+
+def test_erasing_leaves_no_row(crm: Session, example: Example) -> None:
+    """A person who was only marked as deleted is disclosed, and erased with all mail."""
+    address = crm.address("erased")
+    contact = crm.contact(address)
+    crm.log(toAddresses=["x@x.example"], textBody=f"Ask {address}.")
+    crm.delete(f"/contacts/{contact}").expect(204)
+    assert contact in example.run_other("-m", "cli", "person", "export", address)
+    example.run_other("-m", "cli", "person", "erase", address)
+    for table in ("email_addresses", "emails_text", "connector_emails", "contacts"):
+        rows = example.rows(f"SELECT * FROM {table}")
+        assert address not in str(rows)
+        assert contact not in str(rows)
+
+
+@pytest.mark.parametrize("rule_id", RULES)
+def test_the_example_keeps(rule_id: str, crm: Session) -> None:
+    """It offers everything and keeps every rule, without an exception."""
+    result = check(RULES[rule_id], crm)
+    assert result.status == "passed", f"{result.expected}\n{result.got}\n{result.curl}"

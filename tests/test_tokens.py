@@ -1,0 +1,128 @@
+"""Tokens: how they look, what is stored of them, when they end."""
+
+import re
+from datetime import UTC, datetime, timedelta
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import pytest
+from flask import Flask
+
+import database
+import tokens
+from clock import stamp
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Sets the time by which tokens end: days from now."""
+
+    def set_to(days: float) -> None:
+        monkeypatch.setattr(tokens, "now", lambda: stamp(datetime.now(UTC) + timedelta(days=days)))
+
+    return set_to
+
+
+def test_a_token_has_a_prefix_and_178_random_bits(app: Flask) -> None:
+    """bsc_ makes a leaked one easy to find; letters and digits can be selected with a double click."""
+    made = [tokens.create("u1") for _ in range(50)]
+    assert all(re.fullmatch(r"bsc_[0-9A-Za-z]{36}", token) for token in made)
+    assert len({token[4:10] for token in made}) == 50
+
+
+def test_a_token_tells_its_user_and_scope(app: Flask) -> None:
+    """An admin may do what sync may."""
+    sync, admin = (tokens.authenticate(tokens.create("u1", scope)) for scope in ("sync", "admin"))
+    assert sync is not None
+    assert admin is not None
+    assert (sync.user_id, sync.scopes) == ("u1", {"sync"})
+    assert (admin.user_id, admin.scopes) == ("u1", {"sync", "admin"})
+
+
+def test_a_mistyped_token_is_refused_without_asking_the_database(app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The checksum shows one wrong letter, two that changed places, one too few or too many."""
+    token = tokens.create("u1")
+    monkeypatch.setattr(tokens, "rows", None)
+    other = {place: "x" if token[place] != "x" else "y" for place in range(len(token))}
+    wrong = [token[:place] + other[place] + token[place + 1 :] for place in range(len(token))]
+    swapped = [token[:n] + token[n + 1] + token[n] + token[n + 2 :] for n in range(4, 33) if token[n] != token[n + 1]]
+    for text in [
+        *wrong,
+        *swapped,
+        token[:-1],
+        token + "x",
+        token[1:],
+        token[4:],
+        token.swapcase(),
+        "bsc_",
+        "bsc_é",
+        "",
+    ]:
+        assert tokens.authenticate(text) is None
+
+
+def test_a_token_that_was_made_up_is_refused(app: Flask) -> None:
+    """Its checksum may be right; it is not in the database."""
+    text = "0" * 30
+    assert tokens.authenticate(f"{tokens.PREFIX}{text}{tokens._checksum(text)}") is None
+
+
+def test_only_the_sha256_of_a_token_is_stored(app: Flask, tmp_path: Path) -> None:
+    """Who reads the database, or a backup of it, can't call with it."""
+    token = tokens.create("u1", "admin", "for the CRM")
+    assert database.rows("SELECT sha256 FROM token") == [(sha256(token.encode()).hexdigest(),)]
+    stored = b"".join(path.read_bytes() for path in tmp_path.iterdir())
+    assert b"for the CRM" in stored
+    assert token[4:24].encode() not in stored
+
+
+def test_a_token_ends_after_its_days(app: Flask, clock: Any) -> None:
+    """Not before."""
+    token = tokens.create("u1", days=30)
+    clock(29.99)
+    assert tokens.authenticate(token) is not None
+    clock(30.01)
+    assert tokens.authenticate(token) is None
+
+
+def test_a_token_without_days_never_ends(app: Flask, clock: Any) -> None:
+    """A connection that stops one night, years from now, is nobody's wish."""
+    token = tokens.create("u1")
+    clock(36_500)
+    assert tokens.authenticate(token) is not None
+
+
+def test_a_revoked_token_ends_at_once_and_no_other(app: Flask) -> None:
+    """Once; revoking again, or what is not there, changes nothing."""
+    first, second = tokens.create("u1"), tokens.create("u1")
+    assert tokens.revoke(1)
+    assert tokens.authenticate(first) is None
+    assert tokens.authenticate(second) is not None
+    ended = tokens.listed()
+    assert not tokens.revoke(1)
+    assert not tokens.revoke(3)
+    assert tokens.listed() == ended
+
+
+def test_a_running_server_notices_a_token_that_was_revoked(sync: Any) -> None:
+    """There is no cache in which it lives on."""
+    assert sync.get("/api/v1/users/me").status_code == 200
+    tokens.revoke(1)
+    assert sync.get("/api/v1/users/me").status_code == 401
+
+
+def test_the_list_shows_all_but_the_tokens_themselves(app: Flask) -> None:
+    """Whose, what for, from when to when."""
+    token = tokens.create("u1", "admin", "for the CRM", 30)
+    tokens.create("u2")
+    tokens.revoke(2)
+    first, second = tokens.listed()
+    assert first.keys() == {"id", "userId", "scope", "label", "createdAt", "expiresAt", "revokedAt"}
+    assert (first["id"], first["userId"], first["scope"], first["label"]) == (1, "u1", "admin", "for the CRM")
+    days = datetime.fromisoformat(first["expiresAt"]) - datetime.fromisoformat(first["createdAt"])
+    assert round(days / timedelta(days=1), 3) == 30
+    assert first["revokedAt"] is None
+    assert (second["scope"], second["label"], second["expiresAt"]) == ("sync", None, None)
+    assert second["revokedAt"] >= second["createdAt"]
+    assert token[4:] not in str(tokens.listed())
