@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from json import dumps, loads
 from typing import Any
 
-from marshmallow import EXCLUDE, Schema, ValidationError, fields, post_load, validate
+from marshmallow import EXCLUDE, Schema, ValidationError, fields, post_load, pre_load, validate
 
 from clock import stamp
 from folding import fold_address, split_addresses
@@ -283,6 +283,17 @@ class TimelineEntry(Email):
 # ---- contacts, companies, users -------------------------------------------------------------------------------------
 
 
+class Identifiable(Wire):
+    """A record that may be sent with the CRM's own id; null means none."""
+
+    id: Any = RecordId("The CRM's own id.", allow_none=True)
+
+    @pre_load
+    def without_null_id(self, data: Any, **kwargs: Any) -> Any:
+        null = isinstance(data, Mapping) and data.get("id", "") is None
+        return {name: value for name, value in data.items() if name != "id"} if null else data
+
+
 class ContactFields(Wire):
     """What is known of a person; all of it is optional."""
 
@@ -302,10 +313,8 @@ class ContactIn(ContactFields):
         return {"firstName": None, "lastName": None, "emailAddresses": [], "companyId": None, **data}
 
 
-class ContactNew(ContactIn):
+class ContactNew(Identifiable, ContactIn):
     """A contact to be found or created; without an id it is given one."""
-
-    id = RecordId("The CRM's own id.")
 
 
 class ContactPatch(ContactFields):
@@ -336,10 +345,8 @@ class CompanyIn(CompanyFields):
         return {"name": None, "domains": [], **data}
 
 
-class CompanyNew(CompanyIn):
+class CompanyNew(Identifiable, CompanyIn):
     """A company to be found or created; without an id it is given one."""
-
-    id = RecordId("The CRM's own id.")
 
 
 class CompanyPatch(CompanyFields):

@@ -44,7 +44,7 @@ def test_the_words_that_a_reader_would_see(html: str, text: str) -> None:
 
 def test_a_long_mail_is_read_whole() -> None:
     """A newsletter of many paragraphs is not cut."""
-    assert text_of("<table>" + "<tr><td><p>word</p></td></tr>" * 20_000 + "</table>") == " ".join(["word"] * 20_000)
+    assert text_of("<table>" + "<tr><td><p>word</p></td></tr>" * 5000 + "</table>") == " ".join(["word"] * 5000)
     assert text_of("<div>" * 200 + "deep" + "</div>" * 200) == "deep"
     assert text_of("<p>open" * 5000).count("open") == 5000
     assert text_of("<ul>" + "<li>item" * 5000).count("item") == 5000

@@ -168,3 +168,50 @@ def test_what_is_no_address_is_nobody_s(app: Flask) -> None:
         models.erase_person("everybody")
     with pytest.raises(models.Invalid):
         models.add_user({"email": "everybody", "name": None, "timezone": "UTC", "orgId": "org"})
+
+
+# ---- two storages, one behaviour ------------------------------------------------------------------------------------
+
+# Few values, so that records meet: the same key in other spellings, keys that are none, gaps.
+ADDRESSES = ["a@x.example", "Ann <A@X.example>", "b+t@x.example", "b t@x.example", "c@münchen.example"]
+ADDRESSES += ["c@xn--mnchen-3ya.example", "undisclosed-recipients:;", ""]
+DOMAINS = ["x.example", "www.x.example", "eu.x.example", "notx.example", "https://y.example/a", "", "."]
+MESSAGE_IDS = [None, "", "<m1>", " m1 ", "M1", "<<m1>>", "<m+2>", "m 2", "<>"]
+TIMES = [None, "2025-06-01T00:00:00.000000Z", "2026-01-01T00:00:00.000000Z", "2026-01-01T00:00:00.000001Z"]
+RELATED: list[Any] = [[], {"type": "Contact", "id": "c1"}, [{"type": "contact", "id": "c1"}, {"type": "Lead", "id": 1}]]
+RELATED += [[{"id": "c1"}, {}], [{"type": "LEAD", "id": "1"}, {"type": "lead", "id": "1", "x": 1}]]
+FILES: list[Any] = [[], [{"name": "a.pdf", "size": 1}], [{"name": "a.png", "inline": True}], [{"name": "a", "size": True}]]
+TEXTS = [None, "", "hello world", "Hello, Jörg b+t@x.example", "x\r\ny  foo_bar"]
+SEARCHES = ["hello", '"hello world"', "hel*", "-world hello", "jorg", "b+t@x.example", "foo_bar", '"', "-hello", "."]
+
+
+def some(random: Random, choices: Sequence[Any]) -> list[Any]:
+    """A few of the choices, also the same one twice."""
+    return [random.choice(choices) for _ in range(random.choice([0, 1, 1, 2, 3]))]
+
+
+def mail(random: Random) -> dict[str, Any]:
+    """All fields of a mail."""
+    one = random.choice
+    ids = {name: one(MESSAGE_IDS) for name in ("rfc822MsgId", "msgId", "syncThreadId", "inReplyTo")}
+    lists = {name: some(random, ADDRESSES) for name in ("toAddresses", "ccAddresses", "bccAddresses")}
+    people = {"fromAddress": one([None, *ADDRESSES]), "fromName": one([None, "Ann"]), **lists}
+    texts = {"subject": one(TEXTS), "textBody": one(TEXTS), "htmlBody": one([None, "", "<p>hello <b>there</b></p>"])}
+    return {**ids, **people, **texts, "receivedAt": one(TIMES), "attachments": one(FILES), "relatedTo": one(RELATED)}
+
+
+def some_call(random: Random, email: int) -> tuple[str, list[Any]]:
+    """A verb and its arguments; `email` stands for the id of an email."""
+    one = random.choice
+    contact = {"firstName": one([None, "", "F"]), "lastName": one([None, "L"]), "companyId": one([None, "k1", "k2", "k9"])}
+    contact["emailAddresses"] = some(random, ADDRESSES)
+    company = {"name": one([None, "", "N"]), "domains": some(random, DOMAINS)}
+    own, kind, of_kind = one(["1", "2", "3"]), *one([("contact", contact), ("company", company)])
+    own_id = {"id": f"{kind[0].replace('c', 'c' if kind == 'contact' else 'k')}{own}"}["id"]
+    filters = {name: one(MESSAGE_IDS[1:]) for name in ("rfc822MsgId", "msgId", "syncThreadId")}
+    filters |= {"address": one(ADDRESSES), "contactId": one(["c1", "c2", "c9"]), "q": one(SEARCHES)}
+    filters |= {"receivedAfter": one(TIMES[1:]), "receivedBefore": one(TIMES[1:])}
+    calls: list[tuple[str, list[Any]]] = [
+        *[("log_email", [mail(random)])] * 4,
+    ]
+    return one(calls)

@@ -1,6 +1,6 @@
 """The tables, as pwiz wrote them: all but these first lines.
 
-    python -m pwiz -e sqlite -t accounts,contacts,leads,users,… crm.db
+    python -m pwiz -o -e sqlite -t accounts,contacts,leads,users,… crm.db
 
 Instead of a database of its own, each model is bound to the connector's: one file, one kind of connection, one writer
 at a time.
@@ -28,23 +28,23 @@ class BaseModel(Model):
 
 
 class Accounts(BaseModel):
-    date_entered = DateTimeField()
-    date_modified = DateTimeField()
-    deleted = BooleanField(constraints=[SQL("DEFAULT 0")])
     id = CharField(max_length=36, primary_key=True)
     name = CharField(null=True)
     website = CharField(null=True)
+    date_entered = DateTimeField()
+    date_modified = DateTimeField()
+    deleted = BooleanField(constraints=[SQL("DEFAULT 0")])
 
     class Meta:
         table_name = "accounts"
 
 
 class ConnectorChanges(BaseModel):
-    action = CharField(max_length=10)
-    at = DateTimeField()
-    record_id = CharField()
     seq = AutoField()
+    at = DateTimeField()
     type = CharField(max_length=10)
+    record_id = CharField()
+    action = CharField(max_length=10)
 
     class Meta:
         table_name = "connector_changes"
@@ -52,9 +52,9 @@ class ConnectorChanges(BaseModel):
 
 class ConnectorDomains(BaseModel):
     account = ForeignKeyField(column_name="account_id", field="id", model=Accounts)
-    folded = CharField(index=True, max_length=998, null=True)
     position = IntegerField()
     text = TextField()
+    folded = CharField(index=True, max_length=998, null=True)
 
     class Meta:
         table_name = "connector_domains"
@@ -63,13 +63,13 @@ class ConnectorDomains(BaseModel):
 
 
 class Emails(BaseModel):
+    id = CharField(max_length=36, primary_key=True)
+    name = CharField(null=True)
+    message_id = CharField(index=True, null=True)
+    date_sent = DateTimeField(null=True)
     date_entered = DateTimeField()
     date_modified = DateTimeField()
-    date_sent = DateTimeField(null=True)
     deleted = BooleanField(constraints=[SQL("DEFAULT 0")])
-    id = CharField(max_length=36, primary_key=True)
-    message_id = CharField(index=True, null=True)
-    name = CharField(null=True)
 
     class Meta:
         table_name = "emails"
@@ -77,16 +77,16 @@ class Emails(BaseModel):
 
 class ConnectorEmails(BaseModel):
     email = ForeignKeyField(column_name="email_id", field="id", model=Emails, primary_key=True)
-    sent = TextField()
     thread_key = CharField(index=True, max_length=998, null=True)
+    sent = TextField()
 
     class Meta:
         table_name = "connector_emails"
 
 
 class ConnectorSightings(BaseModel):
-    email = ForeignKeyField(column_name="email_id", field="id", model=Emails)
     msg_key = CharField(max_length=998)
+    email = ForeignKeyField(column_name="email_id", field="id", model=Emails)
 
     class Meta:
         table_name = "connector_sightings"
@@ -95,38 +95,38 @@ class ConnectorSightings(BaseModel):
 
 
 class Contacts(BaseModel):
+    id = CharField(max_length=36, primary_key=True)
+    first_name = CharField(null=True)
+    last_name = CharField(null=True)
     account = ForeignKeyField(column_name="account_id", field="id", model=Accounts, null=True)
     date_entered = DateTimeField()
     date_modified = DateTimeField()
     deleted = BooleanField(constraints=[SQL("DEFAULT 0")])
-    first_name = CharField(null=True)
-    id = CharField(max_length=36, primary_key=True)
-    last_name = CharField(null=True)
 
     class Meta:
         table_name = "contacts"
 
 
 class EmailAddresses(BaseModel):
+    id = CharField(max_length=36, primary_key=True)
     address = CharField()
     address_lower = CharField(index=True)
-    deleted = BooleanField(constraints=[SQL("DEFAULT 0")])
-    id = CharField(max_length=36, primary_key=True)
     opt_out = BooleanField(constraints=[SQL("DEFAULT 0")])
+    deleted = BooleanField(constraints=[SQL("DEFAULT 0")])
 
     class Meta:
         table_name = "email_addresses"
 
 
 class EmailAddressLinks(BaseModel):
-    bean_id = CharField(max_length=36)
-    bean_module = CharField(max_length=100)
-    connector_position = IntegerField(null=True)
-    connector_text = TextField(null=True)
-    deleted = BooleanField(constraints=[SQL("DEFAULT 0")])
-    email_address = ForeignKeyField(column_name="email_address_id", field="id", model=EmailAddresses)
     id = CharField(max_length=36, primary_key=True)
+    email_address = ForeignKeyField(column_name="email_address_id", field="id", model=EmailAddresses)
+    bean_module = CharField(max_length=100)
+    bean_id = CharField(max_length=36)
     primary_address = BooleanField(constraints=[SQL("DEFAULT 0")])
+    deleted = BooleanField(constraints=[SQL("DEFAULT 0")])
+    connector_text = TextField(null=True)
+    connector_position = IntegerField(null=True)
 
     class Meta:
         table_name = "email_address_links"
@@ -134,11 +134,11 @@ class EmailAddressLinks(BaseModel):
 
 
 class EmailBeans(BaseModel):
-    bean_id = CharField(max_length=36)
-    bean_module = CharField(max_length=100)
-    deleted = BooleanField(constraints=[SQL("DEFAULT 0")])
-    email = ForeignKeyField(column_name="email_id", field="id", model=Emails)
     id = CharField(max_length=36, primary_key=True)
+    email = ForeignKeyField(column_name="email_id", field="id", model=Emails)
+    bean_module = CharField(max_length=100)
+    bean_id = CharField(max_length=36)
+    deleted = BooleanField(constraints=[SQL("DEFAULT 0")])
 
     class Meta:
         table_name = "email_beans"
@@ -146,51 +146,51 @@ class EmailBeans(BaseModel):
 
 
 class EmailRecipients(BaseModel):
+    id = CharField(max_length=36, primary_key=True)
+    email = ForeignKeyField(column_name="email_id", field="id", model=Emails)
+    email_address = ForeignKeyField(column_name="email_address_id", field="id", model=EmailAddresses)
     address_type = CharField(max_length=4)
     deleted = BooleanField(constraints=[SQL("DEFAULT 0")])
-    email_address = ForeignKeyField(column_name="email_address_id", field="id", model=EmailAddresses)
-    email = ForeignKeyField(column_name="email_id", field="id", model=Emails)
-    id = CharField(max_length=36, primary_key=True)
 
     class Meta:
         table_name = "email_recipients"
 
 
 class EmailsText(BaseModel):
-    bcc_addrs = TextField(null=True)
-    cc_addrs = TextField(null=True)
-    description = TextField(null=True)
-    description_html = TextField(null=True)
     email = ForeignKeyField(column_name="email_id", field="id", model=Emails, primary_key=True)
     from_addr = CharField(null=True)
     to_addrs = TextField(null=True)
+    cc_addrs = TextField(null=True)
+    bcc_addrs = TextField(null=True)
+    description = TextField(null=True)
+    description_html = TextField(null=True)
 
     class Meta:
         table_name = "emails_text"
 
 
 class Leads(BaseModel):
+    id = CharField(max_length=36, primary_key=True)
+    first_name = CharField(null=True)
+    last_name = CharField(null=True)
     account = ForeignKeyField(column_name="account_id", field="id", model=Accounts, null=True)
     date_entered = DateTimeField()
     date_modified = DateTimeField()
     deleted = BooleanField(constraints=[SQL("DEFAULT 0")])
-    first_name = CharField(null=True)
-    id = CharField(max_length=36, primary_key=True)
-    last_name = CharField(null=True)
 
     class Meta:
         table_name = "leads"
 
 
 class Notes(BaseModel):
+    id = CharField(max_length=36, primary_key=True)
+    filename = CharField(null=True)
+    file_mime_type = CharField(max_length=100, null=True)
+    parent_type = CharField(max_length=100, null=True)
+    parent_id = CharField(max_length=36, null=True)
     date_entered = DateTimeField()
     date_modified = DateTimeField()
     deleted = BooleanField(constraints=[SQL("DEFAULT 0")])
-    file_mime_type = CharField(max_length=100, null=True)
-    filename = CharField(null=True)
-    id = CharField(max_length=36, primary_key=True)
-    parent_id = CharField(max_length=36, null=True)
-    parent_type = CharField(max_length=100, null=True)
 
     class Meta:
         table_name = "notes"
@@ -198,13 +198,13 @@ class Notes(BaseModel):
 
 
 class Users(BaseModel):
+    id = CharField(max_length=36, primary_key=True)
+    first_name = CharField(null=True)
+    last_name = CharField(null=True)
+    time_zone = CharField(max_length=64, null=True)
     date_entered = DateTimeField()
     date_modified = DateTimeField()
     deleted = BooleanField(constraints=[SQL("DEFAULT 0")])
-    first_name = CharField(null=True)
-    id = CharField(max_length=36, primary_key=True)
-    last_name = CharField(null=True)
-    time_zone = CharField(max_length=64, null=True)
 
     class Meta:
         table_name = "users"
