@@ -22,7 +22,7 @@ LONGEST_ID = 255
 RECORD_ID = rf"(?!(?:lookup|\.\.?)$)[^/]{{1,{LONGEST_ID}}}"
 ID_IN_PATH = {"type": "string", "minLength": 1, "maxLength": LONGEST_ID, "pattern": f"^{RECORD_ID}$"}
 
-_RFC3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:(?P<second>\d\d)(\.\d+)?([Zz]|[+-]\d\d:?\d\d)?", re.ASCII)
+_RFC3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:(?P<second>\d\d)(\.\d+)?([Zz]|[+-]\d\d:?[0-5]\d)?", re.ASCII)
 
 
 class Wire(Schema):
@@ -189,6 +189,7 @@ class Position(fields.String):
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Any:
         try:
             at, record_id = loads(urlsafe_b64decode(value.encode("ascii")))
+            str(record_id).encode()  # a lone surrogate is no text that a database could compare
             return Instant("").deserialize(at), RecordId("").deserialize(record_id)
         except (ValueError, TypeError, RecursionError, ValidationError):
             raise self.make_error("invalid") from None

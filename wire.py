@@ -40,7 +40,7 @@ class Parser(FlaskParser):
 
     def load_querystring(self, req: Request, schema: Schema) -> Any:
         """`name[]=` is the same as `name=`, and repeated values keep the order in which they came."""
-        pairs = parse_qsl(req.query_string.decode("ascii", "replace"), keep_blank_values=True, errors="replace")
+        pairs = parse_qsl(req.query_string.decode("utf-8", "replace"), keep_blank_values=True, errors="replace")
         values = MultiDict((name.removesuffix("[]"), _UNSTORABLE.sub("\ufffd", value)) for name, value in pairs)
         return MultiDictProxy(values, schema)
 

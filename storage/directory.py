@@ -187,7 +187,11 @@ def _add(kind: _Kind, values: Mapping[str, Any]) -> tuple[Record, bool]:
         if old is None:
             return _save(kind, None, {"id": uuid4().hex, **values}), True
         known = {kind.fold(text) or text for text in old[kind.entries]}
-        lacked = [text for text in values[kind.entries] if (kind.fold(text) or text) not in known]
+        lacked = []
+        for text in values[kind.entries]:
+            if (kind.fold(text) or text) not in known:
+                known.add(kind.fold(text) or text)
+                lacked.append(text)
         filled = {name: values[name] for name in kind.columns if values[name] and not old[name]}
         return _save(kind, old, {**old, **filled, kind.entries: old[kind.entries] + lacked}), False
 

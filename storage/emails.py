@@ -145,6 +145,9 @@ def timeline(contact_id: str, after: Cursor | None = None, limit: int = 25) -> P
     return _page(_LISTED, listed, _streams_of_contact(contact_id), [], [], after, limit)
 
 
+_MOST_STREAMS = 50  # of a contact; SQLite merges 500 at most, and nobody has as many addresses
+
+
 class _Stream(NamedTuple):
     """Emails in the order of time, as an index gives them: where from, its columns of time and id, which of them."""
 
@@ -155,16 +158,19 @@ class _Stream(NamedTuple):
     parameters: list[Any]
 
 
-def _streams_of_address(address_id: int | None) -> list[_Stream]:
-    source = "recipient d CROSS JOIN email e ON e.id = d.email_id"  # CROSS: never begin with all emails
-    return [_Stream(source, "d.at", "d.email_id", "d.address_id = ?", [address_id])]
+def _stream_of(table: str, condition: str, *parameters: Any) -> _Stream:
+    source = f"{table} d CROSS JOIN email e ON e.id = d.email_id"  # CROSS: never begin with all emails
+    return _Stream(source, "d.at", "d.email_id", condition, list(parameters))
 
 
 def _streams_of_contact(contact_id: str) -> list[_Stream]:
-    addresses = rows("SELECT DISTINCT address_id FROM contact_address WHERE contact_id = ?", [contact_id])
-    source = "relation d CROSS JOIN email e ON e.id = d.email_id"
-    linked = _Stream(source, "d.at", "d.email_id", "d.type = 'contact' AND d.record_id = ?", [contact_id])
-    return [linked, *(stream for (address_id,) in addresses for stream in _streams_of_address(address_id))]
+    """One stream for each of a contact's addresses, as each has its own order of time, and one for the links to it."""
+    linked = _stream_of("relation", "d.type = 'contact' AND d.record_id = ?", contact_id)
+    mine = "SELECT address_id FROM contact_address WHERE contact_id = ? AND address_id IS NOT NULL"
+    addresses = rows(f"{mine} GROUP BY address_id LIMIT ?", [contact_id, _MOST_STREAMS + 1])
+    if len(addresses) > _MOST_STREAMS:
+        return [linked, _stream_of("recipient", f"d.address_id IN ({mine})", contact_id)]
+    return [linked, *(_stream_of("recipient", "d.address_id = ?", address_id) for (address_id,) in addresses)]
 
 
 def _plan(filters: Mapping[str, str]) -> tuple[list[_Stream], list[str], list[Any]]:
@@ -206,7 +212,7 @@ def _plan(filters: Mapping[str, str]) -> tuple[list[_Stream], list[str], list[An
         key = _reading(filters["address"], fold_address, known)
         address_id = next((row[0] for row in rows("SELECT id FROM address WHERE folded = ?", [key])), None)
         if not few:
-            streams = _streams_of_address(address_id)
+            streams = [_stream_of("recipient", "d.address_id = ?", address_id)]
         # +: among the recipients of the mail, not among all the mails of the address
         require("EXISTS (SELECT 1 FROM recipient WHERE email_id = e.id AND +address_id = ?)", address_id)
     if "q" in filters:

@@ -272,13 +272,14 @@ def timeline(contact_id: str, after: Cursor | None = None, limit: int = 25) -> P
     get("contact", contact_id)
     mails = [mail for mail in RECORDS["email"].values() if roles(mail, contact_id)]
     page = newest_first(mails, after, limit)
-    return Page([{**mail, **shown(mail), "roles": roles(mail, contact_id)} for mail in page.records], page.next)
+    return Page([{**shown(mail), "roles": roles(mail, contact_id)} for mail in page.records], page.next)
 
 
 def shown(mail: Record) -> Record:
-    """What a list shows in the place of the bodies and attachments."""
+    """A mail as a list shows it: with what is seen of the bodies and attachments in their place."""
+    head = {name: value for name, value in mail.items() if name not in ("textBody", "htmlBody", "attachments")}
     text = mail["textBody"] or text_of(mail["htmlBody"] or "")
-    return {"snippet": snippet(text), "hasAttachments": has_files(mail["attachments"])}
+    return {**head, "snippet": snippet(text), "hasAttachments": has_files(mail["attachments"])}
 
 
 # ---- contacts and companies -----------------------------------------------------------------------------------------

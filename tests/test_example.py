@@ -1,13 +1,15 @@
-"""The example: the connector on the tables of another CRM, started as its README says."""
+"""The connector on other tables: the example, started as its README says, and the guide, followed to the letter."""
 
 import ast
 import os
+import re
 import shutil
 import sqlite3
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +17,7 @@ import pytest
 
 from conformance import RULES
 from conformance.client import NoAnswer
-from conformance.run import check
+from conformance.run import check, run
 from conformance.session import Session
 from tests.samples import PROJECT, WITHIN, free_port
 
@@ -69,28 +71,35 @@ def crm(example: Example) -> Iterator[Session]:
         example.run("-m", "cli", "token", "create", "john@othercrm.example", "--scope", scope)
         for scope in ("sync", "admin")
     )
-    with (example.folder / "log").open("wb") as log:
-        command = [sys.executable, "-m", "cli", "serve"]
-        server = subprocess.Popen(command, cwd=example.folder, env=example.environment, stdout=log, stderr=log)
-    try:
-        session = Session(f"http://127.0.0.1:{example.port}", token, admin_token)
-        _wait_for(session, server)
+    session = Session(f"http://127.0.0.1:{example.port}", token, admin_token)
+    with serving(example.folder, example.environment, session):
         yield session
         assert session.clean_up() == []
+
+
+@contextmanager
+def serving(folder: Path, environment: dict[str, str], session: Session) -> Iterator[None]:
+    """`python -m cli serve` in a folder, from its first answer to the end of the block."""
+    with (folder / "log").open("wb") as log:
+        command = [sys.executable, "-m", "cli", "serve"]
+        server = subprocess.Popen(command, cwd=folder, env=environment, stdout=log, stderr=log)
+    try:
+        deadline = time.monotonic() + WITHIN
+        while not _answers(session):
+            assert server.poll() is None, (folder / "log").read_text(encoding="utf-8")
+            assert time.monotonic() < deadline, "The server does not answer."
+            time.sleep(0.05)
+        yield
     finally:
         server.terminate()
         server.wait(WITHIN)
 
 
-def _wait_for(session: Session, server: "subprocess.Popen[bytes]") -> None:
-    deadline = time.monotonic() + WITHIN
-    while server.poll() is None and time.monotonic() < deadline:
-        try:
-            session.get("/users/me").expect(200)
-            return
-        except NoAnswer:
-            time.sleep(0.05)
-    raise AssertionError("The example does not answer.")
+def _answers(session: Session) -> bool:
+    try:
+        return session.get("/users/me").status == 200
+    except NoAnswer:
+        return False
 
 
 def test_it_offers_the_same_verbs() -> None:
@@ -216,3 +225,49 @@ def test_the_example_keeps(rule_id: str, crm: Session) -> None:
     """It offers everything and keeps every rule, without an exception."""
     result = check(RULES[rule_id], crm)
     assert result.status == "passed", f"{result.expected}\n{result.got}\n{result.curl}"
+
+
+def test_the_guide_leads_to_a_passing_kit(tmp_path: Path) -> None:
+    """docs/own-tables.md, step by step: on a small CRM with five verbs of its own, and then with one that writes."""
+    guide = (PROJECT / "docs" / "own-tables.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"^```\w+\n(.*?)^```$", guide, re.DOTALL | re.MULTILINE)
+    sql, printed, fold, crm, seam, add_contact, imports = blocks
+    for part in (*PROJECT.glob("*.py"), *(PROJECT / room for room in ("routes", "storage", "migrations"))):
+        (shutil.copytree if part.is_dir() else shutil.copy)(part, tmp_path / part.name)
+
+    def write(name: str, text: str) -> None:
+        (tmp_path / name).write_text(text, encoding="utf-8")
+
+    def python(*command: str) -> str:
+        assert " ".join(command[-3:]) in guide
+        words = [sys.executable, *command]
+        return subprocess.run(words, cwd=tmp_path, env=environment, capture_output=True, text=True, check=True).stdout
+
+    port = free_port()
+    environment = os.environ | {"PORT": str(port), "PYTHONPATH": ""}
+    with sqlite3.connect(tmp_path / "crm.db") as database:
+        database.executescript(sql)
+    database.close()
+    write("crm_tables.py", python("-m", "pwiz", "-o", "-e", "sqlite", "crm.db"))
+    assert printed.strip() in (tmp_path / "crm_tables.py").read_text(encoding="utf-8")
+    write("fold.py", fold)
+    python("fold.py")
+    verbs = (PROJECT / "models.py").read_text(encoding="utf-8").partition("\n__all__")
+    write("models.py", seam + "".join(verbs[1:]))
+    write("crm.py", crm)
+    token = python("-m", "cli", "token", "create", "john@crm.example", "--scope", "admin").strip()
+    session = Session(f"http://127.0.0.1:{port}", token)
+    with serving(tmp_path, environment, session):
+        assert session.get("/contacts/lookup", emails="JANE@acme.example").ids == ["42"]
+        assert session.get("/companies/lookup", domain="mail.acme.example").ids == ["7"]
+        report = run(session.base_url, token, only=["users-*", "lookup-one", "email-logged", "contact-created"])
+        assert [result.rule.id for result in report.of("not offered")] == ["lookup-one", "contact-created"]
+        assert report.of("failed") == []
+
+    write("crm.py", f"{imports}\n{crm}\n\n{add_contact}")
+    seam = seam.replace("from crm import", "from crm import add_contact,").replace("add_contact =", "_ =")
+    write("models.py", seam + "".join(verbs[1:]))
+    with serving(tmp_path, environment, session):
+        report = run(session.base_url, token, only=["users-*", "lookup-*", "contact-*", "company-*", "emails-by-*"])
+    assert {result.rule.id for result in report.of("failed")} <= {"emails-by-contact"}  # the guide says why
+    assert len(report.of("not offered", "aurinko")) == 3

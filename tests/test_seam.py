@@ -3,9 +3,12 @@
 import ast
 import inspect
 import re
+from collections.abc import Mapping
 from functools import cache
+from json import dumps
 from pathlib import Path
-from typing import Any
+from random import Random
+from typing import Any, NamedTuple
 
 import pytest
 from flask import Flask
@@ -176,42 +179,122 @@ def test_what_is_no_address_is_nobody_s(app: Flask) -> None:
 ADDRESSES = ["a@x.example", "Ann <A@X.example>", "b+t@x.example", "b t@x.example", "c@münchen.example"]
 ADDRESSES += ["c@xn--mnchen-3ya.example", "undisclosed-recipients:;", ""]
 DOMAINS = ["x.example", "www.x.example", "eu.x.example", "notx.example", "https://y.example/a", "", "."]
-MESSAGE_IDS = [None, "", "<m1>", " m1 ", "M1", "<<m1>>", "<m+2>", "m 2", "<>"]
-TIMES = [None, "2025-06-01T00:00:00.000000Z", "2026-01-01T00:00:00.000000Z", "2026-01-01T00:00:00.000001Z"]
-RELATED: list[Any] = [[], {"type": "Contact", "id": "c1"}, [{"type": "contact", "id": "c1"}, {"type": "Lead", "id": 1}]]
-RELATED += [[{"id": "c1"}, {}], [{"type": "LEAD", "id": "1"}, {"type": "lead", "id": "1", "x": 1}]]
-FILES: list[Any] = [[], [{"name": "a.pdf", "size": 1}], [{"name": "a.png", "inline": True}], [{"name": "a", "size": True}]]
-TEXTS = [None, "", "hello world", "Hello, Jörg b+t@x.example", "x\r\ny  foo_bar"]
+MESSAGE_IDS = ["", "<m1>", " m1 ", "M1", "<<m1>>", "<m+2>", "m 2", "<>"]
+TIMES = ["2025-06-01T00:00:00.000000Z", "2026-01-01T00:00:00.000000Z", "2026-01-01T00:00:00.000001Z"]
+TEXTS = ["", "hello world", "Hello, Jörg b+t@x.example", "x\r\ny  foo_bar"]
 SEARCHES = ["hello", '"hello world"', "hel*", "-world hello", "jorg", "b+t@x.example", "foo_bar", '"', "-hello", "."]
+LINKS: list[Any] = [
+    [],
+    {"type": "Contact", "id": "own1"},
+    [{"type": "contact", "id": "own1"}, {"type": "Lead", "id": 4711}],
+]
+LINKS += [[{"id": "own1"}, {}], [{"type": "LEAD", "id": "4711"}, {"type": "lead", "id": "4711", "x": 1}]]
+FILES: list[Any] = [
+    [],
+    [{"name": "a.pdf", "size": 1}],
+    [{"name": "a.png", "inline": True}],
+    [{"name": "a", "size": True}],
+]
 
 
-def some(random: Random, choices: Sequence[Any]) -> list[Any]:
-    """A few of the choices, also the same one twice."""
-    return [random.choice(choices) for _ in range(random.choice([0, 1, 1, 2, 3]))]
+class Nth(NamedTuple):
+    """One of the emails that were logged, whatever its id."""
+
+    email: int
 
 
-def mail(random: Random) -> dict[str, Any]:
-    """All fields of a mail."""
+def some_call(random: Random) -> tuple[str, list[Any]]:
+    """A verb, and what it is called with."""
     one = random.choice
-    ids = {name: one(MESSAGE_IDS) for name in ("rfc822MsgId", "msgId", "syncThreadId", "inReplyTo")}
-    lists = {name: some(random, ADDRESSES) for name in ("toAddresses", "ccAddresses", "bccAddresses")}
-    people = {"fromAddress": one([None, *ADDRESSES]), "fromName": one([None, "Ann"]), **lists}
-    texts = {"subject": one(TEXTS), "textBody": one(TEXTS), "htmlBody": one([None, "", "<p>hello <b>there</b></p>"])}
-    return {**ids, **people, **texts, "receivedAt": one(TIMES), "attachments": one(FILES), "relatedTo": one(RELATED)}
 
+    def several(choices: list[str]) -> list[str]:
+        return [one(choices) for _ in range(one([0, 1, 1, 2, 3]))]
 
-def some_call(random: Random, email: int) -> tuple[str, list[Any]]:
-    """A verb and its arguments; `email` stands for the id of an email."""
-    one = random.choice
-    contact = {"firstName": one([None, "", "F"]), "lastName": one([None, "L"]), "companyId": one([None, "k1", "k2", "k9"])}
-    contact["emailAddresses"] = some(random, ADDRESSES)
-    company = {"name": one([None, "", "N"]), "domains": some(random, DOMAINS)}
-    own, kind, of_kind = one(["1", "2", "3"]), *one([("contact", contact), ("company", company)])
-    own_id = {"id": f"{kind[0].replace('c', 'c' if kind == 'contact' else 'k')}{own}"}["id"]
-    filters = {name: one(MESSAGE_IDS[1:]) for name in ("rfc822MsgId", "msgId", "syncThreadId")}
-    filters |= {"address": one(ADDRESSES), "contactId": one(["c1", "c2", "c9"]), "q": one(SEARCHES)}
-    filters |= {"receivedAfter": one(TIMES[1:]), "receivedBefore": one(TIMES[1:])}
+    def part(record: dict[str, Any]) -> dict[str, Any]:
+        return {name: value for name, value in record.items() if random.random() < 0.3}
+
+    ids = {name: one([None, *MESSAGE_IDS]) for name in ("rfc822MsgId", "msgId", "syncThreadId", "inReplyTo")}
+    texts = {name: one([None, *TEXTS]) for name in ("subject", "fromName", "textBody", "htmlBody")}
+    lists = {name: several(ADDRESSES) for name in ("toAddresses", "ccAddresses", "bccAddresses")}
+    mail = {**ids, **texts, **lists, "fromAddress": one([None, *ADDRESSES]), "receivedAt": one([None, *TIMES])}
+    mail |= {"attachments": one(FILES), "relatedTo": one(LINKS)}
+    filters = {name: one(MESSAGE_IDS) for name in ("rfc822MsgId", "msgId", "syncThreadId")}
+    filters |= {"address": one(ADDRESSES), "contactId": one(["own1", "own2", "own9"]), "q": one(SEARCHES)}
+    filters |= {"receivedAfter": one(TIMES), "receivedBefore": one(TIMES)}
+    own, email = one(["own1", "own2", "own3"]), Nth(random.randrange(50))
+    company_id = one([None, "own1", "own2", "own9"])
+    contact: dict[str, Any] = {"firstName": one([None, "", "F"]), "lastName": one([None, "L"]), "companyId": company_id}
+    contact["emailAddresses"] = several(ADDRESSES)
+    company: dict[str, Any] = {"name": one([None, "", "N"]), "domains": several(DOMAINS)}
+    user = {"id": own, "orgId": "org", "name": None, "email": one(ADDRESSES), "timezone": "UTC"}
+    record, kind, kinds = one([(contact, "contact", "contacts"), (company, "company", "companies")])
     calls: list[tuple[str, list[Any]]] = [
-        *[("log_email", [mail(random)])] * 4,
+        *[("log_email", [mail])] * 5,
+        *[("change_email", [email, part(mail)])] * 2,
+        ("change_email", [email, mail]),
+        ("delete_email", [email]),
+        ("get_email", [email]),
+        *[("find_emails", [part(filters), None, one([2, 100])])] * 3,
+        ("timeline", [own, None, one([2, 100])]),
+        *[(f"add_{kind}", [record | one([{}, {"id": own}])])] * 2,
+        *[(f"put_{kind}", [own, record])] * 2,
+        (f"change_{kind}", [own, part(record)]),
+        (f"delete_{kind}", [own]),
+        (f"get_{kind}", [own]),
+        (f"list_{kinds}", [None, None, one([2, 100])]),
+        ("lookup_contacts", [several(ADDRESSES)]),
+        ("lookup_companies", [one(DOMAINS)]),
+        ("lookup_users", [several(ADDRESSES)]),
+        ("add_user", [user]),
+        ("list_changes", [0, 1000]),
     ]
     return one(calls)
+
+
+class Storage:
+    """One of the two, and the names by which its ids are known in both."""
+
+    def __init__(self, verbs: Mapping[str, Any]) -> None:
+        self.verbs = verbs
+        self.emails: list[str] = []
+        self.names: dict[str, str] = {}
+
+    def outcome(self, verb: str, arguments: list[Any]) -> Any:
+        """What a call gives, or the exception that it raises."""
+        try:
+            given = self.verbs[verb](*map(self._meant, arguments))
+        except (models.NotFound, models.Conflict, models.Invalid) as error:
+            return type(error).__name__
+        if verb == "log_email" and given[1]:
+            self.emails.append(given[0]["id"])
+        if verb in ("log_email", "add_contact", "add_company") and given[1] and not given[0]["id"].startswith("own"):
+            self.names[given[0]["id"]] = f"new {len(self.names)}"
+        return self._plain([given.records, given.next is not None] if isinstance(given, models.Page) else given)
+
+    def _meant(self, argument: Any) -> Any:
+        if isinstance(argument, Nth):
+            return self.emails[argument.email % len(self.emails)] if self.emails else "0"
+        return argument
+
+    def _plain(self, value: Any) -> Any:
+        """Without the moments, and with names for ids."""
+        if isinstance(value, dict):
+            moments = ("createdAt", "updatedAt", "at", "seq")
+            return {name: self._plain(one) for name, one in value.items() if name not in moments}
+        if isinstance(value, list | tuple):
+            return [self._plain(one) for one in value]
+        return self.names.get(value, value) if isinstance(value, str) else value
+
+
+@pytest.mark.parametrize("seed", range(600))
+def test_both_storages_answer_alike(seed: int, app: Flask) -> None:
+    """Whatever is called, in whatever order; to the letter, in which true is not 1."""
+    ours = Storage({verb: getattr(models, verb) for verb in VERBS})
+    with pytest.MonkeyPatch.context() as patch:
+        memory.stand_in(patch)
+    other = Storage(vars(memory))
+    random = Random(seed)
+    for number in range(150):
+        verb, arguments = some_call(random)
+        one, same = (dumps(storage.outcome(verb, arguments), sort_keys=True) for storage in (ours, other))
+        assert one == same, f"call {number}: {verb}{arguments}"

@@ -68,4 +68,6 @@ def test_records_live_and_die_as_described(app: Flask) -> None:
             self.leftovers.close()
             super().teardown()
 
-    Chain.run(settings=settings(max_examples=200, deadline=None, derandomize=True, database=None))
+    Chain.run(
+        settings=settings(max_examples=200, stateful_step_count=20, deadline=None, derandomize=True, database=None)
+    )
