@@ -129,7 +129,8 @@ def _register_errors(app: Flask, api: Api) -> None:
 
 def _identify() -> None:
     """Every call of the API needs a token, also one that no route has; the others need none."""
-    request.environ["connector.route"] = request.url_rule.rule if request.url_rule else "-"  # for the access log
+    rule = request.url_rule.rule if request.url_rule else "-"
+    request.environ["connector.route"] = rule.replace("<record_id:", "{").replace(">", "}")  # for the access log
     if request.path != PROTECTED and not request.path.startswith(f"{PROTECTED}/"):
         return
     caller = tokens.authenticate(_token())

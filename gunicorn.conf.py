@@ -61,7 +61,7 @@ limit_request_field_size = 8190
 worker_tmp_dir = "/dev/shm" if Path("/dev/shm").is_dir() and os.access("/dev/shm", os.W_OK) else None
 
 # One line a request on standard output: method, route, status, milliseconds. The route is that of the application
-# ("/api/v1/contacts/<contact_id>"), put into the environment by app.py: the address itself may hold people's names and
+# ("/api/v1/contacts/{id}"), put into the environment by app.py: the address itself may hold people's names and
 # addresses, in its query and in ids alike.
 accesslog = "-"
 access_log_format = "%(m)s %({connector.route}e)s %(s)s %(M)s ms"

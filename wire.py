@@ -66,29 +66,37 @@ class RecordIdConverter(BaseConverter):
         return {**ID_IN_PATH, "examples": ["1"]}
 
 
+_IDS = {"id": "The id of the record.", "attachmentId": "The id of the attachment."}
+_ARGUMENTS = {"id": "record_id", "attachmentId": "attachment_id"}  # what views call them: `id` is Python's own
+
+
 class Blueprint(flask_smorest.Blueprint):
     """A blueprint on which no route can be written without the scope of tokens that may call it."""
 
     ARGUMENTS_PARSER = Parser()
 
     def route(self, rule: str, *, scope: str, **options: Any) -> Callable[[View], View]:
-        """`scope`: "sync" for what BrightSync needs, "admin" for the CRM's own use; an admin token may call both."""
+        """A call of the API, as the contract writes it: `/{id}/emails`. The view gets the id as `record_id`.
+
+        `scope`: "sync" for what BrightSync needs, "admin" for the CRM's own use; an admin token may call both.
+        """
 
         def decorator(view: View) -> View:
             @wraps(view)
             def guarded(*args: Any, **kwargs: Any) -> Any:
                 if scope not in g.caller.scopes:
                     abort(403, message=f"This call needs a token with the scope {scope}.")
-                return view(*args, **kwargs)
+                return view(*args, **{_ARGUMENTS.get(name, name): value for name, value in kwargs.items()})
 
-            ids = re.findall(r"<record_id:((\w+)_id)>", rule)
+            ids = re.findall(r"{(\w+)}", rule)
             has_body = options["methods"][0] in ("POST", "PUT", "PATCH")
             for status in [401, 403, 503] + [404] * bool(ids) + [400, 413, 415] * has_body:
                 guarded = self.alt_response(status, HTTPStatus(status).name)(guarded)
             guarded = self.doc(operationId=view.__name__, security=[{"bearer": [scope]}, {"basic": [scope]}])(guarded)
             guarded.scope = scope  # type: ignore[attr-defined]
-            parameters = [{"in": "path", "name": name, "description": f"The id of the {noun}."} for name, noun in ids]
-            return super(Blueprint, self).route(rule, parameters=parameters, **options)(guarded)
+            parameters = [{"in": "path", "name": name, "description": _IDS[name]} for name in ids]
+            path = re.sub(r"{(\w+)}", r"<record_id:\1>", rule)
+            return super(Blueprint, self).route(path, parameters=parameters, **options)(guarded)
 
         return decorator
 
@@ -194,7 +202,7 @@ FILE_NAME = {"Content-Disposition": {"description": "The name.", "required": Tru
 def stored(outcome: tuple[Any, bool], endpoint: str) -> tuple[Any, int, dict[str, str]]:
     """The answer of a verb that gives a record and whether it is new: 201 and its Location, or 200."""
     record, created = outcome
-    return (record, 201, {"Location": url_for(endpoint, record_id=record["id"])}) if created else (record, 200, {})
+    return (record, 201, {"Location": url_for(endpoint, id=record["id"])}) if created else (record, 200, {})
 
 
 def paged(page: Page) -> tuple[Any, int, dict[str, str]]:

@@ -43,14 +43,14 @@ def add_company(company: dict[str, Any]) -> Any:
     return stored(models.add_company(company), "companies.get_company")
 
 
-@companies.get("/<record_id:record_id>", scope="sync")
+@companies.get("/{id}", scope="sync")
 @companies.response(200, Company())
 def get_company(record_id: str) -> Any:
     """Get a company"""
     return models.get_company(record_id)
 
 
-@companies.put("/<record_id:record_id>", scope="admin")
+@companies.put("/{id}", scope="admin")
 @companies.arguments(CompanyIn())
 @companies.response(200, Company(), description="Replaced")
 @companies.alt_response(201, schema=Company(), headers=LOCATION, description="Created", success=True)
@@ -62,7 +62,7 @@ def put_company(company: dict[str, Any], record_id: str) -> Any:
     return stored(models.put_company(record_id, company), "companies.get_company")
 
 
-@companies.patch("/<record_id:record_id>", scope="admin")
+@companies.patch("/{id}", scope="admin")
 @companies.arguments(CompanyPatch())
 @companies.response(200, Company())
 def change_company(changes: dict[str, Any], record_id: str) -> Any:
@@ -73,7 +73,7 @@ def change_company(changes: dict[str, Any], record_id: str) -> Any:
     return models.change_company(record_id, changes)
 
 
-@companies.delete("/<record_id:record_id>", scope="admin")
+@companies.delete("/{id}", scope="admin")
 @companies.response(204)
 def delete_company(record_id: str) -> None:
     """Remove a company

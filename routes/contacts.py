@@ -43,14 +43,14 @@ def add_contact(contact: dict[str, Any]) -> Any:
     return stored(models.add_contact(contact), "contacts.get_contact")
 
 
-@contacts.get("/<record_id:record_id>", scope="sync")
+@contacts.get("/{id}", scope="sync")
 @contacts.response(200, Contact())
 def get_contact(record_id: str) -> Any:
     """Get a contact"""
     return models.get_contact(record_id)
 
 
-@contacts.put("/<record_id:record_id>", scope="admin")
+@contacts.put("/{id}", scope="admin")
 @contacts.arguments(ContactIn())
 @contacts.response(200, Contact(), description="Replaced")
 @contacts.alt_response(201, schema=Contact(), headers=LOCATION, description="Created", success=True)
@@ -62,7 +62,7 @@ def put_contact(contact: dict[str, Any], record_id: str) -> Any:
     return stored(models.put_contact(record_id, contact), "contacts.get_contact")
 
 
-@contacts.patch("/<record_id:record_id>", scope="admin")
+@contacts.patch("/{id}", scope="admin")
 @contacts.arguments(ContactPatch())
 @contacts.response(200, Contact())
 def change_contact(changes: dict[str, Any], record_id: str) -> Any:
@@ -73,7 +73,7 @@ def change_contact(changes: dict[str, Any], record_id: str) -> Any:
     return models.change_contact(record_id, changes)
 
 
-@contacts.delete("/<record_id:record_id>", scope="admin")
+@contacts.delete("/{id}", scope="admin")
 @contacts.response(204)
 def delete_contact(record_id: str) -> None:
     """Remove a contact
@@ -83,7 +83,7 @@ def delete_contact(record_id: str) -> None:
     models.delete_contact(record_id)
 
 
-@contacts.get("/<record_id:record_id>/emails", scope="admin")
+@contacts.get("/{id}/emails", scope="admin")
 @contacts.arguments(PageQuery(), location="query")
 @contacts.response(200, TimelineEntry(many=True), headers=NEXT)
 def timeline(query: dict[str, Any], record_id: str) -> Any:

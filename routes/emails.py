@@ -35,14 +35,14 @@ def find_emails(query: dict[str, Any]) -> Any:
     return paged(models.find_emails(**query))
 
 
-@emails.get("/<record_id:record_id>", scope="sync")
+@emails.get("/{id}", scope="sync")
 @emails.response(200, Email())
 def get_email(record_id: str) -> Any:
     """Get an email"""
     return models.get_email(record_id)
 
 
-@emails.patch("/<record_id:record_id>", scope="sync")
+@emails.patch("/{id}", scope="sync")
 @emails.arguments(EmailPatch())
 @emails.response(200, Email())
 @emails.alt_response(409, "CONFLICT")
@@ -55,7 +55,7 @@ def change_email(changes: dict[str, Any], record_id: str) -> Any:
     return models.change_email(record_id, changes)
 
 
-@emails.put("/<record_id:record_id>", scope="sync")
+@emails.put("/{id}", scope="sync")
 @emails.arguments(EmailIn())
 @emails.response(200, Email())
 @emails.alt_response(409, "CONFLICT")
@@ -67,14 +67,14 @@ def replace_email(email: dict[str, Any], record_id: str) -> Any:
     return models.change_email(record_id, email)
 
 
-@emails.delete("/<record_id:record_id>", scope="admin")
+@emails.delete("/{id}", scope="admin")
 @emails.response(204)
 def delete_email(record_id: str) -> None:
     """Remove an email"""
     models.delete_email(record_id)
 
 
-@emails.get("/<record_id:record_id>/attachments/<record_id:attachment_id>", scope="admin")
+@emails.get("/{id}/attachments/{attachmentId}", scope="admin")
 @emails.response(200, {}, content_type="*/*", headers=FILE_NAME)
 def get_attachment(record_id: str, attachment_id: str) -> Any:
     """Download an attachment

@@ -495,7 +495,7 @@ def test_the_log_of_all_that_names_routes_and_nothing_that_was_sent(server: Serv
     for path in (f"/api/v1/contacts/{SECRET}?{SECRET}", f"/api/v1/{SECRET}", f"/{SECRET}"):
         assert exchange(server, "Accept: */*", call=f"GET {path}")[0] == 404
     log = Path(server.output).read_text().partition("Booting worker")[2]
-    assert "GET /api/v1/contacts/<record_id:record_id> 404" in log
+    assert "GET /api/v1/contacts/{id} 404" in log
     assert SECRET not in log.casefold()
     assert server.token not in log
     assert re.findall(r"Traceback|ERROR|.* 50\d .*", log) == []

@@ -43,7 +43,7 @@ def fields(schema: Any, place: str) -> Iterator[tuple[str, Any]]:
 def test_every_route_is_described_and_nothing_else(app: Any, operations: dict[str, Any]) -> None:
     """But for the description itself and its page."""
     routes = {
-        f"{method} " + re.sub(r"<(?:[a-z_]+:)?([a-z_]+)>", r"{\1}", rule.rule)
+        f"{method} " + re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", rule.rule)
         for rule in app.url_map.iter_rules()
         if rule.rule.startswith(("/api/", "/health/"))
         for method in rule.methods - {"HEAD", "OPTIONS"}

@@ -232,7 +232,7 @@ def test_a_database_that_can_not_serve_is_as_it_is_described(witness: Witness, s
     monkeypatch.setattr(database.db.obj, "execute_sql", refuse)
     for method, path, operation in operations(spec):
         if path != "/health/live":
-            answer = witness.call(method, path.replace("{record_id}", "1").replace("{attachment_id}", "1"), json={})
+            answer = witness.call(method, path.replace("{id}", "1").replace("{attachmentId}", "1"), json={})
             assert answer.status_code == 503, operation["summary"]
             assert ("disk is full" in answer.text) == (path == "/health/ready")
 
