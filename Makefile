@@ -1,10 +1,11 @@
 # make run    the server, on HOST:PORT (default 127.0.0.1:8080); the first start prints an admin token, once
 # make test   everything: lint, types, tests
 # make dist   dist/connector.pyz, one file to deploy: python3 connector.pyz
+# make bench  what a call costs here, as a table (see bench/README.md)
 #
 # Each is quick the second time: pip runs only when a requirements file is newer than the environment's stamp.
 
-.PHONY: run test lint format test-dist fuzz dist lock audit clean
+.PHONY: run test lint format test-dist fuzz bench bench-large dist lock audit clean
 
 # The first of these that runs and is new enough (a pyenv shim can be there and not run).
 PYTHON ?= $(firstword $(foreach p,python3.11 python3 python3.12 python3.13 python3.14,\
@@ -39,6 +40,18 @@ ifneq ($(wildcard tests/fuzz),)
 fuzz: .venv/dev.stamp
 	@$(PY) -m pytest tests/fuzz
 endif
+
+# Under load, beside a bare Flask route; a few minutes. Large: a million mails (10 GB of disk, 6 minutes to make) against
+# 5,000. The databases stay in build/ and are made anew when the tables change.
+bench: build/bench/5000.db
+	@$(PY) -m bench.load --db $<
+
+bench-large: build/bench/5000.db build/bench/1000000.db
+	@$(PY) -m bench.pages $^
+
+build/bench/%.db: bench/generate.py $(wildcard migrations/*.py) | .venv/run.stamp
+	@mkdir -p $(@D) && rm -f $@*
+	@$(PY) -m bench.generate $* $@
 
 # What goes into the file besides the libraries. Tests and the database do not.
 SHIPPED := $(wildcard *.py) migrations routes storage

@@ -103,6 +103,10 @@ def _register_errors(app: Flask, api: Api) -> None:
     def not_found(error: models.NotFound) -> Any:
         return api.answer(404, "There is no such record.")
 
+    @app.errorhandler(models.NotOffered)
+    def not_offered(error: models.NotOffered) -> Any:
+        return api.answer(501, "This CRM does without the call.")
+
     @app.errorhandler(models.Conflict)
     def conflict(error: models.Conflict) -> Any:
         return api.answer(409, str(error))

@@ -180,9 +180,12 @@ def _welcome(config: dict[str, object]) -> None:
     with database.writing():
         if tokens.listed():
             return
-        found = models.lookup_users([FIRST_USER])
         values = {"email": FIRST_USER, "name": "Administrator", "timezone": "UTC", "orgId": config["ORG_ID"]}
-        admin = found[0] if found else models.add_user(values)
+        try:
+            admin = next(iter(models.lookup_users([FIRST_USER])), None) or models.add_user(values)
+        except models.NotOffered:  # users are made elsewhere
+            click.echo("There is no token yet. Make one of a user: token create EMAIL --scope admin")
+            return
         secret = tokens.create(admin["id"], "admin", "made at the first start")
     host = f"[{config['HOST']}]" if ":" in str(config["HOST"]) else config["HOST"]  # IPv6
     click.echo(

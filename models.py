@@ -3,10 +3,11 @@
 `__all__` is the contract. To set the connector on your own tables, put your own functions here in place of the imports,
 one after the other: your contacts may be yours and the emails still ours. Verbs take and return plain values, named as
 on the wire: a record is a dict with the fields of its schema, times are RFC 3339 texts in UTC, ids are texts. They
-raise NotFound, Conflict or Invalid; what these mean in HTTP is app.py's business. docs/own-tables.md leads the way.
+raise NotFound, Conflict, Invalid or NotOffered; what these mean in HTTP is app.py's business. A database that you open
+yourself must be closed when a verb ends: the server forks. docs/own-tables.md leads the way.
 """
 
-from records import Conflict, Cursor, Invalid, NotFound, Page, Record
+from records import Conflict, Cursor, Invalid, NotFound, NotOffered, Page, Record
 from storage.changes import list_changes
 from storage.directory import (
     add_company,
@@ -33,6 +34,7 @@ __all__ = [
     "Cursor",
     "Invalid",
     "NotFound",
+    "NotOffered",
     "Page",
     "Record",
     "add_company",

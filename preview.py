@@ -1,6 +1,7 @@
-"""What a list shows of a mail without its bodies, and what a search reads of HTML.  Pure functions."""
+"""What is read out of a mail: the words of its HTML, the beginning of its text, its files.  Pure functions."""
 
 import re
+from base64 import b64decode
 from collections.abc import Iterable, Mapping
 from itertools import islice
 from mimetypes import guess_type
@@ -30,6 +31,22 @@ def snippet(text: str) -> str:
     # Enough for the first words even where they are far apart; most bodies need not be split whole.
     words = " ".join(text.lstrip()[: SNIPPET_LENGTH * 8].split())
     return words if len(words) <= SNIPPET_LENGTH else words[: SNIPPET_LENGTH - 1].rstrip() + "…"
+
+
+def find_file(attachments: Iterable[Mapping[str, Any]], attachment_id: str) -> dict[str, Any] | None:
+    """A file of a mail: name, mimeType and content, decoded to bytes; None where no content was sent, or no base64.
+
+    Base64 in either alphabet (RFC 4648), in one line or many, with padding or without.
+    """
+    for entry in attachments:
+        if str(entry.get("id")) == attachment_id and isinstance(entry.get("content"), str):
+            digits = "".join(entry["content"].split()).rstrip("=").replace("-", "+").replace("_", "/")
+            try:
+                content = b64decode(digits + "=" * (-len(digits) % 4), validate=True)
+            except ValueError:
+                return None
+            return {"name": entry.get("name"), "mimeType": entry.get("mimeType"), "content": content}
+    return None
 
 
 def has_files(attachments: Iterable[Mapping[str, Any]]) -> bool:

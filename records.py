@@ -16,6 +16,10 @@ class Conflict(Exception):
     """Another record has what only one may have; the message says what."""
 
 
+class NotOffered(NotImplementedError):
+    """This CRM does without the call: 501, which BrightSync and the conformance kit understand."""
+
+
 class Invalid(ValueError):
     """A value that can't be stored or searched for: `errors` says of each field why."""
 

@@ -167,4 +167,5 @@ def _write(number: int, write: Any) -> None:
 if __name__ == "__main__":
     began, file = time.monotonic(), Path(sys.argv[2])
     generate(int(sys.argv[1]), file)
-    print(f"{file}: {file.stat().st_size / 1e6:,.0f} MB in {time.monotonic() - began:.0f} s")
+    size, seconds = file.stat().st_size / 1e6, time.monotonic() - began
+    print(f"{file}: {size:,.0f} MB in {seconds:.0f} s", file=sys.stderr)

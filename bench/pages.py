@@ -1,12 +1,14 @@
 """What a call costs at 5,000 and at 1,000,000 emails: `python -m bench.pages SMALL LARGE [--rounds N]`.
 
 Each database has a process of its own, which answers calls through the WSGI application, without a network. The two
-take turns, so that the machine's other work falls on both alike. Prints a Markdown table; writes mails into both files.
+take turns, so that the machine's other work falls on both alike. Prints Markdown; some mails are written into LARGE,
+and into a copy of SMALL.
 """
 
 import argparse
 import multiprocessing
 import re
+import shutil
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -16,6 +18,7 @@ from json import dumps
 from pathlib import Path
 from random import Random
 from statistics import median
+from tempfile import TemporaryDirectory
 from typing import Any
 from urllib.parse import quote
 
@@ -116,13 +119,14 @@ class Side:
         yield "emails of a usual thread", gets(lambda n: f"{v1}/emails?syncThreadId=thread-{some(data.emails // 3)}")
         yield "emails by `q`, a rare word", gets(f"{v1}/emails?q={RARE}")
         yield "emails by `q`, two words", gets(f"{v1}/emails?q={data.vocabulary[900]}+{data.vocabulary[1000]}")
+        between = "receivedAfter=2021-02-01T00:00:00Z&receivedBefore=2025-11-01T00:00:00Z"
         lists = {
             "timeline, busy contact": f"{v1}/contacts/c0/emails",
             "emails": f"{v1}/emails",
             "emails by thread": f"{v1}/emails?syncThreadId=busy",
             "emails by address": f"{v1}/emails?address={data.address(0)}",
             "emails by contact": f"{v1}/emails?contactId=c0",
-            "emails by date range": f"{v1}/emails?receivedAfter=2021-02-01T00:00:00Z&receivedBefore=2025-11-01T00:00:00Z",
+            "emails by date range": f"{v1}/emails?{between}",
             "contacts": f"{v1}/contacts",
             "companies": f"{v1}/companies",
         }
@@ -212,13 +216,18 @@ def main() -> None:
     parser.add_argument("large")
     parser.add_argument("--rounds", type=int, default=20)
     options = parser.parse_args()
-    sides = small, large = Process(options.small), Process(options.large)
+    with TemporaryDirectory(prefix="bench-") as folder:
+        report(shutil.copy(options.small, folder), options.large, options.rounds)
+
+
+def report(small_path: str, large_path: str, rounds: int) -> None:
+    sides = small, large = Process(small_path), Process(large_path)
     medians: dict[str, list[tuple[float, float]]] = {name: [] for name in small.notes}
-    for turn in range(options.rounds):
+    for turn in range(rounds):
         for name, pairs in medians.items():
             found = {side: median(side("times", name, turn)) for side in sides[:: -1 if turn % 2 else 1]}
             pairs.append((found[small], found[large]))
-    sizes = [f"{size_of(Path(path)):,} emails" for path in (options.small, options.large)]
+    sizes = [f"{size_of(Path(path)):,} emails" for path in (small_path, large_path)]
     print(f"| call, ms | {sizes[0]} | {sizes[1]} | ratio |\n|---|---|---|---|")
     for name, pairs in medians.items():
         note = f" ({small.notes[name]})" if small.notes[name] != large.notes[name] else ""
@@ -231,6 +240,7 @@ def main() -> None:
         print(f"| {name} | {usual}{'' if usual == without else f'; without statistics: {without}'} |")
     for side in sides:
         side.pipe.send(None)
+        side.process.join()
 
 
 if __name__ == "__main__":

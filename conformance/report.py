@@ -33,10 +33,15 @@ class Terminal:
 
     def summary(self, report: Report) -> None:
         self._say("\n")
-        for result in report.of("failed"):
+        failed = report.of("failed", "aurinko") + report.of("failed", "ours")
+        for result in failed:
             self._say(_story(result))
+        if failed:
+            self._say("The curl lines show the same failures; they take the token from $TOKEN.\n")
         for reason, results in groupby(sorted(report.of("not offered"), key=lambda one: one.got), lambda one: one.got):
             self._say(f"– not offered: {', '.join(one.rule.id for one in results)}\n    {reason}")
+        if any("answered 403" in result.got for result in report.of("not offered")):
+            self._say("A call that answered 403 may be open to another token: give it with --admin-token.\n")
         for demand, words in WHOSE.items():
             counts = [f"{len(report.of(status, demand))} {status}" for status in SIGNS]
             self._say(f"{words + ':':22} {', '.join(counts)}")

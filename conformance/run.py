@@ -59,7 +59,7 @@ def _say_hello(crm: Session) -> None:
     try:
         hello = crm.get("/users/me")
     except Failed as failure:
-        raise Unusable(f"{crm.base_url} can't be reached: {failure.got}") from failure
+        raise Unusable(f"{crm.base_url} can't be reached: {failure.__cause__}") from failure
     if hello.status == 401:
         raise Unusable(f"{crm.base_url} refuses the token: {hello.summary()}")
 

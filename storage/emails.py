@@ -1,39 +1,20 @@
 """Emails: identity and merging, look-ups and pages."""
 
 import logging
-from base64 import b64decode
 from collections.abc import Callable, Mapping, Sequence
 from json import dumps, loads
 from typing import Any, NamedTuple
 
+import models
 from clock import now
 from database import execute, full_text, insert, marks, rows, writing
 from folding import fold_address, fold_message_id, readings
-from preview import has_files, snippet, text_of
+from merging import LISTS, NO_EMAIL, entries, merged, relation
+from preview import find_file, has_files, snippet, text_of
 from records import Conflict, Cursor, Invalid, NotFound, Page, Record
 from storage.changes import record_change
-from storage.directory import get_contact
 
 log = logging.getLogger(__name__)
-
-_ROLES = {"to": "toAddresses", "cc": "ccAddresses", "bcc": "bccAddresses"}
-_NO_EMAIL: Record = {
-    "msgId": None,
-    "syncThreadId": None,
-    "inReplyTo": None,
-    "receivedAt": None,
-    "rfc822MsgId": None,
-    "subject": None,
-    "fromAddress": None,
-    "fromName": None,
-    "toAddresses": [],
-    "ccAddresses": [],
-    "bccAddresses": [],
-    "textBody": None,
-    "htmlBody": None,
-    "attachments": [],
-    "relatedTo": [],
-}
 
 _HEAD = """e.id, e.msg_id, e.sync_thread_id, e.in_reply_to, e.received_at, e.rfc822_msg_id, e.subject, e.from_name,
     (SELECT json_group_array(json_array(role, text)) FROM
@@ -54,12 +35,12 @@ def log_email(email: Mapping[str, Any]) -> tuple[Record, bool]:
         here = _find_copy(email)
         if here is None:
             created = now()
-            return _insert_email({"id": None, **_NO_EMAIL, **email, "createdAt": created, "updatedAt": created}), True
+            return _insert_email({"id": None, **NO_EMAIL, **email, "createdAt": created, "updatedAt": created}), True
         for name in ("subject", "textBody", "htmlBody"):
             if here[name] and email.get(name) and here[name] != email[name]:
                 log.warning("email %s: the %s of a copy differs; the first stays", here["id"], name)
         _see(int(here["id"]), email.get("msgId"))
-        return _update_email(here, _merged(here, email)), False
+        return _update_email(here, merged(here, email)), False
 
 
 def get_email(email_id: str) -> Record:
@@ -74,19 +55,10 @@ def get_attachment(email_id: str, attachment_id: str) -> Record:
 
     Raises NotFound, also where only the file's description was logged, or a content that is no base64.
     """
-    for entry in get_email(email_id)["attachments"]:
-        if str(entry.get("id")) == attachment_id and isinstance(entry.get("content"), str):
-            return {"name": entry.get("name"), "mimeType": entry.get("mimeType"), "content": _decoded(entry["content"])}
-    raise NotFound
-
-
-def _decoded(base64: str) -> bytes:
-    """Bytes from base64 in either alphabet (RFC 4648), in one line or many, with padding or without."""
-    digits = "".join(base64.split()).rstrip("=")
-    try:
-        return b64decode(digits.replace("-", "+").replace("_", "/") + "=" * (-len(digits) % 4), validate=True)
-    except ValueError:
-        raise NotFound from None
+    file = find_file(get_email(email_id)["attachments"], attachment_id)
+    if file is None:
+        raise NotFound
+    return file
 
 
 def change_email(email_id: str, changes: Mapping[str, Any]) -> Record:
@@ -131,18 +103,18 @@ def timeline(contact_id: str, after: Cursor | None = None, limit: int = 25) -> P
     `roles` says why a mail is here: from, to, cc, bcc for each list with one of the contact's addresses, relatedTo for
     a link. Links by address are joins: an address added today finds the mail of last year. Raises NotFound.
     """
-    keys = {fold_address(text) for text in get_contact(contact_id)["emailAddresses"]} - {None}
+    keys = _contact_keys(contact_id)
 
     def listed(row: Sequence[Any]) -> Record:
         *head, text, files = row
         record = _head(head)
-        people = {"from": [record["fromAddress"] or ""], **{role: record[name] for role, name in _ROLES.items()}}
+        people = {"from": [record["fromAddress"] or ""], **{role: record[name] for role, name in LISTS.items()}}
         roles = [role for role, texts in people.items() if not keys.isdisjoint(map(fold_address, texts))]
-        if ("contact", contact_id) in map(_relation, _entries(record["relatedTo"])):
+        if ("contact", contact_id) in map(relation, entries(record["relatedTo"])):
             roles.append("relatedTo")
         return {**record, "snippet": text, "hasAttachments": bool(files), "roles": roles}
 
-    return _page(_LISTED, listed, _streams_of_contact(contact_id), [], [], after, limit)
+    return _page(_LISTED, listed, _streams_of_contact(contact_id, _address_ids(keys)), [], [], after, limit)
 
 
 _MOST_STREAMS = 50  # of a contact; SQLite merges 500 at most, and nobody has as many addresses
@@ -163,14 +135,22 @@ def _stream_of(table: str, condition: str, *parameters: Any) -> _Stream:
     return _Stream(source, "d.at", "d.email_id", condition, list(parameters))
 
 
-def _streams_of_contact(contact_id: str) -> list[_Stream]:
+def _contact_keys(contact_id: str) -> set[str]:
+    """The folded addresses of a contact, whoever keeps the contacts. Raises NotFound."""
+    folded = map(fold_address, models.get_contact(contact_id)["emailAddresses"])
+    return {key for key in folded if key}
+
+
+def _address_ids(keys: set[str]) -> list[int]:
+    return [row[0] for row in rows(f"SELECT id FROM address WHERE folded IN ({marks(keys)})", [*keys])]
+
+
+def _streams_of_contact(contact_id: str, address_ids: list[int]) -> list[_Stream]:
     """One stream for each of a contact's addresses, as each has its own order of time, and one for the links to it."""
     linked = _stream_of("relation", "d.type = 'contact' AND d.record_id = ?", contact_id)
-    mine = "SELECT address_id FROM contact_address WHERE contact_id = ? AND address_id IS NOT NULL"
-    addresses = rows(f"{mine} GROUP BY address_id LIMIT ?", [contact_id, _MOST_STREAMS + 1])
-    if len(addresses) > _MOST_STREAMS:
-        return [linked, _stream_of("recipient", f"d.address_id IN ({mine})", contact_id)]
-    return [linked, *(_stream_of("recipient", "d.address_id = ?", address_id) for (address_id,) in addresses)]
+    if len(address_ids) > _MOST_STREAMS:
+        return [linked, _stream_of("recipient", f"d.address_id IN ({marks(address_ids)})", *address_ids)]
+    return [linked, *(_stream_of("recipient", "d.address_id = ?", address_id) for address_id in address_ids)]
 
 
 def _plan(filters: Mapping[str, str]) -> tuple[list[_Stream], list[str], list[Any]]:
@@ -199,13 +179,18 @@ def _plan(filters: Mapping[str, str]) -> tuple[list[_Stream], list[str], list[An
     if "receivedBefore" in filters:
         require("{at} < ? AND e.received_at IS NOT NULL", filters["receivedBefore"])
     if "contactId" in filters:
+        contact_id = filters["contactId"]
+        try:
+            address_ids = _address_ids(_contact_keys(contact_id))
+        except NotFound:  # a link may name a contact that is not here
+            address_ids = []
         if not few:
-            streams = _streams_of_contact(filters["contactId"])
+            streams = _streams_of_contact(contact_id, address_ids)
         require(
-            """(EXISTS (SELECT 1 FROM recipient r JOIN contact_address c ON c.address_id = r.address_id
-                WHERE r.email_id = e.id AND c.contact_id = ?)
+            f"""(EXISTS (SELECT 1 FROM recipient WHERE email_id = e.id AND +address_id IN ({marks(address_ids)}))
             OR EXISTS (SELECT 1 FROM relation WHERE email_id = e.id AND type = 'contact' AND record_id = ?))""",
-            *[filters["contactId"]] * 2,
+            *address_ids,
+            contact_id,
         )
     if "address" in filters:
         known = "SELECT 1 FROM recipient WHERE address_id = (SELECT id FROM address WHERE folded = ?) LIMIT 1"
@@ -316,50 +301,6 @@ def _find_copy(email: Mapping[str, Any]) -> Record | None:
     return _email(found[0]) if found else None
 
 
-def _merged(record: Record, copy: Mapping[str, Any]) -> Record:
-    """The record and what a copy adds to it."""
-    filled = {name: copy[name] for name in _NO_EMAIL if not record[name] and copy.get(name)}
-    merged = {**record, **filled}
-    for name in _ROLES.values():
-        merged[name] = _union(merged[name], copy.get(name) or [], _recipient)
-    related = _entries(merged["relatedTo"])
-    whole = _union(related, _entries(copy.get("relatedTo") or []), _same_entry)
-    if len(whole) > len(related):
-        merged["relatedTo"] = whole
-    return merged
-
-
-def _union(here: list[Any], others: list[Any], key: Callable[[Any], object]) -> list[Any]:
-    """A list, and behind it the entries of another that it lacks, each once."""
-    known = set(map(key, here))
-    lacked: dict[object, Any] = {}
-    for entry in others:
-        if key(entry) not in known:
-            lacked.setdefault(key(entry), entry)
-    return [*here, *lacked.values()]
-
-
-def _recipient(text: str) -> str:
-    return fold_address(text) or text
-
-
-def _entries(related: Any) -> list[Any]:
-    """relatedTo, which may be one object, as a list."""
-    return related if isinstance(related, list) else [related]
-
-
-def _relation(entry: Mapping[str, Any]) -> tuple[str, str] | None:
-    """What makes two relatedTo entries the same: type (in any case) and id; None where one is missing."""
-    kind, record_id = entry.get("type"), entry.get("id")
-    if isinstance(kind, str) and isinstance(record_id, str | int) and not isinstance(record_id, bool):
-        return kind.casefold(), str(record_id)
-    return None
-
-
-def _same_entry(entry: Mapping[str, Any]) -> object:
-    return _relation(entry) or dumps(entry, sort_keys=True)
-
-
 def _insert_email(record: Record) -> Record:
     columns = _columns(record)
     inserted = execute(
@@ -391,7 +332,7 @@ def _update_email(old: Record, new: Record) -> Record:
 def _columns(record: Record) -> dict[str, Any]:
     """An email's row: its fields, and what is derived from them for look-ups, lists and the search."""
     html_text = text_of(record["htmlBody"]) if record["htmlBody"] else None
-    lists = [record[name] for name in _ROLES.values()]
+    lists = [record[name] for name in LISTS.values()]
     people = [record["fromName"], record["fromAddress"], *(text for texts in lists for text in texts)]
     return {
         "at": record["receivedAt"] or record["createdAt"],
@@ -425,7 +366,7 @@ def _insert_people(record: Record) -> None:
     """Write an email's recipients and relations, in bulk."""
     row_id, at = int(record["id"]), record["receivedAt"] or record["createdAt"]
     sender = [] if record["fromAddress"] is None else [record["fromAddress"]]
-    lists = {"from": sender, **{role: record[name] for role, name in _ROLES.items()}}
+    lists = {"from": sender, **{role: record[name] for role, name in LISTS.items()}}
     recipients = [
         (row_id, role, position, text, fold_address(text), at)
         for role, texts in lists.items()
@@ -437,7 +378,7 @@ def _insert_people(record: Record) -> None:
         "(?, ?, ?, ?, (SELECT id FROM address WHERE folded = ?), ?)",
         recipients,
     )
-    relations = filter(None, map(_relation, _entries(record["relatedTo"])))
+    relations = filter(None, map(relation, entries(record["relatedTo"])))
     insert("INTO relation (email_id, type, record_id, at)", "(?, ?, ?, ?)", [(row_id, *key, at) for key in relations])
 
 

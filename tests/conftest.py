@@ -24,15 +24,14 @@ OF_THE_CALLS = {
     "test_changes",
     "test_companies",
     "test_contacts",
-    "test_delete_email",
     "test_find_emails",
     "test_get_email",
     "test_log_email",
     "test_lookup_companies",
     "test_lookup_contacts",
-    "test_search",
     "test_timeline",
     "test_users",
+    "test_what_is_sent",
 }
 
 USER = {

@@ -6,9 +6,9 @@ place, so what a verb has given away stays as it was.
 
 import logging
 import re
-from base64 import b64decode
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import wraps
+from inspect import isfunction
 from json import dumps
 from threading import RLock
 from typing import Any, ParamSpec, TypeVar
@@ -20,7 +20,8 @@ import pytest
 import models
 from clock import now
 from folding import bare_address, fold_address, fold_domain, fold_message_id, parent_domains, readings
-from preview import has_files, snippet, text_of
+from merging import LISTS, NO_EMAIL, entries, merged, relation, union
+from preview import find_file, has_files, snippet, text_of
 from records import Conflict, Cursor, Invalid, NotFound, Page, Record
 
 P = ParamSpec("P")
@@ -38,12 +39,6 @@ KEYS: dict[str, tuple[str, Callable[[str], str | None]]] = {
     "contact": ("emailAddresses", fold_address),
     "company": ("domains", fold_domain),
 }
-RECIPIENTS = {"to": "toAddresses", "cc": "ccAddresses", "bcc": "bccAddresses"}
-NO_EMAIL: Record = {
-    **dict.fromkeys(["msgId", "syncThreadId", "inReplyTo", "receivedAt", "rfc822MsgId", "subject"]),
-    **dict.fromkeys(["fromAddress", "fromName", "textBody", "htmlBody"]),
-    **{name: [] for name in [*RECIPIENTS.values(), "attachments", "relatedTo"]},
-}
 
 
 def stand_in(patch: pytest.MonkeyPatch) -> None:
@@ -53,7 +48,8 @@ def stand_in(patch: pytest.MonkeyPatch) -> None:
     SEEN.clear()
     CHANGES.clear()
     for name in models.__all__:
-        patch.setattr(models, name, globals()[name])
+        if isfunction(getattr(models, name)):
+            patch.setattr(models, name, globals()[name])
 
 
 def transaction(verb: Callable[P, T]) -> Callable[P, T]:
@@ -97,41 +93,6 @@ def find_copy(email: Mapping[str, Any]) -> Record | None:
     return copies[0] if copies else None
 
 
-def merged(record: Record, copy: Record) -> Record:
-    """The record with its gaps filled, and with the recipients and relatedTo entries that it lacked."""
-    result = {**record, **{name: copy[name] for name in NO_EMAIL if not record[name] and copy[name]}}
-    for name in RECIPIENTS.values():
-        result[name] = result[name] + lacked(result[name], copy[name], lambda text: fold_address(text) or text)
-    related = listed(result["relatedTo"])
-    if added := lacked(related, listed(copy["relatedTo"]), relation):
-        result["relatedTo"] = related + added
-    return result
-
-
-def lacked(here: Iterable[T], new: Iterable[T], key: Callable[[T], object]) -> list[T]:
-    """The new entries that are not here yet, each once."""
-    known = set(map(key, here))
-    result = []
-    for entry in new:
-        if key(entry) not in known:
-            known.add(key(entry))
-            result.append(entry)
-    return result
-
-
-def listed(related: Any) -> list[Record]:
-    """relatedTo, which may be one object, as a list."""
-    return related if isinstance(related, list) else [related]
-
-
-def relation(entry: Mapping[str, Any]) -> tuple[str, str]:
-    """What makes two relatedTo entries the same: type, in any case, and id; where one is missing, all of it."""
-    kind, record_id = entry.get("type"), entry.get("id")
-    if isinstance(kind, str) and isinstance(record_id, str | int):
-        return kind.casefold(), str(record_id)
-    return "", dumps(entry, sort_keys=True)
-
-
 @transaction
 def get_email(email_id: str) -> Record:
     """The email with this id."""
@@ -140,16 +101,11 @@ def get_email(email_id: str) -> Record:
 
 @transaction
 def get_attachment(email_id: str, attachment_id: str) -> Record:
-    """A file, decoded from base64 in either alphabet, in one line or many, with padding or without."""
-    for entry in get("email", email_id)["attachments"]:
-        if str(entry.get("id")) == attachment_id and isinstance(entry.get("content"), str):
-            digits = "".join(entry["content"].split()).rstrip("=").replace("-", "+").replace("_", "/")
-            try:
-                content = b64decode(digits + "=" * (-len(digits) % 4), validate=True)
-            except ValueError:
-                raise NotFound from None
-            return {"name": entry.get("name"), "mimeType": entry.get("mimeType"), "content": content}
-    raise NotFound
+    """A file of an email, decoded."""
+    file = find_file(get("email", email_id)["attachments"], attachment_id)
+    if file is None:
+        raise NotFound
+    return file
 
 
 @transaction
@@ -218,7 +174,7 @@ def having(
 def people(mail: Record) -> dict[str, list[str]]:
     """Who sent and received a mail, by role."""
     sender = [mail["fromAddress"]] if mail["fromAddress"] else []
-    return {"from": sender, **{role: mail[name] for role, name in RECIPIENTS.items()}}
+    return {"from": sender, **{role: mail[name] for role, name in LISTS.items()}}
 
 
 def roles(mail: Record, contact_id: str) -> list[str]:
@@ -226,7 +182,7 @@ def roles(mail: Record, contact_id: str) -> list[str]:
     contact = RECORDS["contact"].get(contact_id)
     addresses = folded_keys("contact", contact) if contact else []
     result = [role for role, texts in people(mail).items() if any(fold_address(text) in addresses for text in texts)]
-    return result + ["relatedTo"] * (("contact", contact_id) in map(relation, listed(mail["relatedTo"])))
+    return result + ["relatedTo"] * (("contact", contact_id) in map(relation, entries(mail["relatedTo"])))
 
 
 def newest_first(mails: Iterable[Record], after: Cursor | None, limit: int) -> Page:
@@ -359,9 +315,9 @@ def add(kind: str, sent: Mapping[str, Any]) -> tuple[Record, bool]:
     if here is None:
         return save(kind, None, {"id": uuid4().hex, **sent}), True
     field, fold = KEYS[kind]
-    added = lacked(here[field], sent[field], lambda text: fold(text) or text)
+    keys = union(here[field], sent[field], lambda text: fold(text) or text)
     gaps = {name: value for name, value in sent.items() if value and not here[name]}
-    return save(kind, here, {**here, **gaps, field: here[field] + added}), False
+    return save(kind, here, {**here, **gaps, field: keys}), False
 
 
 def find_same(kind: str, sent: Mapping[str, Any]) -> Record | None:

@@ -22,7 +22,7 @@ pytestmark = pytest.mark.dist
 
 PYZ = Path(__file__).parent.parent / "dist/connector.pyz"
 EMAIL = "jane@crm.example"
-WANTED = ["app.py", "cli.py", "gunicorn.conf.py", "migrations/0001_initial.py", "storage/emails.py"]
+WANTED = ["app.py", "cli.py", "gunicorn.conf.py", "migrations/0002_records.py", "storage/emails.py"]
 
 
 class Machine:
@@ -131,4 +131,8 @@ def test_it_holds_what_is_deployed_and_nothing_else():
     with ZipFile(PYZ) as archive:
         names = archive.namelist()
     assert {f"site-packages/{name}" for name in WANTED} <= set(names)
-    assert not [name for name in names if name.startswith(("site-packages/tests", "site-packages/instance", "site-packages/pytest"))]
+    assert not [
+        name
+        for name in names
+        if name.startswith(("site-packages/tests", "site-packages/instance", "site-packages/pytest"))
+    ]

@@ -84,7 +84,7 @@ READS = [
     (f"{EMAILS}?syncThreadId=t", 1, 25),
     (f"{EMAILS}?q=offer&receivedAfter={at(3)}", 1, 25),
     (f"{EMAILS}?address=all@a.example", 2, 25),
-    (f"{EMAILS}?contactId=1", 2, 25),
+    (f"{EMAILS}?contactId=1", 3, 25),
     (f"{CONTACTS}/1/emails", 3, 25),
     (f"{CONTACTS}/1/emails?limit=50", 3, 50),
     (CONTACTS, 1, 25),

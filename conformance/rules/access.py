@@ -151,7 +151,7 @@ def token_basic_wrong(crm: Session) -> None:
 def scope_sync(crm: Session) -> None:
     """A token of scope `sync` may not delete a contact (asked only where an admin token is given beside it)."""
     if crm.admin is None:
-        raise NotOffered("there is only one token")
+        raise NotOffered("there is only one token: give another one with --admin-token")
     contact = crm.contact(crm.address())
     crm.request("DELETE", at("contacts", contact), credentials=crm.credentials).refused(403)
     crm.get(at("contacts", contact)).expect(200)

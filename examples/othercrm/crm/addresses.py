@@ -8,8 +8,8 @@ from uuid import uuid4
 from peewee import chunked
 
 from folding import bare_address
+from merging import address_key
 
-from .merging import address_key
 from .rows import insert, tuples
 from .tables import EmailAddresses, EmailAddressLinks
 

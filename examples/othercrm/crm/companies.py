@@ -7,9 +7,9 @@ from uuid import uuid4
 
 from database import writing
 from folding import fold_domain, parent_domains
+from merging import union
 from records import Cursor, NotFound, Page, Record
 
-from .merging import union
 from .people import PEOPLE
 from .rows import age, behind, first_page, gaps, insert, mark_deleted, only, tuples, utcnow, wire_time, write
 from .tables import Accounts, ConnectorDomains

@@ -10,11 +10,11 @@ from peewee import JOIN, Tuple, fn
 
 from database import writing
 from folding import fold_address, fold_message_id, readings, split_addresses
-from preview import has_files, snippet, text_of
+from merging import LISTS, NO_EMAIL, address_key, entries, merged, relation
+from preview import find_file, has_files, snippet, text_of
 from records import Conflict, Cursor, Invalid, NotFound, Page, Record
 
 from .addresses import address_ids, with_keys
-from .merging import LISTS, NO_EMAIL, address_key, decoded, entries, merged, relation
 from .people import bean, get_contact
 from .rows import age, crm_time, insert, mark_deleted, only, tuples, utcnow, wire_time, write
 from .tables import (
@@ -58,10 +58,10 @@ def get_email(email_id: str) -> Record:
 
 def get_attachment(email_id: str, attachment_id: str) -> Record:
     """A file of an email: name, mimeType and content, decoded to bytes. Raises NotFound."""
-    for entry in get_email(email_id)["attachments"]:
-        if str(entry.get("id")) == attachment_id and isinstance(entry.get("content"), str):
-            return {"name": entry.get("name"), "mimeType": entry.get("mimeType"), "content": decoded(entry["content"])}
-    raise NotFound
+    file = find_file(get_email(email_id)["attachments"], attachment_id)
+    if file is None:
+        raise NotFound
+    return file
 
 
 def change_email(email_id: str, changes: Mapping[str, Any]) -> Record:

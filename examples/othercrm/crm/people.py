@@ -9,11 +9,11 @@ from peewee import JOIN
 
 from database import writing
 from folding import fold_address
+from merging import address_key, union
 from records import Cursor, Invalid, NotFound, Page, Record
 from storage.directory import in_order
 
 from .addresses import addresses_of, link_addresses, owners, unlink_addresses
-from .merging import address_key, union
 from .rows import age, behind, first_page, gaps, mark_deleted, only, wire_time, write
 from .tables import Accounts, Contacts, Leads
 

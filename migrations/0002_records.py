@@ -1,4 +1,6 @@
-"""The first tables.  A frozen copy: what comes later goes into a script of its own.
+"""The CRM's records.  Whoever puts his own tables behind `models` deletes this script before the first start.
+
+A frozen copy of the tables: what comes later goes into a script of its own.
 
 Times are RFC 3339 texts in UTC with microseconds (`2026-01-31T09:30:00.000000Z`): always 27 characters, so they sort
 as they read, on every database, and go out as they are.
@@ -147,17 +149,6 @@ class Change(Model):
     action = TextField()
 
 
-class Token(Model):
-    id = NeverReusedId()
-    sha256 = TextField(unique=True)
-    user_id = TextField()
-    scope = TextField()
-    label = TextField(null=True)
-    created_at = TextField()
-    expires_at = TextField(null=True)
-    revoked_at = TextField(null=True)
-
-
 TABLES = [
     Address,
     Company,
@@ -170,7 +161,6 @@ TABLES = [
     Relation,
     Sighting,
     Change,
-    Token,
 ]
 
 

@@ -1,12 +1,11 @@
-"""What a copy adds to a mail that is here, and how attachments and links are read.  Pure functions: no tables."""
+"""What a copy adds to a mail that is here, and what makes two recipients or two links the same.  Pure functions."""
 
-from base64 import b64decode
 from collections.abc import Callable, Mapping
 from json import dumps
 from typing import Any
 
 from folding import fold_address
-from records import NotFound, Record
+from records import Record
 
 LISTS = {"to": "toAddresses", "cc": "ccAddresses", "bcc": "bccAddresses"}
 NO_EMAIL: Record = {
@@ -66,15 +65,6 @@ def relation(entry: Mapping[str, Any]) -> tuple[str, str] | None:
     if isinstance(kind, str) and isinstance(record_id, str | int) and not isinstance(record_id, bool):
         return kind.casefold(), str(record_id)
     return None
-
-
-def decoded(base64: str) -> bytes:
-    """Bytes from base64 in either alphabet (RFC 4648), in one line or many, padded or not. Raises NotFound."""
-    digits = "".join(base64.split()).rstrip("=")
-    try:
-        return b64decode(digits.replace("-", "+").replace("_", "/") + "=" * (-len(digits) % 4), validate=True)
-    except ValueError:
-        raise NotFound from None
 
 
 def _same_entry(entry: Mapping[str, Any]) -> object:
