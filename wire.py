@@ -105,7 +105,7 @@ def parse_json(body: bytes) -> Any:
     """The value of a JSON text. NUL and lone surrogates become U+FFFD. Raises BadRequestBody.
 
     Stricter than Python's own reader where RFC 8259 leaves a choice that loses something: duplicate keys, NaN and
-    Infinity, numbers that no double or 64-bit integer holds, and nesting deeper than DEEPEST are refused.
+    Infinity, numbers that no double holds, and nesting deeper than DEEPEST are refused.
     """
     try:
         value = _DECODER.decode(body.decode("utf-8-sig"))
@@ -146,8 +146,7 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _integer(digits: str) -> int:
-    if len(digits) > 20 or not -(2**63) <= int(digits) < 2**63:
-        raise BadRequestBody("The body holds an integer that does not fit into 64 bits.")
+    _double(digits)  # larger ones have no value in most languages; those of 64 bits without a sign are common as ids
     return int(digits)
 
 

@@ -79,8 +79,7 @@ def test_what_is_no_json_is_a_bad_request(client: Any, data: bytes) -> None:
         b'{"attachments": [{"id": 1, "id": 2}]}',
         b'{"other": 1%s}' % (b"0" * 400),
         b'{"attachments": [{"size": 1%s}]}' % (b"0" * 5000),
-        b'{"attachments": [{"size": 9223372036854775808}]}',
-        b'{"attachments": [{"size": -9223372036854775809}]}',
+        b'{"attachments": [{"size": -1%s}]}' % (b"0" * 309),
         b'{"attachments": [{"size": 1e400}]}',
         b'{"relatedTo": {"id": -1e400}}',
         b'{"attachments": %s%s}' % (b"[" * 33, b"]" * 33),
@@ -92,7 +91,7 @@ def test_what_is_no_json_is_a_bad_request(client: Any, data: bytes) -> None:
     ids=lambda data: str(data[:40]),
 )
 def test_json_that_would_lose_something_is_a_bad_request(sync: Any, data: bytes) -> None:
-    """Two values for one name, numbers that no double or 64-bit integer holds, nesting without end."""
+    """Two values for one name, numbers that no double holds, nesting without end."""
     assert_error(post(sync, data), 400)
 
 
@@ -132,7 +131,7 @@ def test_numbers_and_nesting_within_the_limits_are_kept(sync: Any) -> None:
     nested: Any = 1
     for _ in range(28):
         nested = [nested]
-    attachment = {"size": 2**63 - 1, "low": -(2**63), "ratio": 1.5e300, "tiny": 5e-324, "no": None, "nested": nested}
+    attachment = {"size": 2**63 - 1, "low": -(2**64), "uid": 2**64, "ratio": 1.5e300, "tiny": 5e-324, "no": None, "nested": nested}
     made = sync.post(EMAILS, json={"attachments": [attachment]})
     assert made.status_code == 201, made.text
     assert sync.get(made.headers["Location"]).json["attachments"] == [attachment]

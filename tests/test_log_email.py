@@ -397,7 +397,7 @@ def test_five_thousand_recipients_are_kept(client: Any) -> None:
 ODD_FILES = [
     {},
     {"name": None, "size": 0, "inline": False},
-    {"size": 1, "ratio": 1.0, "inline": True, "big": 2**63 - 1, "small": -(2**63), "tiny": 5e-324, "huge": 1e308},
+    {"size": 1, "ratio": 1.0, "inline": True, "big": 2**64, "small": -(10**308), "tiny": 5e-324, "huge": 1e308},
     {"size": True, "ratio": 1, "inline": 1},
     {"headers": {"X-A": ["1", {"b": [None, [], {}]}]}, "": "empty name", "id": ["not", "a", "text"]},
     {"name": "\ufeffça\u0301.pdf", "content": "JVBERi0xLjQ=" * 1000, "mimeType": 7},
@@ -512,7 +512,7 @@ def test_what_is_no_time_is_refused(client: Any) -> None:
 
 ANY_TEXT = st.text(st.characters(exclude_categories=()), max_size=20)
 SAFE_KEY = st.text(st.characters(exclude_characters="\x00", exclude_categories=["Cs"]), max_size=8)
-NUMBERS = st.integers(-(2**63), 2**63 - 1) | st.floats(allow_nan=False, allow_infinity=False)
+NUMBERS = st.integers(-(2**70), 2**70) | st.floats(allow_nan=False, allow_infinity=False)
 VALUES = st.recursive(
     st.none() | st.booleans() | NUMBERS | ANY_TEXT,
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(SAFE_KEY, inner, max_size=3),
@@ -585,7 +585,7 @@ BODIES: list[tuple[bytes, str | None, int]] = [
     (b'{"attachments": [{"a": NaN}]}', JSON, 400),
     (b'{"attachments": [{"a": -Infinity}]}', JSON, 400),
     (b'{"attachments": [{"a": 1e400}]}', JSON, 400),
-    (b'{"attachments": [{"a": 9223372036854775808}]}', JSON, 400),
+    (b'{"attachments": [{"a": 1' + b"0" * 309 + b"}]}", JSON, 400),
     (b'{"attachments": [{"a": ' + b"9" * 5000 + b"}]}", JSON, 400),
     (b'{"attachments": [{"a": ' + b"[" * 100_000 + b"]" * 100_000 + b"}]}", JSON, 400),
     (b"[" * 100_000, JSON, 400),

@@ -16,7 +16,7 @@ REFUSALS = [
     {"query": {"q": ["More than 32 words."]}},
 ]
 # Inside objects that may hold anything.
-UNREADABLE = "The body holds an integer that does not fit into 64 bits."
+UNREADABLE = "The body holds a number that does not fit into a double."
 
 
 @schemathesis.hook
