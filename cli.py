@@ -136,6 +136,8 @@ def erase_person(address: str, dry_run: bool) -> None:
     """
     try:
         gone = models.erase_person(address, dry_run)
+        if not dry_run:
+            tokens.delete(gone["users"])
     except models.Invalid as error:
         raise click.ClickException(_reason(error)) from None
     receipt = {"address": address, "at": now(), "dryRun": dry_run, **gone}

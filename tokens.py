@@ -68,6 +68,12 @@ def revoke(token_id: int) -> bool:
         return bool(ended.rowcount)
 
 
+def delete(user_ids: list[str]) -> None:
+    """Remove all tokens of these users."""
+    with writing():
+        execute(f"DELETE FROM token WHERE user_id IN ({marks(user_ids)})", user_ids)
+
+
 def _digest(token: str) -> str:
     return sha256(token.encode()).hexdigest()
 

@@ -30,7 +30,7 @@ def export_person(address: str) -> Iterator[tuple[str, Record]]:
 def erase_person(address: str, dry_run: bool = False) -> Record:
     """Remove all that `export_person` gives, from the tables, the search index and the file itself; gives the ids.
 
-    The receipt names what went (or, in a dry run, would go): users, with their tokens, contacts, emails. The change
+    The receipt names what went (or, in a dry run, would go): users, contacts, emails. The change
     feed keeps that these records were deleted: their ids and nothing else. Raises Invalid.
     """
     with writing():
@@ -40,7 +40,6 @@ def erase_person(address: str, dry_run: bool = False) -> Record:
                 delete_email(str(row_id))
             for contact_id in contacts:
                 delete_contact(contact_id)
-            execute(f"DELETE FROM token WHERE user_id IN ({marks(users)})", users)
             execute(f"DELETE FROM crm_user WHERE id IN ({marks(users)})", users)
             execute("DELETE FROM address WHERE folded = ?", [fold_address(address)])
     if not dry_run:
