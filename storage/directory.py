@@ -8,6 +8,7 @@ from uuid import uuid4
 from clock import now
 from database import execute, insert, marks, rows, writing
 from folding import fold_address, fold_domain, parent_domains, readings
+from merging import union
 from records import Cursor, Invalid, NotFound, Page, Record
 from storage.changes import record_change
 
@@ -186,14 +187,9 @@ def _add(kind: _Kind, values: Mapping[str, Any]) -> tuple[Record, bool]:
         old = _find_same(kind, values)
         if old is None:
             return _save(kind, None, {"id": uuid4().hex, **values}), True
-        known = {kind.fold(text) or text for text in old[kind.entries]}
-        lacked = []
-        for text in values[kind.entries]:
-            if (kind.fold(text) or text) not in known:
-                known.add(kind.fold(text) or text)
-                lacked.append(text)
+        whole = union(old[kind.entries], values[kind.entries], lambda text: kind.fold(text) or text)
         filled = {name: values[name] for name in kind.columns if values[name] and not old[name]}
-        return _save(kind, old, {**old, **filled, kind.entries: old[kind.entries] + lacked}), False
+        return _save(kind, old, {**old, **filled, kind.entries: whole}), False
 
 
 def _find_same(kind: _Kind, values: Mapping[str, Any]) -> Record | None:

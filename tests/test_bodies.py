@@ -131,7 +131,15 @@ def test_numbers_and_nesting_within_the_limits_are_kept(sync: Any) -> None:
     nested: Any = 1
     for _ in range(28):
         nested = [nested]
-    attachment = {"size": 2**63 - 1, "low": -(2**64), "uid": 2**64, "ratio": 1.5e300, "tiny": 5e-324, "no": None, "nested": nested}
+    attachment = {
+        "size": 2**63 - 1,
+        "low": -(2**64),
+        "uid": 2**64,
+        "ratio": 1.5e300,
+        "tiny": 5e-324,
+        "no": None,
+        "nested": nested,
+    }
     made = sync.post(EMAILS, json={"attachments": [attachment]})
     assert made.status_code == 201, made.text
     assert sync.get(made.headers["Location"]).json["attachments"] == [attachment]

@@ -29,13 +29,14 @@ from crm.people import (
 from crm.privacy import erase_person, export_person
 from crm.users import add_user, get_user, lookup_users
 
-from records import Conflict, Cursor, Invalid, NotFound, Page, Record
+from records import Conflict, Cursor, Invalid, NotFound, NotOffered, Page, Record
 
 __all__ = [
     "Conflict",
     "Cursor",
     "Invalid",
     "NotFound",
+    "NotOffered",
     "Page",
     "Record",
     "add_company",

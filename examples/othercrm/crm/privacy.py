@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
-from database import execute, forget, marks, writing
+from database import forget, writing
 from folding import fold_address
 from records import Invalid, Record
 
@@ -50,7 +50,6 @@ def erase_person(address: str, dry_run: bool = False) -> Record:
                 links = EmailAddressLinks.delete().where(EmailAddressLinks.bean_id == bean_id)
                 links.where(EmailAddressLinks.bean_module == module).execute()
                 _remove({**PEOPLE, "Users": Users}[module], bean_id)
-            execute(f"DELETE FROM token WHERE user_id IN ({marks(gone['users'])})", gone["users"])
             EmailAddresses.delete().where(EmailAddresses.address_lower == fold_address(address)).execute()
     if not dry_run:
         forget()
