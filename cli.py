@@ -135,9 +135,10 @@ def erase_person(address: str, dry_run: bool) -> None:
     not touched.
     """
     try:
-        gone = models.erase_person(address, dry_run)
+        gone = models.erase_person(address, dry_run=True)
         if not dry_run:
-            tokens.delete(gone["users"])
+            tokens.delete(gone["users"])  # first: what was deleted is overwritten at the end of the next
+            gone = models.erase_person(address)
     except models.Invalid as error:
         raise click.ClickException(_reason(error)) from None
     receipt = {"address": address, "at": now(), "dryRun": dry_run, **gone}

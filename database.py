@@ -146,8 +146,9 @@ def forget() -> bool:
     Writes the whole file anew, which takes its size again on the disk meanwhile. False where someone's long reading
     kept the write-ahead log from being emptied; it is overwritten later, as mail is logged.
     """
-    with writing():
-        execute("INSERT INTO email_search (email_search) VALUES ('optimize')")
+    if db.table_exists("email_search"):  # not where the emails are kept in somebody else's tables
+        with writing():
+            execute("INSERT INTO email_search (email_search) VALUES ('optimize')")
     with _only_writer():
         execute("VACUUM")
         return not rows("PRAGMA wal_checkpoint(TRUNCATE)")[0][0]

@@ -170,7 +170,9 @@ class Answer:
         return self
 
     def unbroken(self) -> "Answer":
-        """Any answer but a server error; a refusal has the one error shape."""
+        """Any answer but a server error; a refusal has the one error shape. 501 is none: the call is not offered."""
+        if self.status == 501:
+            return self
         return self.refused() if self.unfailing().status >= 400 else self
 
     def refused(self, *statuses: int) -> "Answer":

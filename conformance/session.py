@@ -9,7 +9,7 @@ from itertools import count
 from typing import Any
 from urllib.parse import quote, urljoin, urlsplit
 
-from conformance.client import Answer, Credentials, Failed, Json, NoAnswer, NotOffered, Request
+from conformance.client import NOT_OFFERED, Answer, Credentials, Failed, Json, NoAnswer, NotOffered, Request
 
 API = "/api/v1"
 NOUNS = ("emails", "contacts", "companies")
@@ -171,7 +171,7 @@ class Session:
 
     def _create(self, path: str, record: Json) -> str:
         answer = self.post(path, record)
-        if 400 <= answer.status < 500:
+        if 400 <= answer.status < 500 or answer.status in NOT_OFFERED:
             raise NotOffered(f"POST {path} answered {answer.summary()}")
         return answer.ok().id
 
