@@ -90,9 +90,10 @@ class Blueprint(flask_smorest.Blueprint):
 
             ids = re.findall(r"{(\w+)}", rule)
             has_body = options["methods"][0] in ("POST", "PUT", "PATCH")
+            described = self.doc(operationId=view.__name__, security=[{"bearer": [scope]}, {"basic": [scope]}])(view)
             for status in [401, 403, 503] + [404] * bool(ids) + [400, 413, 415] * has_body:
-                guarded = self.alt_response(status, HTTPStatus(status).name)(guarded)
-            guarded = self.doc(operationId=view.__name__, security=[{"bearer": [scope]}, {"basic": [scope]}])(guarded)
+                described = self.alt_response(status, HTTPStatus(status).name)(described)
+            guarded._apidoc = described._apidoc  # type: ignore[attr-defined]  # the description, without its wrappers
             guarded.scope = scope  # type: ignore[attr-defined]
             parameters = [{"in": "path", "name": name, "description": _IDS[name]} for name in ids]
             path = re.sub(r"{(\w+)}", r"<record_id:\1>", rule)
