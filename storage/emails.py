@@ -94,7 +94,7 @@ def find_emails(filters: Mapping[str, str], after: Cursor | None = None, limit: 
     if not all(filters.values()):
         return Page([], None)
     streams, conditions, parameters = _plan(filters)
-    return _page(_WHOLE, _email, streams, conditions, parameters, after, limit)
+    return _page(_WHOLE, _email, streams, conditions, parameters, after, limit, filters.get("receivedBefore"))
 
 
 def timeline(contact_id: str, after: Cursor | None = None, limit: int = 25) -> Page:
@@ -177,7 +177,7 @@ def _plan(filters: Mapping[str, str]) -> tuple[list[_Stream], list[str], list[An
     if "receivedAfter" in filters:
         require("{at} >= ? AND e.received_at IS NOT NULL", filters["receivedAfter"])
     if "receivedBefore" in filters:
-        require("{at} < ? AND e.received_at IS NOT NULL", filters["receivedBefore"])
+        require("e.received_at IS NOT NULL")  # the time itself is where `_page` begins
     if "contactId" in filters:
         contact_id = filters["contactId"]
         try:
@@ -228,13 +228,18 @@ def _page(
     parameters: list[Any],
     after: Cursor | None,
     limit: int,
+    before: str | None = None,
 ) -> Page:
-    """Merge the streams, newest first and each email once, from behind the cursor; in one statement."""
-    behind = [after[0], _row_id(after[1])] if after else []
+    """Merge the streams, newest first and each email once, from behind the cursor and before a time; in one statement.
+
+    Both are one bound: of two, an index can use only one, and would walk through all that the other leaves out.
+    """
+    bounds = ([(after[0], _row_id(after[1]))] if after else []) + ([(before, 0)] if before else [])
+    behind = min(bounds, default=())
     heads = []
     values: list[Any] = []
     for stream in streams:
-        where = [stream.condition, *conditions] + ["({at}, {id}) < (?, ?)"] * bool(after)
+        where = [stream.condition, *conditions] + ["({at}, {id}) < (?, ?)"] * bool(behind)
         heads.append(
             f"SELECT * FROM (SELECT DISTINCT {stream.at} AS at, {stream.id} AS id FROM {stream.source} WHERE "
             f"{' AND '.join(where).format(at=stream.at, id=stream.id)} ORDER BY 1 DESC, 2 DESC LIMIT ?)"
