@@ -16,6 +16,8 @@ import idna
 _LONGEST_KEY = 998
 
 _IN_ANGLES = re.compile(r"<([^<>]*@[^<>]*)>")
+# What folding only has to put in lower case: one @, ASCII, no brackets, no space, no final dot.
+_PLAIN = re.compile(r"[!-;=?A-~]+@[A-Za-z0-9.-]*[A-Za-z0-9-]")
 _DOMAIN = re.compile(r"[^\s,;:<>@]+")
 _SCHEME = re.compile(r"^[a-z][a-z0-9+.-]*://", re.IGNORECASE)
 _LIST_ENTRY = re.compile(r'(?:"(?:\\.|[^"\\])*"|[^,])+', re.DOTALL)
@@ -33,6 +35,8 @@ def fold_address(text: str) -> str | None:
     The part in ``<>`` if there is one; trimmed, NFC, case-folded; the domain as its IDNA A-label, without a final dot.
     No dot or ``+tag`` tricks: only the mail's own server knows whether they mean the same mailbox (RFC 5321, 2.3.11).
     """
+    if _PLAIN.fullmatch(text) and len(text) <= _LONGEST_KEY:  # as nearly all are
+        return text.lower()
     local, at, domain = bare_address(text).rpartition("@")
     folded_domain = _fold_host(domain)
     if not (local and at and _DOMAIN.fullmatch(folded_domain)):

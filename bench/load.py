@@ -140,6 +140,7 @@ class Server:
 class Slice:
     """What two seconds of load gave: milliseconds, and microseconds of the server's CPUs."""
 
+    requests: int
     rate: float
     p50: float
     p99: float
@@ -161,7 +162,8 @@ def load(server: Server, requests: Path, token: str, seconds: float = SECONDS) -
     busy, total = (after - first for after, first in zip(_machine(), whole, strict=True))
     others = max(0.0, busy - (server.cpu() + _children() - before)) / total
     cpu = (server.cpu() - own) / result["requests"] * 1e6
-    return Slice(result["requests"] / result["seconds"], result["p50"], result["p99"], cpu, others)
+    rate = result["requests"] / result["seconds"]
+    return Slice(result["requests"], rate, result["p50"], result["p99"], cpu, others)
 
 
 def _children() -> float:
@@ -254,7 +256,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     options = parser.parse_args()
     if not shutil.which("wrk"):
-        raise SystemExit("This needs wrk, the load generator: apt-get install wrk (macOS: brew install wrk).")
+        raise SystemExit("This needs wrk, the load generator: apt-get install wrk.")
     with TemporaryDirectory(prefix="bench-") as name:
         folder = Path(name)
         source = options.db or folder / "generated.db"
@@ -281,6 +283,7 @@ def report(source: Path, folder: Path, data: Data, rounds: int) -> None:
         try:
             for name in requests:  # warm
                 load(ours, files[name], token, 1)
+            time.sleep(1)  # until what wrk left behind has been answered
             before = _number_of_mails(served)
             for turn in range(rounds):
                 for name, pairs in found.items():
@@ -288,7 +291,7 @@ def report(source: Path, folder: Path, data: Data, rounds: int) -> None:
                         server: load(server, files[name], token) for server in [ours, bare][:: -1 if turn % 2 else 1]
                     }
                     pairs.append((slices[ours], slices[bare]))
-                    logged += name == "POST email, new" and round(slices[ours].rate * SECONDS)
+                    logged += name == "POST email, new" and slices[ours].requests
             lost = logged - (_number_of_mails(served) - before)
             memory = ours.memory()
         finally:
