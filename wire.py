@@ -76,7 +76,7 @@ class Blueprint(flask_smorest.Blueprint):
     ARGUMENTS_PARSER = Parser()
 
     def alt_response(self, *args: Any, **kwargs: Any) -> Callable[[View], View]:
-        """Describe an answer. flask-smorest's own also puts a function around the view, which every call goes through."""
+        """Describe an answer. flask-smorest's own also puts a function around the view, for each call to go through."""
         describe = super().alt_response(*args, **kwargs)
 
         def decorator(view: View) -> View:
