@@ -1,5 +1,6 @@
 """What is held about a person, by address: to be disclosed, or to be erased without a trace."""
 
+import logging
 import re
 from collections.abc import Iterator
 
@@ -11,7 +12,10 @@ from storage.emails import delete_email, get_email
 from storage.users import get_user
 
 # Every column in which an address may stand as text; files inside `attachments` are base64 and are not looked into.
-_TEXTS = ["subject", "people", "text_body", "html_body", "attachments", "related_to", "in_reply_to", "rfc822_msg_id"]
+_TEXTS = ["subject", "people", "text_body", "html_body", "attachments", "related_to"]
+_TEXTS += ["in_reply_to", "rfc822_msg_id", "msg_id", "sync_thread_id"]
+
+log = logging.getLogger(__name__)
 
 _CAPITALS = re.compile("[A-Z]+")
 
@@ -30,8 +34,8 @@ def export_person(address: str) -> Iterator[tuple[str, Record]]:
 def erase_person(address: str, dry_run: bool = False) -> Record:
     """Remove all that `export_person` gives, from the tables, the search index and the file itself; gives the ids.
 
-    The receipt names what went (or, in a dry run, would go): users, contacts, emails. The change
-    feed keeps that these records were deleted: their ids and nothing else. Raises Invalid.
+    The receipt names what went (or, in a dry run, would go): users, contacts, emails. The change feed keeps that these
+    records were deleted: their ids and nothing else. Raises Invalid.
     """
     with writing():
         users, contacts, emails = _find(address)
@@ -42,8 +46,10 @@ def erase_person(address: str, dry_run: bool = False) -> Record:
                 delete_contact(contact_id)
             execute(f"DELETE FROM crm_user WHERE id IN ({marks(users)})", users)
             execute("DELETE FROM address WHERE folded = ?", [fold_address(address)])
-    if not dry_run:
-        forget()
+    if not dry_run and not forget():
+        log.warning(
+            "What was erased is in the write-ahead log until others stop reading; erase the same address again."
+        )
     return {"users": users, "contacts": contacts, "emails": [str(row_id) for row_id in emails]}
 
 

@@ -1,9 +1,11 @@
 """`flask person export` and `flask person erase`: what a company owes the people whose mail it keeps."""
 
 import json
+import sqlite3
 
 import pytest
 
+import database
 from folding import fold_address
 
 
@@ -92,6 +94,24 @@ def test_capital_letters_of_other_alphabets_are_found(app, client):
     """The database knows the small letters of ASCII only."""
     mail = client.post("/api/v1/emails", json={"textBody": "ask JÖRG@X.EXAMPLE"}).json
     assert json.loads(run(app, "export", "jörg@x.example").stdout)["emails"][0]["id"] == mail["id"]
+
+
+@pytest.mark.parametrize("field", ["subject", "msgId", "syncThreadId", "inReplyTo", "rfc822MsgId", "fromName"])
+def test_a_mention_is_found_in_every_text(app, client, field):
+    """Ids are texts that other programs write, and some write addresses into them."""
+    mail = client.post("/api/v1/emails", json={field: "<jane@acme.example>"}).json
+    assert json.loads(run(app, "erase", "jane@acme.example", "--dry-run").stdout)["emails"] == [mail["id"]]
+
+
+def test_it_says_when_a_reader_keeps_the_log_from_being_emptied(app, ids, tmp_path, caplog):
+    """What was erased would still stand in the write-ahead log."""
+    reader = sqlite3.connect(tmp_path / "connector.db", isolation_level=None)
+    reader.execute("BEGIN")
+    reader.execute("SELECT count(*) FROM email").fetchone()
+    database.db.obj.timeout = 0
+    run(app, "erase", "jane@acme.example")
+    reader.close()
+    assert "erase the same address again" in caplog.text
 
 
 @pytest.mark.parametrize("command", ["export", "erase"])
