@@ -5,7 +5,7 @@
 #
 # Each is quick the second time: pip runs only when a requirements file is newer than the environment's stamp.
 
-.PHONY: run test lint format test-dist fuzz bench bench-large dist lock audit clean
+.PHONY: run test lint format test-dist fuzz bench bench-large faults dist lock audit clean
 
 # The first of these that runs and is new enough (a pyenv shim can be there and not run).
 PYTHON ?= $(firstword $(foreach p,python3.11 python3 python3.12 python3.13 python3.14,\
@@ -49,6 +49,10 @@ bench: build/bench/5000.db
 bench-large: build/bench/5000.db build/bench/1000000.db
 	@$(PY) -m bench.pages $^
 
+# Kills, deploys, backups, power failures, full disks while mail is logged: one table of what was lost (bench/README.md).
+faults: .venv/run.stamp
+	@$(PY) -m bench.faults
+
 build/bench/%.db: bench/generate.py $(wildcard migrations/*.py) | .venv/run.stamp
 	@mkdir -p $(@D) && rm -f $@*
 	@$(PY) -m bench.generate $* $@
@@ -72,9 +76,13 @@ build/libraries.stamp: requirements.txt | .venv/run.stamp
 	@rm -rf build/libraries/bin
 	@touch $@
 
-# Known vulnerabilities, asked of the package index's database. The development list holds the runtime list.
+# Secrets in the tree; then known vulnerabilities, asked of the package index's database. The development list holds the
+# runtime list.
 audit: .venv/dev.stamp
-	@$(PY) -m pip_audit --strict --disable-pip --require-hashes --progress-spinner off -r requirements-dev.txt
+	@$(PY) -m pytest tests/test_tree.py
+	@$(PY) -m pip_audit --strict --disable-pip --require-hashes --progress-spinner off -r requirements-dev.txt || { \
+		echo "Where it says 'not found on PyPI', nothing was checked: the package index that pip uses here is one"; \
+		echo "without data about vulnerabilities. Run 'make audit' where pypi.org can be reached."; exit 1; }
 
 # Newest versions that fit requirements*.in. No address of a package index may get into the files.
 UV := $(PY) -m uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --upgrade

@@ -2,16 +2,19 @@
 
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 import flask_smorest
 from flask import Flask, Response, g, request
 from gunicorn.http.errors import NoMoreData, ParseException
 from werkzeug.datastructures import Headers, WWWAuthenticate
-from werkzeug.exceptions import HTTPException, Unauthorized, default_exceptions
+from werkzeug.exceptions import Forbidden, HTTPException, TooManyRequests, Unauthorized
+from werkzeug.middleware.proxy_fix import ProxyFix
 
 import cli
 import database
+import logs
 import models
 import settings
 import tokens
@@ -63,20 +66,32 @@ class Api(flask_smorest.Api):
 
     def answer(self, status: int, message: str, **data: Any) -> Any:
         """The answer for an exception that is not one of HTTP."""
-        error = default_exceptions[status](message)
+        error = HTTPException(message)
+        error.code = status
         error.data = data  # type: ignore[attr-defined]  # where flask-smorest looks for errors and headers
         return self.handle_http_exception(error)
 
 
+class Connector(Flask):
+    def log_exception(self, exc_info: Any) -> None:
+        """Flask's own names the path, which may hold an address."""
+        self.logger.error("A call failed, which is a fault of the connector.", exc_info=exc_info)
+
+
 def create_app(environment: Mapping[str, Any] | None = None) -> Flask:
     """The WSGI application; `environment` takes the place of the process's own. Raises settings.Misconfigured."""
-    app = Flask("connector", static_folder=None)  # it would be the one of whatever folder this is started in
+    logs.start()
+    app = Connector("connector", static_folder=None)  # it would be the one of whatever folder this is started in
     app.config.update(settings.load(os.environ if environment is None else environment), **OPENAPI)
     app.json.sort_keys = False  # type: ignore[attr-defined]
     app.json.ensure_ascii = False  # type: ignore[attr-defined]
     app.url_map.converters["record_id"] = RecordIdConverter
+    if app.config["TRUSTED_PROXIES"]:
+        forwarded = {"x_for": app.config["TRUSTED_PROXIES"], "x_proto": 0, "x_host": 0}
+        app.wsgi_app = ProxyFix(app.wsgi_app, **forwarded)  # type: ignore[method-assign]
     try:
-        database.start(app.config["DATABASE_URL"])
+        if cli.needs_database():
+            database.start(app.config["DATABASE_URL"])
     except database.Unusable as error:
         raise settings.Misconfigured(f"The configuration can't be used. DATABASE_URL: {error}.") from None
 
@@ -88,8 +103,15 @@ def create_app(environment: Mapping[str, Any] | None = None) -> Flask:
     for blueprint in (emails, contacts, companies, users, changes, health):
         api.register_blueprint(blueprint)
     app.register_blueprint(docs)
+    if app.config["METRICS"] == "on":
+        from metrics import metrics  # not above: elsewhere its library need not even be loaded
+
+        app.register_blueprint(metrics)
     _register_errors(app, api)
+    app.before_request(_name)
+    app.before_request(_follow_the_file)
     app.before_request(_identify)
+    app.teardown_request(_forget_caller)
     app.after_request(_harden)
     for command in cli.COMMANDS:
         app.cli.add_command(command)
@@ -98,6 +120,11 @@ def create_app(environment: Mapping[str, Any] | None = None) -> Flask:
 
 def _register_errors(app: Flask, api: Api) -> None:
     """What the exceptions of other rooms mean in HTTP. None of the answers says what the client sent."""
+
+    @app.errorhandler(Forbidden)
+    def forbidden(error: Forbidden) -> Any:
+        _refuse(403)
+        return api.handle_http_exception(error)
 
     @app.errorhandler(models.NotFound)
     def not_found(error: models.NotFound) -> Any:
@@ -126,22 +153,57 @@ def _register_errors(app: Flask, api: Api) -> None:
 
         @app.errorhandler(unavailable)
         def not_served(error: Exception) -> Any:
-            app.logger.error("The database can't serve: %s", error)
-            reason = f" {getattr(error, 'strerror', None) or error}." if request.blueprint == "health" else ""
-            return api.answer(503, f"The database can't serve now.{reason}", headers={"Retry-After": "5"})
+            trouble = database.trouble(error)
+            if trouble is None:
+                raise error
+            app.logger.error("The database can't serve: %s", trouble.why)
+            if request.blueprint == "health":
+                return api.answer(503, f"The database can't serve now. {trouble.why}.", headers={"Retry-After": "5"})
+            if trouble.full:
+                return api.answer(507, "There is no room for it now.", headers={"Retry-After": "60"})
+            return api.answer(503, "The database can't serve now.", headers={"Retry-After": "5"})
+
+
+def _follow_the_file() -> None:
+    """Read on in the file that is open, where no other can be had; who writes is told."""
+    with suppress(*database.Unavailable, OSError):
+        database.follow()
+
+
+def _name() -> None:
+    """Tell the logs what to call the request: its id, and the route in place of the path."""
+    rule, environ = request.url_rule.rule if request.url_rule else "-", request.environ
+    environ[logs.ROUTE] = rule.replace("<record_id:", "{").replace("<", "{").replace(">", "}")
+    environ[logs.REQUEST_ID] = logs.request_id(environ.get("HTTP_X_REQUEST_ID", ""))
 
 
 def _identify() -> None:
-    """Every call of the API needs a token, also one that no route has; the others need none."""
-    rule = request.url_rule.rule if request.url_rule else "-"
-    request.environ["connector.route"] = rule.replace("<record_id:", "{").replace(">", "}")  # for the access log
+    """Every call of the API needs a token, also one that no route has; the others need none.
+
+    A call without Authorization is no login that failed: many clients show nothing before they were asked for it.
+    """
     if request.path != PROTECTED and not request.path.startswith(f"{PROTECTED}/"):
         return
     caller = tokens.authenticate(_token())
     if caller is None:
+        seconds = _refuse(401) if "Authorization" in request.headers else 0
+        if seconds:
+            raise TooManyRequests("Too many calls with a token that is not valid.", retry_after=seconds)
         challenges = [WWWAuthenticate(kind, {"realm": "connector"}) for kind in ("bearer", "basic")]
         raise Unauthorized("This call needs a valid token.", www_authenticate=challenges)
     g.caller = caller
+    request.environ[logs.LABEL] = caller.label
+    tokens.caller.set(caller)  # for those who write, and know of no requests
+
+
+def _forget_caller(_: BaseException | None) -> None:
+    tokens.caller.set(None)  # the thread serves others next
+
+
+def _refuse(status: int) -> int:
+    """Keep that this call was refused; gives the seconds for which to answer 429."""
+    address, route = request.remote_addr or "", request.environ[logs.ROUTE]
+    return tokens.refuse(status, _token(), address, request.method, route)
 
 
 def _token() -> str:
@@ -158,4 +220,5 @@ def _harden(response: Response) -> Response:
     """People's letters: kept in no cache, never taken for something else than they are."""
     response.headers.setdefault("Cache-Control", "no-store")
     response.headers["X-Content-Type-Options"] = "nosniff"
+    response.headers["X-Request-ID"] = request.environ[logs.REQUEST_ID]
     return response

@@ -2,7 +2,9 @@
 
 import json
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 from zoneinfo import available_timezones
 
 import click
@@ -13,8 +15,10 @@ from gunicorn.app.base import Application
 import database
 import imports
 import models
+import settings
 import tokens
-from clock import now
+import upkeep
+from clock import now, stamp
 
 FIRST_USER = "admin@localhost"
 
@@ -104,6 +108,70 @@ def revoke_token(token_id: int) -> None:
         raise click.ClickException("There is no such token, or it has ended before; see: token list")
 
 
+class _Moment(click.ParamType[str]):
+    """A date or time as RFC 3339 has it, as `clock.stamp` writes it."""
+
+    name = "time"
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        try:
+            moment = datetime.fromisoformat(value)
+            return stamp(moment if moment.tzinfo else moment.replace(tzinfo=UTC))
+        except (ValueError, OverflowError):
+            self.fail("It must be like 2026-01-31 or 2026-01-31T09:30:00+01:00.", param, ctx)
+
+
+# What `audit` shows, and how wide.
+_CHANGES = {"at": 27, "token": 24, "action": 7, "type": 7, "id": 0}
+_REFUSALS = {"at": 27, "token": 24, "status": 6, "address": 21, "method": 7, "route": 0}
+
+
+@click.command()
+@click.option("--since", type=_Moment(), help="A date or time; UTC, if it does not say.")
+@click.option("--token", "token_id", type=click.IntRange(1, 2**63 - 1), metavar="ID", help="What this token did.")
+@click.option("--type", "kind", type=TEXT, help="email, contact or company.")
+@click.option("--record", "record_id", type=TEXT, metavar="ID", help="What was done to this record.")
+@click.option("--refused", is_flag=True, help="The calls that were refused, and nothing else.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
+@with_appcontext
+def audit(
+    since: str | None, token_id: int | None, kind: str | None, record_id: str | None, refused: bool, as_json: bool
+) -> None:
+    """Show which token did what to which record and when; the newest last.
+
+    "-" for the token stands for a command of this machine, for what was done before tokens were noted down, and for a
+    refused call whose token is none of ours.
+    """
+    wanted = {"tokenId": token_id, "type": kind, "id": record_id}
+    wanted = {name: value for name, value in wanted.items() if value is not None}
+    if refused and wanted.keys() - {"tokenId"}:
+        raise click.UsageError("A call that was refused has touched no record: --type and --record don't go with it.")
+    widths, read = (_REFUSALS, tokens.list_refusals) if refused else (_CHANGES, models.list_changes)
+    if not as_json:
+        click.echo("  ".join(name.ljust(width) for name, width in widths.items()))
+    try:
+        after = 0
+        while page := read(after=after, limit=1000):  # a page at a time: a feed may be long
+            after = page[-1]["seq"]
+            labels = {row["id"]: row["label"] or "" for row in tokens.listed()}
+            for row in page:
+                if row["at"] >= (since or "") and all(row.get(name) == value for name, value in wanted.items()):
+                    line = {**row, "token": _whose(row.get("tokenId"), labels)}
+                    click.echo(json.dumps(line) if as_json else _columns(line, widths))
+    except models.NotOffered:
+        raise click.ClickException("This CRM tells of no changes.") from None
+
+
+def _whose(token_id: int | None, labels: dict[int, str]) -> str:
+    return "-" if token_id is None else f"token {token_id} {labels.get(token_id, '(deleted)')}".rstrip()
+
+
+def _columns(line: dict[str, Any], widths: dict[str, int]) -> str:
+    # An id is any text, also one that would move the cursor of a terminal.
+    texts = {name: "".join(c if c.isprintable() else "\ufffd" for c in str(line[name])) for name in widths}
+    return "  ".join(texts[name].ljust(width) for name, width in widths.items())
+
+
 @click.group()
 def person() -> None:
     """What is held about a person: disclose it, erase it."""
@@ -153,7 +221,53 @@ def backup(file: Path) -> None:
     try:
         database.backup(file)
     except database.Unusable as error:
-        raise click.ClickException(f"No backup was made: {error}.") from None
+        trouble = database.trouble(error)
+        raise click.ClickException(f"No backup was made: {trouble.why if trouble else error}.") from None
+
+
+@click.command()
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--despite-problems", is_flag=True, help="Take a FILE whose tables do not agree with one another.")
+@with_appcontext
+def restore(file: Path, despite_problems: bool) -> None:
+    """Go back to FILE, a copy that `backup` made. The service must have been stopped.
+
+    The copy is brought up to date and looked over before it takes the database's place, and the old database is kept.
+    """
+    path = database.locate(current_app.config["DATABASE_URL"])
+    try:
+        kept = upkeep.restore(path, file, despite_problems)
+    except upkeep.Refused as error:
+        raise click.ClickException(f"Nothing was replaced. {error}") from None
+    except OSError as error:
+        raise click.ClickException(f"Nothing was replaced. {error.strerror}.") from None
+    click.echo(f"{path} is now a copy of {file}.")
+    if kept:
+        click.echo(f"The old one is kept: {kept}\nTo go back to it: flask restore {kept}")
+    click.echo(
+        """
+What came after the copy was made is undone:
+- a token that was revoked since is valid again; see: flask token list
+- whoever was erased since is here again; erase him once more: flask person erase ADDRESS
+- mail that was logged since is missing
+- a program that reads /changes has to begin again at 0"""
+    )
+
+
+@click.command()
+@click.option("--quick", is_flag=True, help="Do not compare all records with one another.")
+@with_appcontext
+def doctor(quick: bool) -> None:
+    """Look this installation over, and say what to do; ends with 1 where there is a problem.
+
+    It can be run while the service runs, and when it does not start. Nothing is changed.
+    """
+    worst = upkeep.FINE
+    for finding in upkeep.examine(current_app.config, quick):
+        click.echo(f"{finding.level:8} {finding.text}")
+        worst = max(worst, finding.level, key=upkeep.LEVELS.index)
+    if worst == upkeep.PROBLEM:
+        raise click.exceptions.Exit(1)
 
 
 @click.command()
@@ -162,6 +276,7 @@ def serve() -> None:
     from app import create_app  # not above: app.py takes the commands from here
 
     app = create_app()
+    settings.check_address(app.config)  # first: a token that was shown by a start that failed would be forgotten
     _welcome(app.config)
     database.stop()  # nothing may be open when gunicorn forks
 
@@ -187,7 +302,7 @@ def _welcome(config: dict[str, object]) -> None:
         try:
             admin = next(iter(models.lookup_users([FIRST_USER])), None) or models.add_user(values)
         except models.NotOffered:  # users are made elsewhere
-            click.echo("There is no token yet. Make one of a user: token create EMAIL --scope admin")
+            click.echo("There is no token yet. Make one of a user: token create EMAIL --scope admin", err=True)
             return
         secret = tokens.create(admin["id"], "admin", "made at the first start")
     host = f"[{config['HOST']}]" if ":" in str(config["HOST"]) else config["HOST"]  # IPv6
@@ -201,7 +316,8 @@ It is shown only now:
 Try it, as soon as the server runs:
 
     curl -H "Authorization: Bearer {secret}" http://{host}:{config["PORT"]}/api/v1/users/me
-"""
+""",
+        err=True,  # standard output is for lines of JSON
     )
 
 
@@ -209,7 +325,13 @@ def _reason(error: models.Conflict | models.Invalid) -> str:
     return " ".join(error.errors.values()) if isinstance(error, models.Invalid) else str(error)
 
 
-COMMANDS = [user, token, person, backup, *imports.COMMANDS, serve]
+COMMANDS = [user, token, audit, person, backup, restore, doctor, *imports.COMMANDS, serve]
+
+
+def needs_database() -> bool:
+    """False while one of the commands is run that are for a database on which nothing can start."""
+    run = click.get_current_context(silent=True) is not None
+    return not (run and {restore.name, doctor.name} & set(sys.argv[1:]))
 
 
 def main() -> None:

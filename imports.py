@@ -387,7 +387,11 @@ def _database_at_hand() -> Iterator[None]:
     try:
         yield
     except database.Unavailable as error:
-        raise click.ClickException(f"The database can't be written: {error}. Run this again when it can.") from None
+        trouble = database.trouble(error)
+        if trouble is None:
+            raise
+        advice = "Run this again when it can."
+        raise click.ClickException(f"The database can't be written: {trouble.why}. {advice}") from None
 
 
 def _progress() -> "Progress":

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from functools import wraps
 from http import HTTPStatus
 from io import BytesIO
+from itertools import islice
 from json import JSONDecodeError, JSONDecoder
 from typing import Any, NoReturn, TypeVar
 from urllib.parse import parse_qsl, quote, urlencode
@@ -24,11 +25,13 @@ from schemas import ID_IN_PATH, RECORD_ID, Position
 View = TypeVar("View", bound=Callable[..., Any])
 
 DEEPEST = 32  # levels of nesting in a JSON body; no mail has more than five
+MOST_COMMAS = 20_000  # between the values of a JSON body: 5,000 recipients with names, and 500 files
 
 # Occur in real mail, and no database stores them all.
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 _MEDIA_TYPE = re.compile(r"[\w.+-]+/[\w.+-]+", re.ASCII)
 _MAY_BE_UNSTORABLE = re.compile(rb"\\u(0000|[dD][89a-fA-F])")
+_TEXT_OR_COMMA = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?|(,)', re.DOTALL)
 
 
 class BadRequestBody(ValueError):
@@ -99,8 +102,9 @@ class Blueprint(flask_smorest.Blueprint):
                 return view(*args, **{_ARGUMENTS.get(name, name): value for name, value in kwargs.items()})
 
             ids = re.findall(r"{(\w+)}", rule)
-            has_body = options["methods"][0] in ("POST", "PUT", "PATCH")
-            for status in [401, 403, 503] + [404] * bool(ids) + [400, 413, 415] * has_body:
+            method = options["methods"][0]
+            has_body, writes = method in ("POST", "PUT", "PATCH"), method != "GET"
+            for status in [401, 403, 429, 503] + [404] * bool(ids) + [400, 413, 415] * has_body + [507] * writes:
                 guarded = self.alt_response(status, HTTPStatus(status).name)(guarded)
             guarded = self.doc(operationId=view.__name__, security=[{"bearer": [scope]}, {"basic": [scope]}])(guarded)
             guarded.scope = scope  # type: ignore[attr-defined]
@@ -115,8 +119,12 @@ def parse_json(body: bytes) -> Any:
     """The value of a JSON text. NUL and lone surrogates become U+FFFD. Raises BadRequestBody.
 
     Stricter than Python's own reader where RFC 8259 leaves a choice that loses something: duplicate keys, NaN and
-    Infinity, numbers that no double holds, and nesting deeper than DEEPEST are refused.
+    Infinity, numbers that no double holds, nesting deeper than DEEPEST and more than MOST_COMMAS are refused.
     """
+    if body.count(b",") > MOST_COMMAS:  # the letters of texts among them
+        commas = (found for found in _TEXT_OR_COMMA.finditer(body) if found[1])
+        if next(islice(commas, MOST_COMMAS, None), None):
+            raise BadRequestBody(f"The body has more than {MOST_COMMAS} commas between its values.")
     try:
         value = _DECODER.decode(body.decode("utf-8-sig"))
     except UnicodeDecodeError:
@@ -201,7 +209,13 @@ REFUSALS = {
     "UNAUTHORIZED": {
         "WWW-Authenticate": {"description": "How to show a token.", "required": True, "schema": {"type": "string"}}
     },
+    "TOO_MANY_REQUESTS": {
+        "Retry-After": {"description": "Seconds to wait.", "required": True, "schema": {"type": "integer"}}
+    },
     "SERVICE_UNAVAILABLE": {
+        "Retry-After": {"description": "Seconds to wait.", "required": True, "schema": {"type": "integer"}}
+    },
+    "INSUFFICIENT_STORAGE": {
         "Retry-After": {"description": "Seconds to wait.", "required": True, "schema": {"type": "integer"}}
     },
 }

@@ -20,7 +20,7 @@ _HEAD = """e.id, e.msg_id, e.sync_thread_id, e.in_reply_to, e.received_at, e.rfc
     (SELECT json_group_array(json_array(role, text)) FROM
         (SELECT role, text FROM recipient WHERE email_id = e.id ORDER BY role, position)),
     e.related_to, e.created_at, e.updated_at"""
-_WHOLE = f"{_HEAD}, e.text_body, e.html_body, e.attachments"
+WHOLE = f"{_HEAD}, e.text_body, e.html_body, e.attachments"
 _LISTED = f"{_HEAD}, e.snippet, e.has_attachments"
 
 
@@ -31,11 +31,13 @@ def log_email(email: Mapping[str, Any]) -> tuple[Record, bool]:
     copy of a mail that is here adds recipients and relatedTo entries that the record lacks, fills what was empty, and
     can be found by its own msgId from then on. Where its subject or a body differs, the first stays.
     """
+    created = now()
+    new = {"id": None, **NO_EMAIL, **email, "createdAt": created, "updatedAt": created}
+    columns = _columns(new)  # most mails are new: what takes time is done while others may still write
     with writing():
         here = _find_copy(email)
         if here is None:
-            created = now()
-            return _insert_email({"id": None, **NO_EMAIL, **email, "createdAt": created, "updatedAt": created}), True
+            return _insert_email(new, columns), True
         for name in ("subject", "textBody", "htmlBody"):
             if here[name] and email.get(name) and here[name] != email[name]:
                 log.warning("email %s: the %s of a copy differs; the first stays", here["id"], name)
@@ -45,8 +47,8 @@ def log_email(email: Mapping[str, Any]) -> tuple[Record, bool]:
 
 def get_email(email_id: str) -> Record:
     """The email with this id. Raises NotFound."""
-    for row in rows(f"SELECT {_WHOLE} FROM email e WHERE e.id = ?", [_row_id(email_id)]):
-        return _email(row)
+    for row in rows(f"SELECT {WHOLE} FROM email e WHERE e.id = ?", [_row_id(email_id)]):
+        return email_from(row)
     raise NotFound
 
 
@@ -94,7 +96,7 @@ def find_emails(filters: Mapping[str, str], after: Cursor | None = None, limit: 
     if not all(filters.values()):
         return Page([], None)
     streams, conditions, parameters = _plan(filters)
-    return _page(_WHOLE, _email, streams, conditions, parameters, after, limit, filters.get("receivedBefore"))
+    return _page(WHOLE, email_from, streams, conditions, parameters, after, limit, filters.get("receivedBefore"))
 
 
 def timeline(contact_id: str, after: Cursor | None = None, limit: int = 25) -> Page:
@@ -220,6 +222,9 @@ def _reading(value: str, fold: Callable[[str], str | None], known: str) -> str |
     return keys[0] if keys else None
 
 
+_LARGEST_PAGE = 8 * 1024 * 1024  # characters, after which a page ends early: a hundred large mails are gigabytes
+
+
 def _page(
     columns: str,
     build: Callable[[Sequence[Any]], Record],
@@ -245,13 +250,20 @@ def _page(
             f"{' AND '.join(where).format(at=stream.at, id=stream.id)} ORDER BY 1 DESC, 2 DESC LIMIT ?)"
         )
         values += [*stream.parameters, *parameters, *behind, limit + 1]
-    found = rows(
+    cursor = execute(
         f"WITH page AS ({' UNION '.join(heads)} ORDER BY 1 DESC, 2 DESC LIMIT ?) "
         f"SELECT page.at, {columns} FROM page JOIN email e ON e.id = page.id ORDER BY page.at DESC, page.id DESC",
         [*values, limit + 1],
     )
-    last = found[limit - 1] if len(found) > limit else None
-    return Page([build(row[1:]) for row in found[:limit]], (last[0], str(last[1])) if last else None)
+    found: list[Sequence[Any]] = []
+    room = _LARGEST_PAGE
+    for row in cursor:
+        if len(found) == limit or room < 0:
+            cursor.close()  # else the reading would go on, and keep the write-ahead log from being emptied
+            return Page([build(row[1:]) for row in found], (found[-1][0], str(found[-1][1])))
+        found.append(row)
+        room -= sum(len(value) for value in row if isinstance(value, str))
+    return Page([build(row[1:]) for row in found], None)
 
 
 def _row_id(text: str) -> int:
@@ -284,7 +296,7 @@ def _head(row: Sequence[Any]) -> Record:
     }
 
 
-def _email(row: Sequence[Any]) -> Record:
+def email_from(row: Sequence[Any]) -> Record:
     *head, text, html, attachments = row
     return {
         **_head(head),
@@ -302,12 +314,11 @@ def _find_copy(email: Mapping[str, Any]) -> Record | None:
     else:
         key = fold_message_id(email.get("msgId"))
         condition = "e.id = (SELECT min(email_id) FROM sighting WHERE msg_key = ?)"
-    found = rows(f"SELECT {_WHOLE} FROM email e WHERE {condition}", [key]) if key else []
-    return _email(found[0]) if found else None
+    found = rows(f"SELECT {WHOLE} FROM email e WHERE {condition}", [key]) if key else []
+    return email_from(found[0]) if found else None
 
 
-def _insert_email(record: Record) -> Record:
-    columns = _columns(record)
+def _insert_email(record: Record, columns: dict[str, Any]) -> Record:
     inserted = execute(
         f"INSERT INTO email ({', '.join(columns)}) VALUES ({marks(columns)}) RETURNING id", list(columns.values())
     )
@@ -337,29 +348,36 @@ def _update_email(old: Record, new: Record) -> Record:
 def _columns(record: Record) -> dict[str, Any]:
     """An email's row: its fields, and what is derived from them for look-ups, lists and the search."""
     html_text = text_of(record["htmlBody"]) if record["htmlBody"] else None
-    lists = [record[name] for name in LISTS.values()]
-    people = [record["fromName"], record["fromAddress"], *(text for texts in lists for text in texts)]
     return {
-        "at": record["receivedAt"] or record["createdAt"],
+        **derived(record, html_text),
         "msg_id": record["msgId"],
         "rfc822_msg_id": record["rfc822MsgId"],
-        "rfc822_key": fold_message_id(record["rfc822MsgId"]),
         "sync_thread_id": record["syncThreadId"],
-        "thread_key": fold_message_id(record["syncThreadId"]),
         "in_reply_to": record["inReplyTo"],
         "received_at": record["receivedAt"],
         "created_at": record["createdAt"],
         "updated_at": record["updatedAt"],
         "from_name": record["fromName"],
-        "has_attachments": has_files(record["attachments"]),
         "subject": record["subject"],
-        "snippet": snippet(record["textBody"] or html_text or ""),
-        "people": "\n".join(filter(None, people)),
         "related_to": _json(record["relatedTo"]),
         "text_body": record["textBody"],
         "html_text": html_text,
         "html_body": record["htmlBody"],
         "attachments": _json(record["attachments"]),
+    }
+
+
+def derived(record: Record, html_text: str | None) -> dict[str, Any]:
+    """The columns that follow from an email's fields and the words of its HTML body, by name."""
+    lists = [record[name] for name in LISTS.values()]
+    people = [record["fromName"], record["fromAddress"], *(text for texts in lists for text in texts)]
+    return {
+        "at": record["receivedAt"] or record["createdAt"],
+        "rfc822_key": fold_message_id(record["rfc822MsgId"]),
+        "thread_key": fold_message_id(record["syncThreadId"]),
+        "has_attachments": has_files(record["attachments"]),
+        "snippet": snippet(record["textBody"] or html_text or ""),
+        "people": "\n".join(filter(None, people)),
     }
 
 

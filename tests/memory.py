@@ -18,6 +18,7 @@ from uuid import uuid4
 import pytest
 
 import models
+import tokens
 from clock import now
 from folding import bare_address, fold_address, fold_domain, fold_message_id, parent_domains, readings
 from merging import LISTS, NO_EMAIL, entries, merged, relation, union
@@ -480,4 +481,6 @@ def delete(kind: str, record_id: str) -> None:
 def tell(kind: str, record_id: str, action: str) -> None:
     """Add to the change feed, in which a change's number is its place."""
     if kind != "user":
-        CHANGES.append({"seq": len(CHANGES) + 1, "at": now(), "type": kind, "id": record_id, "action": action})
+        by = tokens.caller.get()
+        change = {"seq": len(CHANGES) + 1, "at": now(), "type": kind, "id": record_id, "action": action}
+        CHANGES.append({**change, "tokenId": by.token_id if by else None})

@@ -6,8 +6,9 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from http.client import HTTPConnection, HTTPMessage
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,11 +20,15 @@ ACME = {"name": "Acme Ltd", "domains": ["acme.example"]}
 
 
 class Server(NamedTuple):
-    """A server that answers: where, with which admin token, and what it has printed so far."""
+    """A server that answers: where, with which admin token, and what it has printed so far.
+
+    `output` is its standard error, `requests` its standard output.
+    """
 
     port: int
     token: str
     output: Path
+    requests: Path
     process: "subprocess.Popen[bytes]"
 
 
@@ -54,23 +59,24 @@ def environment(folder: Path, **settings: object) -> dict[str, str]:
 
 
 @contextmanager
-def serving(folder: Path, **settings: object) -> Iterator[Server]:
-    """`python -m cli serve` on a database in the folder, from its first answer to the end of the block."""
+def serving(folder: Path, *command: str, **settings: object) -> Iterator[Server]:
+    """A command (`cli serve`, if none is given) on a database in the folder, from its first answer to the end of the
+    block."""
     port = free_port()
-    output = folder / f"output-{port}"
-    with output.open("wb") as log:
+    output, requests = folder / f"output-{port}", folder / f"requests-{port}"
+    with output.open("wb") as errors, requests.open("wb") as lines:
         process = subprocess.Popen(
-            [sys.executable, "-m", "cli", "serve"],
+            [sys.executable, "-m", *(command or ("cli", "serve"))],
             cwd=PROJECT,
             env=environment(folder, **{"PORT": port, **settings}),
-            stdout=log,
-            stderr=log,
+            stdout=lines,
+            stderr=errors,
         )
         try:
             host = str(settings.get("HOST", "127.0.0.1"))
-            _wait_until_it_listens(host, port, process, output)
+            wait_until_it_listens(host, port, process, output)
             shown = re.search(r"bsc_\w+", output.read_text())
-            yield Server(port, shown[0] if shown else "", output, process)
+            yield Server(port, shown[0] if shown else "", output, requests, process)
         finally:
             process.terminate()
             try:
@@ -80,7 +86,28 @@ def serving(folder: Path, **settings: object) -> Iterator[Server]:
                 process.wait(WITHIN)
 
 
-def _wait_until_it_listens(host: str, port: int, process: "subprocess.Popen[bytes]", output: Path) -> None:
+def ask(
+    server: Server, method: str, path: str, body: bytes | None = None, **headers: str
+) -> tuple[int, HTTPMessage, bytes]:
+    """Status, headers and body of the answer to a call with the admin token; `_` in a header's name is a hyphen."""
+    named = {"Authorization": f"Bearer {server.token}", "Content-Type": "application/json"}
+    named |= {name.replace("_", "-"): value for name, value in headers.items()}
+    with closing(HTTPConnection("127.0.0.1", server.port, timeout=WITHIN)) as connection:
+        connection.request(method, path, body, named)
+        answer = connection.getresponse()
+        return answer.status, answer.headers, answer.read()
+
+
+def until(condition: Callable[[], Any]) -> Any:
+    """What the condition gives, as soon as it is true."""
+    deadline = time.monotonic() + WITHIN
+    while not (found := condition()):
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    return found
+
+
+def wait_until_it_listens(host: str, port: int, process: "subprocess.Popen[bytes]", output: Path) -> None:
     deadline = time.monotonic() + WITHIN
     while process.poll() is None and time.monotonic() < deadline:
         try:

@@ -1,6 +1,10 @@
 """`flask backup FILE`: a copy of the database while mail is being logged."""
 
+import errno
+import os
+import re
 import stat
+from types import SimpleNamespace
 
 import database
 from app import create_app
@@ -30,3 +34,41 @@ def test_no_file_is_overwritten(app, tmp_path):
     assert result.exit_code == 1
     assert "No backup was made" in result.stderr
     assert (tmp_path / "copy.db").read_text() == "precious"
+
+
+def test_what_is_in_the_way_gets_a_sentence(app, url, tmp_path):
+    """A folder that is not there, the database itself, a folder in the place of the file."""
+    for place, why in [("no/copy.db", "no such folder"), ("connector.db", "already"), (".", "already")]:
+        result = app.test_cli_runner().invoke(args=["backup", str(tmp_path / place)])
+        assert result.exit_code == 1
+        assert re.fullmatch(rf"Error: No backup was made: There is .*{why}.*\.\n", result.stderr), result.stderr
+
+
+def test_a_disk_without_room_is_left_as_it_is(app, tmp_path, monkeypatch):
+    """Rather than filled, which would stop the service."""
+    monkeypatch.setattr(database, "disk_usage", lambda folder: SimpleNamespace(free=2**20))
+    result = app.test_cli_runner().invoke(args=["backup", str(tmp_path / "copy.db")])
+    assert result.exit_code == 1
+    assert re.search(r"There is no room: \S+ MB are needed, and 1 MB free\.\n$", result.stderr), result.stderr
+    assert not list(tmp_path.glob("copy*"))
+
+
+def test_a_copy_that_was_not_finished_does_not_look_like_one(app, tmp_path, monkeypatch):
+    """Whether it failed, or was killed."""
+
+    def fail(file):
+        raise OSError(errno.EIO, "The disk fails")
+
+    monkeypatch.setattr(os, "fsync", fail)
+    result = app.test_cli_runner().invoke(args=["backup", str(tmp_path / "copy.db")])
+    assert result.stderr == "Error: No backup was made: The disk fails.\n"
+    assert not list(tmp_path.glob("copy*"))
+    monkeypatch.setattr(os, "fsync", lambda file: os._exit(9))
+    database.stop()
+    if (pid := os.fork()) == 0:
+        try:
+            database.backup(tmp_path / "copy.db")
+        finally:
+            os._exit(1)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 9
+    assert [path.name[-11:] for path in tmp_path.glob("copy*")] == ["-unfinished"]

@@ -10,6 +10,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import urllib.request
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ import pytest
 from flask import Flask
 
 import models
+import settings
 import tokens
 from tests.samples import PROJECT, WITHIN, environment, free_port, serving
 
@@ -247,6 +249,36 @@ def test_a_database_that_cannot_be_used_ends_the_start_with_one_sentence(
     done = start(tmp_path, *command.split(), DATABASE_URL=f"sqlite:///{tmp_path}/{place}", PORT=free_port())
     assert (done.returncode, done.stdout) == (1, "")
     assert re.fullmatch(r"The configuration can't be used\. DATABASE_URL: .*\.\n", done.stderr)
+
+
+@pytest.mark.parametrize("host", ["nowhere.invalid", "192.0.2.1", "x" * 300, "300.1.1.1"])
+@pytest.mark.parametrize("command", ["cli serve", "gunicorn"])
+def test_an_address_that_is_not_ours_ends_the_start_with_one_sentence(tmp_path: Path, command: str, host: str) -> None:
+    """Before a token is shown, which would not be shown again."""
+    done = start(tmp_path, *command.split(), HOST=host, PORT=free_port())
+    assert (done.returncode, done.stdout) == (1, "")
+    assert re.search(r"^The configuration can't be used\. HOST and PORT: Can't listen on .*\.\n\Z", done.stderr, re.M)
+    assert "Traceback" not in done.stderr
+    assert "bsc_" not in done.stderr
+
+
+def test_a_port_that_is_in_use_ends_the_start_with_one_sentence(tmp_path: Path) -> None:
+    """After a moment, in which a server that is just ending would have given it back."""
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        done = start(tmp_path, "cli", "serve", PORT=other.getsockname()[1])
+    assert (done.returncode, done.stdout) == (1, "")
+    assert re.fullmatch(r"The configuration .* HOST and PORT: .*: Address already in use\.\n", done.stderr)
+
+
+def test_a_port_that_becomes_free_is_waited_for(tmp_path: Path) -> None:
+    """A restart does not fail for the server that it follows."""
+    other = socket.create_server(("127.0.0.1", 0))
+    address = {"HOST": "127.0.0.1", "PORT": other.getsockname()[1]}
+    leaving = threading.Timer(0.2, other.close)
+    leaving.start()
+    settings.check_address(address)
+    leaving.join()
+    assert other.fileno() == -1
 
 
 @pytest.mark.parametrize("command", ["--help", "user --help", "token --help", "token create --help", "serve --help"])

@@ -77,6 +77,7 @@ def in_memory(app: Flask, both_tokens: list[str]) -> Iterator[Live]:
     """The same application on the verbs of tests/memory.py, served by this process."""
     with pytest.MonkeyPatch.context() as patch, _served(app) as base_url:
         memory.stand_in(patch)
+        patch.setattr(tokens, "FAILURES", 1_000_000)  # so that each rule sees its own 401
         models.add_user(USER)
         yield Live(base_url, *both_tokens)
 

@@ -61,11 +61,11 @@ def test_readiness_writes_nothing(anonymous: Any, client: Any, tmp_path: Path) -
 def test_it_is_not_ready_where_the_file_is_read_only(anonymous: Any, sync: Any) -> None:
     """A mail that is posted is refused too, so that it comes again; what is there can be read."""
     logged = log(sync).json
-    database.execute("PRAGMA query_only = 1")  # what permissions do, which do not stop root
+    database.db.pragma("query_only", 1, permanent=True)  # what permissions do, which do not stop root
     assert_not_ready(anonymous, "readonly")
     assert_error(log(sync), 503)
     assert sync.get(EMAILS).json == [logged]
-    database.execute("PRAGMA query_only = 0")
+    database.db.pragma("query_only", 0, permanent=True)
     assert anonymous.get(READY).status_code == 200
 
 
@@ -112,7 +112,7 @@ def test_a_full_disk_loses_nothing(sync: Any) -> None:
     logged = log(sync).json
     pages = database.rows("PRAGMA page_count")[0][0]
     database.execute(f"PRAGMA max_page_count = {pages}")
-    assert_error(sync.post(EMAILS, json={"textBody": "x" * 100_000}), 503)
+    assert_error(sync.post(EMAILS, json={"textBody": "x" * 100_000}), 507)
     assert sync.get(EMAILS).json == [logged]
 
 

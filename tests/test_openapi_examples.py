@@ -68,16 +68,15 @@ def test_every_component_is_used(description: dict[str, Any]) -> None:
 
 
 def test_every_refusal_is_an_error_with_its_header(description: dict[str, Any], operations: dict[str, Any]) -> None:
-    """401 says how to show a token, 503 when to come back."""
+    """401 says how to show a token, 429, 503 and 507 when to come back."""
+    headers = {"401": ["WWW-Authenticate"], **dict.fromkeys(("429", "503", "507"), ["Retry-After"])}
     responses = description["components"]["responses"]
     for operation in operations.values():
         for status, response in operation["responses"].items():
             if status >= "400":
                 whole = responses[response["$ref"].rpartition("/")[2]]
                 assert whole["content"]["application/json"]["schema"] == {"$ref": "#/components/schemas/Error"}
-                assert list(whole.get("headers", [])) == {"401": ["WWW-Authenticate"], "503": ["Retry-After"]}.get(
-                    status, []
-                )
+                assert list(whole.get("headers", [])) == headers.get(status, [])
 
 
 def test_only_the_health_calls_need_no_token(operations: dict[str, Any]) -> None:

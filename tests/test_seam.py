@@ -62,14 +62,15 @@ def used_of_models(room: str) -> set[str]:
 
 
 def test_peewee_is_known_to_the_storage_rooms_alone() -> None:
-    """One place opens connections; what else speaks SQL says so through it."""
+    """One place opens connections; what else speaks SQL says so through it. But for who looks after the file itself."""
     migrations = {room for room in ROOMS if room.startswith("migrations/")}
-    assert importing("peewee", "playhouse", "sqlite3") <= {"database.py", "tokens.py"} | STORAGE | migrations
+    assert importing("peewee", "playhouse") <= {"database.py", "tokens.py"} | STORAGE | migrations
+    assert importing("sqlite3") <= {"database.py", "upkeep.py"}
 
 
 def test_the_records_are_reached_through_models_alone() -> None:
-    """So that nothing still asks our tables when the verbs are somebody else's."""
-    assert importing("storage") == {"models.py"} | {room for room in STORAGE if "storage" in imports(room)}
+    """So that nothing still asks our tables when the verbs are somebody else's. `upkeep` asks where they are filled."""
+    assert importing("storage") == {"models.py", "upkeep.py"} | {room for room in STORAGE if "storage" in imports(room)}
 
 
 def test_routes_and_wire_format_know_no_database() -> None:

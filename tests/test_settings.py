@@ -17,6 +17,8 @@ DEFAULTS: dict[str, Any] = {
     "WORKERS": 2,
     "THREADS": 4,
     "BODY_LIMIT": 36 * 1024 * 1024,
+    "METRICS": "off",
+    "TRUSTED_PROXIES": 0,
     "ORG_ID": "default",
 }
 
@@ -29,8 +31,8 @@ def test_without_any_setting_the_defaults_are_used() -> None:
 def test_settings_are_read_from_the_environment() -> None:
     """Numbers from their digits; what is no setting of ours is nobody's business here."""
     own = {"DATABASE_URL": "sqlite:////data/x.db", "HOST": "::", "PORT": "80", "WORKERS": "8", "THREADS": "1"}
-    own |= {"BODY_LIMIT": "1048576", "ORG_ID": "acme"}
-    numbers = {"PORT": 80, "WORKERS": 8, "THREADS": 1, "BODY_LIMIT": 1048576}
+    own |= {"BODY_LIMIT": "1048576", "ORG_ID": "acme", "METRICS": "on", "TRUSTED_PROXIES": "1"}
+    numbers = {"PORT": 80, "WORKERS": 8, "THREADS": 1, "BODY_LIMIT": 1048576, "TRUSTED_PROXIES": 1}
     assert settings.load({**own, "PATH": "/bin", "FLASK_DEBUG": "1"}) == {**own, **numbers}
 
 
@@ -49,6 +51,10 @@ def test_settings_are_read_from_the_environment() -> None:
         ("BODY_LIMIT", "36M"),
         ("BODY_LIMIT", "100"),
         ("BODY_LIMIT", "1e9"),
+        ("METRICS", "yes"),
+        ("METRICS", ""),
+        ("TRUSTED_PROXIES", "yes"),
+        ("TRUSTED_PROXIES", "-1"),
         ("HOST", ""),
         ("ORG_ID", ""),
         ("ORG_ID", "x" * 256),

@@ -84,10 +84,11 @@ def users_lookup_folded(crm: Session) -> None:
 
 
 def unauthorized(crm: Session, credentials: Credentials, method: str = "GET", path: str = "/users/me") -> None:
-    """Demand 401 with WWW-Authenticate in the error shape."""
+    """Demand 401 with WWW-Authenticate in the error shape; or, after several failures, 429 with Retry-After."""
     body = b"{}" if method != "GET" else None
-    answer = crm.request(method, path, body=body, credentials=credentials).refused(401)
-    true("a WWW-Authenticate header", bool(answer.headers["WWW-Authenticate"]), str(answer.headers))
+    answer = crm.request(method, path, body=body, credentials=credentials).refused(401, 429)
+    header = "WWW-Authenticate" if answer.status == 401 else "Retry-After"
+    true(f"a {header} header", bool(answer.headers[header]), str(answer.headers))
 
 
 @rule("token-missing", OURS, NO_TOKEN)

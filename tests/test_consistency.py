@@ -1,0 +1,142 @@
+"""`storage.consistency.problems()`: each kind of damage is found, and named without what people wrote."""
+
+import re
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from flask import Flask
+
+import database
+import models
+from storage.consistency import problems
+from tests.samples import ACME, JANE, MAIL, WITHIN
+
+HTML_MAIL = {"subject": "Héllo", "htmlBody": "<p>Only <b>HTML</b></p>", "toAddresses": ["undisclosed-recipients:;", ""]}
+
+
+@pytest.fixture
+def full(app: Flask) -> Flask:
+    """A database in which everything has happened once: created, merged, changed, deleted, made again."""
+    company = models.add_company(ACME)[0]
+    models.put_contact("42", {**JANE, "companyId": company["id"]})
+    models.put_contact("43", {"firstName": None, "lastName": None, "companyId": None, "emailAddresses": ["Jöe@acme.x"]})
+    models.delete_contact("43")
+    models.put_contact("43", {"firstName": None, "lastName": None, "companyId": None, "emailAddresses": ["a@b.x", "?"]})
+    models.change_contact("43", {"lastName": "Roe"})
+    models.log_email(MAIL)
+    models.log_email({**MAIL, "msgId": "<copy>", "ccAddresses": ["late@acme.example"], "relatedTo": {"type": "Deal"}})
+    models.log_email(HTML_MAIL)
+    models.log_email({})
+    models.change_email("2", {"subject": "Hello", "relatedTo": {"type": "DEAL", "id": 4711}})
+    models.delete_email("3")
+    return app
+
+
+def plant(*statements: str) -> None:
+    """Change rows behind the back of everything that keeps them in step."""
+    database.execute("PRAGMA foreign_keys = off")
+    for statement in statements:
+        database.execute(statement)
+    database.execute("PRAGMA foreign_keys = on")
+
+
+@pytest.mark.usefixtures("full")
+def test_a_database_that_only_the_verbs_have_written_has_no_problems() -> None:
+    """Whatever they were given."""
+    assert problems() == []
+
+
+@pytest.mark.usefixtures("app")
+def test_an_empty_database_has_no_problems() -> None:
+    """Nothing is there to disagree."""
+    assert problems() == []
+
+
+@pytest.mark.parametrize(
+    ("damage", "found"),
+    [
+        ("DELETE FROM recipient WHERE email_id = 1 AND role = 'to' AND position = 0", "emails that have lost a .*: 1"),
+        ("DELETE FROM recipient WHERE email_id = 1 AND role = 'to' AND position = 1", "emails whose people does .*: 1"),
+        ("UPDATE recipient SET text = 'x' WHERE email_id = 1 AND role = 'cc'", "emails whose people does .*: 1"),
+        ("UPDATE recipient SET role = 'by' WHERE email_id = 1 AND role = 'cc'", "emails that can't be read: 1"),
+        ("UPDATE recipient SET address_id = NULL WHERE role = 'bcc'", "emails with a recipient that can't .*: 1"),
+        ("UPDATE recipient SET address_id = 1 WHERE text = ''", "emails with a recipient that can't .*: 2"),
+        ("UPDATE address SET folded = 'jd@acme.example' WHERE id = 1", "contacts with an address that can't .*: 42"),
+        ("UPDATE recipient SET at = '2020' WHERE email_id = 2", "emails whose recipients have another time: 2"),
+        ("UPDATE relation SET at = '2020' WHERE email_id = 2", "emails whose links have another time: 2"),
+        ("DELETE FROM relation WHERE email_id = 2", "emails whose links are not .*: 2"),
+        (
+            "INSERT INTO relation VALUES (1, 'x', '1', '2026-01-31T09:30:00.000000Z')",
+            "emails whose links are not .*: 1",
+        ),
+        ("UPDATE email SET related_to = '[' WHERE id = 1", "emails that can't be read: 1"),
+        ("UPDATE email SET related_to = '[7]' WHERE id = 1", "emails that can't be read: 1"),
+        ("UPDATE email SET at = '2020' WHERE id = 1", "emails whose at does not .*: 1"),
+        ("UPDATE email SET rfc822_key = 'x' WHERE id = 1", "emails whose rfc822_key does not .*: 1"),
+        ("UPDATE email SET thread_key = NULL WHERE id = 1", "emails whose thread_key does not .*: 1"),
+        ("UPDATE email SET has_attachments = 1 WHERE id = 2", "emails whose has_attachments does not .*: 2"),
+        ("UPDATE email SET snippet = 'x' WHERE id = 2", "emails whose snippet does not .*: 2"),
+        ("UPDATE email SET html_text = NULL WHERE id = 2", "emails whose html_text does not .*: 2"),
+        ("DELETE FROM sighting WHERE msg_key = '18c2f0a9d1e4'", "emails that can't be found by their msgId: 1"),
+        ("DELETE FROM contact_address WHERE position = 0", "contacts that have lost an address: 43"),
+        ("UPDATE company_domain SET folded = NULL", "companies with a domain that can't .*: "),
+        ("UPDATE company_domain SET position = 1", "companies that have lost a domain: "),
+        ("UPDATE crm_user SET folded = 'x@y'", "users with an address that can't .*: u1"),
+        ("DELETE FROM company", "rows of contact that name a missing company: "),
+        ("DELETE FROM email WHERE id = 1", "rows of recipient that name a missing email: "),
+        ("DELETE FROM crm_user; DELETE FROM email WHERE id = 2", "the change feed tells of and .* not here: email 2"),
+        ("DELETE FROM change WHERE type = 'company'", "records of which the change feed does not tell: company "),
+        ("DELETE FROM change WHERE seq = 3", "numbers missing in the change feed: before 4"),
+        ("DELETE FROM change WHERE seq = (SELECT max(seq) FROM change)", "numbers missing in .*: at its end"),
+        ("UPDATE change SET action = 'changed' WHERE seq = 1", "records whose changes are out of order: company "),
+        ("UPDATE change SET action = 'created' WHERE type = 'email'", "records whose changes are out of .*: email "),
+        ("DROP TRIGGER email_search_update", "The trigger email_search_update is not there"),
+        ("DROP INDEX email_at_id", "The index email_at_id is not there"),
+        ("DELETE FROM email_search_docsize WHERE id = 1", "The search index does not agree"),
+        ("INSERT INTO email_search (rowid, subject) VALUES (1, 'zugzwang')", "The search index does not agree"),
+        ("UPDATE email_search_data SET block = x'00' WHERE id > 10", "The search index does not agree"),
+    ],
+)
+@pytest.mark.usefixtures("full")
+def test_damage_is_found_and_named_by_ids_alone(damage: str, found: str) -> None:
+    """Each kind in a sentence of its own; none says what is in a letter."""
+    plant(*damage.split("; "))
+    said = problems()
+    assert [sentence for sentence in said if re.search(found, sentence)], said
+    assert not [sentence for sentence in said if "@" in sentence or "Offer" in sentence]
+
+
+@pytest.mark.usefixtures("full")
+def test_many_of_a_kind_are_one_sentence() -> None:
+    """With the first ids, and how many more there are."""
+    for _ in range(15):
+        models.log_email({})
+    plant("UPDATE email SET snippet = 'x' WHERE id > 4")
+    assert [re.sub(r".*: ", "", sentence) for sentence in problems()] == [
+        "5, 6, 7, 8, 9, 10, 11, 12, 13, 14 and 4 more."
+    ]
+
+
+@pytest.mark.usefixtures("full")
+def test_damaged_pages_are_found(url: str) -> None:
+    """No row of such a file can be believed, so nothing else is said of it."""
+    database.rows("PRAGMA wal_checkpoint(TRUNCATE)")
+    [(page,)] = database.rows("SELECT rootpage FROM sqlite_schema WHERE name = 'email_at_id'")
+    [(size,)] = database.rows("PRAGMA page_size")
+    database.stop()
+    with open(url.removeprefix("sqlite:///"), "r+b") as file:
+        file.seek((page - 1) * size)
+        file.write(b"\xff" * size)
+    said = problems()
+    assert said
+    assert all(sentence.startswith("The file is damaged: ") for sentence in said), said
+
+
+@pytest.mark.usefixtures("full")
+def test_the_check_stops_no_writer_and_leaves_nothing_behind() -> None:
+    """It looks at one snapshot, while others write, and at the search index without the lock of writers."""
+    before = database.rows("SELECT * FROM temp.sqlite_schema")
+    with database.writing(), ThreadPoolExecutor() as other:
+        assert other.submit(problems).result(WITHIN) == []
+    assert database.rows("SELECT * FROM temp.sqlite_schema") == before == []
+    assert problems() == []

@@ -1,0 +1,201 @@
+"""docs/deploy.md: the proxy in front of the connector, and the units that start it."""
+
+import json
+import re
+import shutil
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import closing, suppress
+from http.client import HTTPConnection, HTTPMessage, HTTPSConnection
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from settings import Settings
+from tests.proxy import NAME, SITE, Proxy, needs_nginx, proxied
+from tests.samples import EMAILS, PROJECT, WITHIN, environment
+
+GUIDE = PROJECT / "docs/deploy.md"
+BODY_LIMIT: Any = Settings().fields["BODY_LIMIT"].load_default
+LINE = 8190  # bytes of a request line that the connector takes
+ADDRESSES = ",".join(f"person.number.{n:03}@company-{n:03}.example" for n in range(200))
+SECRET = "hushhush"
+
+
+@pytest.fixture(scope="module")
+def proxy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Proxy]:
+    """nginx and a connector."""
+    with proxied(tmp_path_factory.mktemp("deploy")) as running:
+        yield running
+
+
+def call(
+    proxy: Proxy, method: str, path: str, body: Any = None, token: str | None = None, **headers: str
+) -> tuple[int, HTTPMessage, Any]:
+    """Status, headers and JSON of the answer to a call from outside."""
+    named = {"Authorization": f"Bearer {token or proxy.server.token}", "Content-Type": "application/json", "Host": NAME}
+    named |= {name.replace("_", "-"): value for name, value in headers.items()}
+    with closing(HTTPSConnection(NAME, proxy.port, timeout=WITHIN, context=proxy.tls)) as connection:
+        connection._create_connection = lambda *_: socket.create_connection(("127.0.0.1", proxy.port))  # type: ignore[attr-defined]
+        with suppress(OSError):  # it has heard enough
+            connection.request(method, path, body, named)
+        answer = connection.getresponse()
+        return answer.status, answer.headers, json.load(answer)
+
+
+def assert_shape(error: dict[str, Any], status: int) -> None:
+    assert error.keys() == {"code", "status", "message", "errors"}
+    assert (error["code"], error["errors"]) == (status, {})
+
+
+# the proxy
+
+
+@needs_nginx
+def test_the_calls_pass_through_the_proxy(proxy: Proxy) -> None:
+    """With the id of the request, and told to come back by TLS only."""
+    status, headers, record = call(proxy, "POST", EMAILS, '{"subject": "x"}', X_Request_ID="from-outside")
+    assert (status, record["subject"], headers["X-Request-ID"]) == (201, "x", "from-outside")
+    assert headers["Strict-Transport-Security"]
+    assert call(proxy, "GET", headers["Location"])[2] == record
+    assert call(proxy, "GET", "/health/live")[0] == 200
+    assert call(proxy, "GET", "/api/v1/users/me", token="bsc_x")[0] == 401
+
+
+@needs_nginx
+@pytest.mark.parametrize("path", ["/", "/docs", "/docs/start.js", "/openapi.json", "/metrics", "/health/ready", "/api"])
+def test_nothing_else_passes(proxy: Proxy, path: str) -> None:
+    """What is for those who run it stays inside."""
+    status, headers, error = call(proxy, "GET", path)
+    assert status == 404
+    assert_shape(error, 404)
+    assert (headers["Cache-Control"], headers["X-Content-Type-Options"]) == ("no-store", "nosniff")
+
+
+def test_the_proxy_takes_bodies_as_large_as_the_connector_does() -> None:
+    """client_max_body_size is BODY_LIMIT."""
+    assert re.findall(r"client_max_body_size (\d+)m;", SITE.read_text()) == [str(BODY_LIMIT // 1024**2)]
+    assert BODY_LIMIT % 1024**2 == 0
+
+
+@needs_nginx
+def test_a_body_of_the_limit_passes_and_one_byte_more_is_too_large(proxy: Proxy) -> None:
+    """413 in the shape of all errors, whoever says it, with Content-Length or chunked."""
+    fits = b'{"textBody": "%s"}' % (b"x" * (BODY_LIMIT - 16))
+    assert call(proxy, "POST", EMAILS, fits)[0] == 201
+    for body in (fits + b" ", iter([fits, b" "])):
+        status, _, error = call(proxy, "POST", EMAILS, body)
+        assert status == 413
+        assert_shape(error, 413)
+
+
+@needs_nginx
+def test_a_look_up_of_two_hundred_addresses_passes(proxy: Proxy) -> None:
+    """Lines and headers as long as the connector takes; longer ones are refused in the shape of all errors."""
+    assert call(proxy, "GET", f"/api/v1/contacts/lookup?emails={ADDRESSES}")[0] == 200
+    path = "/api/v1/contacts/lookup?emails="
+    longest = path + "x" * (LINE - len(f"GET {path} HTTP/1.1"))
+    assert call(proxy, "GET", longest)[0] == 200
+    for length in (1, 100, 20_000):
+        status, _, error = call(proxy, "GET", longest + "x" * length)
+        assert status == 414
+        assert_shape(error, 414)
+    status, _, error = call(proxy, "GET", "/api/v1/users/me", X_Long="x" * 20_000)
+    assert status == 431
+    assert_shape(error, 431)
+
+
+@needs_nginx
+def test_where_a_call_comes_from_is_what_the_proxy_says(proxy: Proxy) -> None:
+    """A caller could write anything into X-Forwarded-For, and so blame or block somebody else."""
+    assert call(proxy, "GET", "/api/v1/users/me", token=f"bsc_{SECRET}", X_Forwarded_For="203.0.113.9")[0] == 401
+    listed = subprocess.run(
+        [sys.executable, "-m", "cli", "audit", "--refused"],
+        cwd=PROJECT,
+        env=environment(proxy.folder),
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    assert "127.0.0.1" in listed
+    assert "203.0.113.9" not in listed
+
+
+@needs_nginx
+def test_a_call_without_tls_is_refused_and_not_passed_on(proxy: Proxy) -> None:
+    """Neither answered nor sent on, so that a wrong address is noticed at once."""
+    for port, status in ((proxy.plain_port, 403), (proxy.port, 400)):
+        with closing(HTTPConnection("127.0.0.1", port, timeout=WITHIN)) as connection:
+            connection.request("GET", f"{EMAILS}?q={SECRET}", headers={"Host": NAME})
+            answer = connection.getresponse()
+            assert (answer.status, answer.headers["Location"]) == (status, None)
+            answer.read()
+
+
+@needs_nginx
+def test_a_connector_that_is_down_is_said_in_the_shape_of_all_errors(tmp_path: Path) -> None:
+    """With Retry-After. And neither this nor anything before it writes an address into a log of nginx."""
+    with proxied(tmp_path) as proxy:
+        path = f"/api/v1/contacts/lookup?emails={SECRET}@acme.example"
+        assert call(proxy, "GET", path, X_Request_ID="the-id")[0] == 200
+        for odd in (f"/{SECRET}?{SECRET}", f"{path}{'x' * 20_000}", f"/api/v1/contacts/{SECRET}", f"/%zz{SECRET}"):
+            assert call(proxy, "GET", odd)[0] in (400, 404, 414)
+        proxy.server.process.terminate()
+        proxy.server.process.wait(WITHIN)
+        status, headers, error = call(proxy, "GET", path)
+        assert (status, headers["Retry-After"]) == (502, "5")
+        assert_shape(error, 502)
+        logs = proxy.logs()
+    assert "GET 200" in logs
+    assert "the-id" in logs
+    assert "GET 502" in logs
+    assert SECRET not in logs
+    assert proxy.server.token not in logs
+
+
+# the units
+
+
+@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd is not installed")
+@pytest.mark.parametrize("unit", ["connector.service", "connector-backup.service", "connector-backup.timer"])
+def test_systemd_understands_the_units(tmp_path: Path, unit: str) -> None:
+    """No unknown setting, no command that is not there."""
+    for path in PROJECT.glob("deploy/connector*.*"):
+        # The user and the program are made on the machine that it is deployed to.
+        text = path.read_text().replace("User=connector", "User=daemon")
+        (tmp_path / path.name).write_text(text.replace("/opt/connector/connector.pyz", "/dev/null"))
+    checked = subprocess.run(["systemd-analyze", "verify", tmp_path / unit], capture_output=True, text=True)
+    assert (checked.returncode, checked.stderr) == (0, "")
+
+
+def test_the_proxy_asks_where_the_service_listens() -> None:
+    """The unit leaves HOST and PORT as they are, and trusts one proxy."""
+    host, port = (Settings().fields[name].load_default for name in ("HOST", "PORT"))
+    assert f"server {host}:{port};" in SITE.read_text()
+    unit = (PROJECT / "deploy/connector.service").read_text()
+    assert "TRUSTED_PROXIES=1" in unit
+    assert not re.search(r"\b(HOST|PORT)=", unit)
+
+
+# the guide
+
+
+def test_every_file_that_the_guide_names_is_there() -> None:
+    """And every file of deploy/ is named."""
+    named = set(re.findall(r"\bdeploy/[\w.-]+", GUIDE.read_text()))
+    assert named == {str(path.relative_to(PROJECT)) for path in PROJECT.glob("deploy/*")}
+
+
+def test_every_command_that_the_guide_names_is_one(app: Any) -> None:
+    """With the options that it shows."""
+    shown = re.findall(r"^ *sudo connector ([a-z].*)", GUIDE.read_text(), re.MULTILINE)
+    assert {line.split()[0] for line in shown} == {"user", "token", "doctor", "backup", "restore", "audit"}
+    for line in shown:
+        group = line.split()[0] in ("user", "token")
+        helped = app.test_cli_runner().invoke(args=[*line.split()[: 1 + group], "--help"])
+        assert helped.exit_code == 0, line
+        for option in re.findall(r"--[a-z-]+", line):
+            assert option in helped.output, line

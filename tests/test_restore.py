@@ -1,0 +1,379 @@
+"""`flask restore FILE`: back to a copy, with the old database kept, or nothing has happened."""
+
+import os
+import shutil
+import signal
+import sqlite3
+import subprocess
+import sys
+from contextlib import closing
+from pathlib import Path
+from stat import S_IMODE
+from typing import Any
+
+import pytest
+from flask import Flask
+from playhouse.migrations import Runner
+
+import database
+import models
+import tokens
+import upkeep
+from storage.consistency import problems
+from tests.conftest import USER
+from tests.samples import PROJECT, WITHIN, environment, serving
+
+
+def subjects(file: Path) -> list[str]:
+    """What mail a database holds, as it would be served."""
+    database.start(f"sqlite:///{file}")
+    found = [subject for (subject,) in database.rows("SELECT subject FROM email ORDER BY id")]
+    assert problems() == []
+    database.stop()
+    return found
+
+
+def leave(folder: Path) -> None:
+    """Use another database from now on, as if this process had ended."""
+    database.start(f"sqlite:///{folder}/elsewhere/other.db")
+    database.stop()
+
+
+class Scene:
+    """A database with the mails "before" and "after", and a copy that was made between the two."""
+
+    def __init__(self, app: Flask, folder: Path) -> None:
+        self.folder, self.file, self.copy = folder, folder / "connector.db", folder / "copies" / "copy.db"
+        self.copy.parent.mkdir()
+        models.log_email({"subject": "before"})
+        database.backup(self.copy)
+        models.log_email({"subject": "after"})
+        leave(folder)
+        self.runner = app.test_cli_runner()
+
+    def restore(self, *words: object) -> Any:
+        return self.runner.invoke(args=["restore", *map(str, words or [self.copy])])
+
+    def refuses(self, *words: object, because: str) -> None:
+        """The command fails with a sentence, and all files stay as they were."""
+        before = self.files()
+        result = self.restore(*words)
+        assert result.exit_code == 1
+        assert isinstance(result.exception, SystemExit), result.exception
+        assert result.stderr.startswith("Error: Nothing was replaced. ")
+        assert because in result.stderr, result.stderr
+        assert self.files() == before
+
+    def files(self) -> dict[str, bytes]:
+        """What the files of the database hold, but for those that are for locks alone."""
+        parts = self.folder.glob("connector.db*")
+        return {part.name: part.read_bytes() for part in parts if not part.name.endswith(("-lock", "-inuse", "-shm"))}
+
+    def kept(self) -> list[Path]:
+        return sorted(part for part in self.folder.glob("connector.db-before-*") if part.name.endswith("Z"))
+
+
+@pytest.fixture
+def scene(app: Flask, tmp_path: Path) -> Scene:
+    return Scene(app, tmp_path)
+
+
+def test_it_goes_back_and_tells_how_to_go_forth(scene: Scene) -> None:
+    """What came after the copy is not there, but in the file that is kept; restoring that one undoes all."""
+    result = scene.restore()
+    assert (result.exit_code, result.stderr) == (0, "")
+    [kept] = scene.kept()
+    assert f"flask restore {kept}\n" in result.stdout
+    assert subjects(scene.file) == ["before"]
+    leave(scene.folder)
+    assert scene.restore(kept).exit_code == 0
+    assert subjects(scene.file) == ["before", "after"]
+
+
+def test_tokens_come_from_the_copy_and_it_says_so(app: Flask, tmp_path: Path) -> None:
+    """One that was revoked since is valid again."""
+    token = tokens.create(USER["id"])
+    scene = Scene(app, tmp_path)
+    database.start(f"sqlite:///{scene.file}")
+    tokens.revoke(1)
+    assert tokens.authenticate(token) is None
+    leave(tmp_path)
+    assert "a token that was revoked since is valid again" in scene.restore().stdout
+    database.start(f"sqlite:///{scene.file}")
+    assert tokens.authenticate(token) is not None
+
+
+def test_it_makes_a_database_where_there_is_none(scene: Scene) -> None:
+    """On a new machine, in a folder that is not there."""
+    scene.runner.app.config["DATABASE_URL"] = f"sqlite:///{scene.folder}/new/connector.db"
+    result = scene.restore()
+    assert result.exit_code == 0
+    assert "kept" not in result.stdout
+    assert S_IMODE((scene.folder / "new").stat().st_mode) == 0o700
+    assert subjects(scene.folder / "new" / "connector.db") == ["before"]
+
+
+def test_all_files_stay_their_owners_alone(scene: Scene) -> None:
+    """Whatever the umask, and the mode of the copy."""
+    scene.copy.chmod(0o644)
+    before = os.umask(0)
+    try:
+        assert scene.restore().exit_code == 0
+    finally:
+        os.umask(before)
+    assert {oct(S_IMODE(part.stat().st_mode)) for part in scene.folder.glob("connector.db*")} == {"0o600"}
+
+
+# when it must not
+
+
+def test_it_refuses_while_a_process_uses_the_database(scene: Scene) -> None:
+    """As this one does; also while it has no connection open."""
+    database.start(f"sqlite:///{scene.file}")
+    scene.refuses(because="Stop it first")
+
+
+def command(scene: Scene) -> "subprocess.CompletedProcess[str]":
+    """`flask restore` in a process of its own."""
+    return subprocess.run(
+        [sys.executable, "-m", "flask", "restore", str(scene.copy)],
+        cwd=PROJECT,
+        env=environment(scene.folder),
+        capture_output=True,
+        text=True,
+        timeout=WITHIN,
+        check=False,
+    )
+
+
+def test_it_refuses_while_the_service_runs(scene: Scene) -> None:
+    """Until it has ended."""
+    with serving(scene.folder) as server:
+        assert command(scene).returncode == 1
+        server.process.send_signal(signal.SIGTERM)
+        assert server.process.wait(WITHIN) == 0
+        done = command(scene)
+        assert (done.returncode, done.stderr) == (0, "")
+    assert subjects(scene.file) == ["before"]
+
+
+def test_it_refuses_while_another_program_has_the_file_open(scene: Scene) -> None:
+    """What that one writes would go into the file that is kept."""
+    with closing(sqlite3.connect(scene.file)) as other:
+        assert other.execute("SELECT count(*) FROM email").fetchone() == (2,)
+        assert scene.restore().exit_code == 1
+        assert other.execute("SELECT count(*) FROM email").fetchone() == (2,)
+    assert subjects(scene.file) == ["before", "after"]
+
+
+def test_nothing_starts_while_it_is_under_way(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It would serve one file, and write another."""
+    monkeypatch.setattr(database, "PATIENCE", 0.1)
+    with database.alone(scene.file), pytest.raises(OSError, match="is being replaced"):
+        database.start(f"sqlite:///{scene.file}")
+    assert subjects(scene.file) == ["before", "after"]
+
+
+# files that are not good enough
+
+
+def overwritten(file: Path) -> None:
+    file.write_text("This is no database. " * 100)
+
+
+def emptied(file: Path) -> None:
+    file.write_bytes(b"")
+
+
+def cut(file: Path) -> None:
+    os.truncate(file, file.stat().st_size // 2)
+
+
+def spoilt(file: Path) -> None:
+    content = bytearray(file.read_bytes())
+    content[-40000:-20000] = b"\xff" * 20000
+    file.write_bytes(content)
+
+
+def sql(*statements: str) -> Any:
+    def change(file: Path) -> None:
+        with closing(sqlite3.connect(file)) as connection, connection:
+            for statement in statements:
+                connection.execute(statement)
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("spoil", "because"),
+    [
+        (Path.unlink, "There is no file"),
+        (overwritten, "copy.db is damaged, or no database"),
+        (emptied, "copy.db has lost its content"),
+        (cut, "damaged"),
+        (spoilt, "damaged"),
+        (sql("INSERT INTO schema_migration (name, applied) VALUES ('9999_later', '')"), "newer version"),
+        (sql("DROP TABLE schema_migration"), "another program"),
+        (sql("DELETE FROM recipient", "DELETE FROM change WHERE type = 'email'"), "does not tell: email 1."),
+        (sql("DROP TRIGGER email_search_insert", "INSERT INTO change VALUES (99, '', '', '', '', 1)"), "trigger"),
+    ],
+)
+def test_a_file_that_is_not_good_enough_is_refused(scene: Scene, spoil: Any, because: str) -> None:
+    """With the reason; nothing is replaced, and nothing left behind."""
+    spoil(scene.copy)
+    scene.refuses(because=because)
+
+
+def test_a_folder_and_the_database_itself_are_no_copies(scene: Scene) -> None:
+    """Nor is anything replaced by them."""
+    scene.refuses(scene.folder, because="There is no file")
+    link = scene.folder / "link.db"
+    link.symlink_to(scene.file)
+    scene.refuses(link, because="is the database itself")
+
+
+def test_the_only_copy_can_be_taken_although_its_records_do_not_agree(scene: Scene) -> None:
+    """Some mail is better than none. What is damaged is not taken even so."""
+    sql("DELETE FROM sighting", "UPDATE email SET snippet = 'x'")(scene.copy)
+    scene.refuses(because="snippet")
+    assert scene.restore(scene.copy, "--despite-problems").exit_code == 0
+    database.start(f"sqlite:///{scene.file}")
+    assert database.rows("SELECT subject FROM email") == [("before",)]
+    leave(scene.folder)
+    spoilt(scene.copy)
+    scene.refuses(scene.copy, "--despite-problems", because="damaged")
+
+
+def test_a_disk_without_room_is_left_as_it_is(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is asked before anything is written."""
+    monkeypatch.setattr(database, "disk_usage", lambda folder: shutil._ntuple_diskusage(10**9, 10**9, 1000))
+    scene.refuses(because="There is no room: ")
+
+
+def test_a_copy_of_an_older_version_is_brought_up_to_date(scene: Scene) -> None:
+    """The copy itself stays as it is: it may be wanted by the older version."""
+    scene.copy.unlink()
+    old = database.attach(scene.copy)
+    with closing(sqlite3.connect(scene.copy)):
+        scene.copy.touch()
+    Runner(old, str(database.MIGRATIONS)).up("0002_records")
+    database.execute(
+        "INSERT INTO email (at, created_at, updated_at, has_attachments, snippet, subject, people) "
+        "VALUES ('2026', '2026', '2026', 0, '', 'of old', '')"
+    )
+    database.execute("INSERT INTO change (at, type, record_id, action) VALUES ('2026', 'email', '1', 'created')")
+    database.stop()
+    before = scene.copy.read_bytes()
+    result = scene.restore()
+    assert result.exit_code == 0, result.output
+    assert scene.copy.read_bytes() == before
+    assert subjects(scene.file) == ["of old"]
+
+
+# the logs
+
+
+def killed(scene: Scene, file: Path, subject: str) -> None:
+    """Log one more mail by a process that ends without closing the database: the mail is in the log alone."""
+    pid = os.fork()
+    if pid == 0:
+        try:
+            database.start(f"sqlite:///{file}")
+            models.log_email({"subject": subject})
+        finally:
+            os._exit(0)
+    os.waitpid(pid, 0)
+    assert Path(f"{file}-wal").stat().st_size
+    assert subject.encode() not in file.read_bytes()
+
+
+def test_the_old_log_is_taken_in_and_not_replayed_into_the_new_file(scene: Scene) -> None:
+    """SQLite would write its pages over those of the restored file."""
+    killed(scene, scene.file, "in the log")
+    assert scene.restore().exit_code == 0
+    [kept] = scene.kept()
+    assert subjects(scene.file) == ["before"]
+    assert subjects(kept) == ["before", "after", "in the log"]
+
+
+def test_a_damaged_database_is_kept_with_its_log(scene: Scene) -> None:
+    """Somebody may still get mail out of the two; and neither disturbs the new file."""
+    killed(scene, scene.file, "in the log")
+    log = Path(f"{scene.file}-wal").read_bytes()
+    content = scene.file.read_bytes()
+    overwritten(scene.file)
+    assert scene.restore().exit_code == 0
+    [kept] = scene.kept()
+    assert kept.read_text().startswith("This is no database.")
+    assert Path(f"{kept}-wal").read_bytes() == log
+    assert subjects(scene.file) == ["before"]
+    kept.write_bytes(content)
+    assert subjects(kept) == ["before", "after", "in the log"]
+
+
+def test_a_copy_that_has_a_log_is_taken_with_it(scene: Scene) -> None:
+    """Such as both files of a machine that is gone."""
+    killed(scene, scene.copy, "in the log")
+    before = scene.copy.read_bytes()
+    assert scene.restore().exit_code == 0
+    assert subjects(scene.file) == ["before", "in the log"]
+    assert scene.copy.read_bytes() == before
+
+
+# killed
+
+
+def test_killed_at_any_moment_it_leaves_the_old_or_the_new(scene: Scene) -> None:
+    """At each of its steps that the folder sees: a file opened, renamed, removed …; and the next try succeeds."""
+    killed(scene, scene.file, "in the log")
+    whole = scene.folder / "whole"
+    whole.mkdir()
+    for part in scene.folder.glob("connector.db*"):
+        shutil.copy(part, whole)
+    old, new = ["before", "after", "in the log"], ["before"]
+    seen, step = [old], 1
+    while _restore_until(scene, step):
+        seen.append(subjects(scene.file))
+        leave(scene.folder)
+        assert upkeep.restore(scene.file, scene.copy)
+        assert not list(scene.folder.glob("*-restoring*"))
+        assert raw(scene.file) == new
+        assert old in map(raw, scene.kept())
+        for part in scene.folder.glob("connector.db*"):
+            part.unlink()
+        for part in whole.iterdir():
+            shutil.copy(part, scene.folder)
+        step += 1
+    turn = seen.index(new)
+    assert seen == [old] * turn + [new] * (step - turn)
+    assert turn > 15
+
+
+def raw(file: Path) -> list[str]:
+    """The mail in a file, as it lies there."""
+    with closing(sqlite3.connect(file)) as connection:
+        return [subject for (subject,) in connection.execute("SELECT subject FROM email ORDER BY id")]
+
+
+def _restore_until(scene: Scene, step: int) -> bool:
+    """Restore in a process that kills itself at a step; whether it came to that step."""
+    pid = os.fork()
+    if pid == 0:
+        steps = 0
+
+        def count(event: str, arguments: tuple[object, ...]) -> None:
+            nonlocal steps
+            if event != "os.scandir" and arguments and str(scene.folder) in str(arguments[0]):
+                steps += 1
+                if steps == step:
+                    os.kill(os.getpid(), signal.SIGKILL)
+
+        try:
+            sys.addaudithook(count)
+            upkeep.restore(scene.file, scene.copy)
+            os._exit(0)
+        finally:
+            os._exit(1)
+    code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    assert code in (0, -signal.SIGKILL)
+    return code != 0
