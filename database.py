@@ -237,7 +237,7 @@ def check(path: Path) -> None:
         if not whole:
             raise Damaged(f"{path} is damaged, or no database. {back}")
         if tables and "schema_migration" not in tables and (taken := sorted(tables & _own_tables())):
-            raise DatabaseError(f"{path} is the database of another program, which has a table {taken[0]} too")
+            raise DatabaseError(f"{path} belongs to another program, which has a table {taken[0]} too")
         known = {script.stem for script in MIGRATIONS.glob("[0-9]*.py")}
         newer = sorted(_applied(connection) - known)
         if newer:

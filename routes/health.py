@@ -25,7 +25,7 @@ def live() -> Any:
 def ready() -> Any:
     """Tell whether mail can be logged
 
-    503 with the reason when the database can't be written.
+    503 with the reason when the database can't be written, or the disk is full.
     """
     database.check_writable()
     return {"status": "ready"}

@@ -74,10 +74,15 @@ def pieces(body: bytes) -> Iterator[bytes]:
     return (body[n : n + MIB] for n in range(0, len(body), MIB))
 
 
-def resident(server: Server) -> int:
-    """The bytes of memory that the worker uses."""
-    worker = Path(f"/proc/{server.process.pid}/task/{server.process.pid}/children").read_text().split()[0]
-    return int(re.findall(r"VmRSS:\s+(\d+) kB", Path(f"/proc/{worker}/status").read_text())[0]) * 1024
+def worker(server: Server) -> Path:
+    """What Linux tells of the server's worker."""
+    children = Path(f"/proc/{server.process.pid}/task/{server.process.pid}/children").read_text()
+    return Path("/proc") / children.split()[0]
+
+
+def resident(server: Server, field: str = "VmRSS") -> int:
+    """The bytes of memory that the worker uses; VmHWM: the most that it used."""
+    return int(re.findall(rf"{field}:\s+(\d+) kB", (worker(server) / "status").read_text())[0]) * 1024
 
 
 # bodies
@@ -91,6 +96,20 @@ def test_a_mail_of_36_mib_is_taken_and_one_byte_more_is_too_large(server: Server
     assert (status, len(record["textBody"])) == (201, LIMIT - 16)
     status, error = send(server, "POST", EMAILS, pieces(mail(LIMIT + 1)) if chunked else mail(LIMIT + 1))
     assert (status, error["code"]) == (413, 413)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+@pytest.mark.parametrize(("subject", "most"), [("Offer", 7), ("Offer 😀", 15)])
+def test_a_large_mail_takes_a_few_times_its_size(server: Server, subject: str, most: int) -> None:
+    """While it is logged: one character of four bytes makes all others of Python's text as large."""
+    send(server, "GET", "/api/v1/users/me")
+    size = 25 * MIB * 4 // 3  # in base64
+    sent = {"subject": subject, "attachments": [{"id": "1", "content": "x" * size}]}
+    body = json.dumps(sent, ensure_ascii=False).encode()
+    before = resident(server)
+    (worker(server) / "clear_refs").write_text("5")  # the most from now on
+    assert send(server, "POST", EMAILS, body)[0] == 201
+    assert resident(server, "VmHWM") - before < most * 25 * MIB
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
