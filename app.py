@@ -81,7 +81,7 @@ class Json(DefaultJSONProvider):
 
     def response(self, *args: Any, **kwargs: Any) -> Response:
         body = self.dumps(self._prepare_response_obj(args, kwargs), separators=(",", ":")).encode()
-        return self._app.response_class(body + b"\n", mimetype=self.mimetype)
+        return Response(body + b"\n", mimetype=self.mimetype)
 
 
 class Connector(Flask):
