@@ -7,6 +7,7 @@ import ctypes
 import json
 import os
 import signal
+import time
 from datetime import timedelta
 from pathlib import Path
 from types import SimpleNamespace
@@ -79,6 +80,15 @@ class Worker(ThreadWorker):
                 taken = self.nr_conns
                 self.accept(listener)
             listener.close()
+
+    def accept(self, listener: Any) -> None:
+        """Let a worker that has fewer connections be first.
+
+        gunicorn's own takes all callers of a moment while the others are still waking up, and they stay with it as
+        long as they keep their connections: it has been seen to serve all of sixteen alone, at a third of the rate.
+        """
+        time.sleep(min(self.nr_conns, 10) / 5000)
+        super().accept(listener)
 
     def handle_error(self, req: Any, client: Any, addr: Any, exc: BaseException) -> None:
         """Refuse what is no HTTP in the shape of all errors; gunicorn's own is a page, which quotes the request."""
