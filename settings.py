@@ -22,6 +22,8 @@ class Misconfigured(SystemExit):
 
 
 def _usable_database(url: str) -> None:
+    if url.startswith("postgresql://"):
+        return
     path = url.removeprefix("sqlite:///")
     if path in (url, "", ":memory:"):
         raise ValidationError("It must be sqlite:/// and the path of a file.")

