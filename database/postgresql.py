@@ -52,7 +52,8 @@ class _Adapter(Psycopg3ExtAdapter):
         connection = super().connect(db, **parameters)
         try:
             connection.autocommit = True
-            connection.adapters.register_loader("jsonb", TextLoader)  # JSON is text to the rooms above
+            for json in ("json", "jsonb"):  # text to the rooms above
+                connection.adapters.register_loader(json, TextLoader)
             connection.execute(_SESSION)
         except BaseException:
             connection.close()
@@ -64,10 +65,12 @@ class Server(PooledPsycopg3Database):
     """A database of a PostgreSQL server."""
 
     psycopg3_adapter = _Adapter
-    # Texts are compared byte by byte, as by SQLite; keys have 64 bits.
+    # Texts are compared byte by byte, as by SQLite; JSON comes back to the letter, where jsonb would make 1e22 another
+    # number and order the keys anew; keys have 64 bits.
     field_types = {
         **PooledPsycopg3Database.field_types,
         "TEXT": 'TEXT COLLATE "C"',
+        "JSON": "JSON",
         "INT": "BIGINT",
         "AUTO": "BIGSERIAL",
     }
