@@ -23,10 +23,17 @@ class Misconfigured(SystemExit):
 
 def _usable_database(url: str) -> None:
     if url.startswith("postgresql://"):
+        from psycopg import ProgrammingError  # not above: with SQLite its library need not even be loaded
+        from psycopg.conninfo import conninfo_to_dict
+
+        try:
+            conninfo_to_dict(url)
+        except ProgrammingError:  # which quotes what may be the password
+            raise ValidationError("It must be like postgresql://user:password@host/name.") from None
         return
     path = url.removeprefix("sqlite:///")
     if path in (url, "", ":memory:"):
-        raise ValidationError("It must be sqlite:/// and the path of a file.")
+        raise ValidationError("It must be sqlite:/// and the path of a file, or a postgresql:// address.")
 
 
 class Settings(Schema):
@@ -38,7 +45,8 @@ class Settings(Schema):
     DATABASE_URL = fields.String(
         load_default="sqlite:///instance/connector.db",
         validate=_usable_database,
-        metadata={"description": "The database: `sqlite:///` and a path, relative to the folder it is started in."},
+        metadata={"description": "The database: `sqlite:///` and a path, relative to the folder it is started in; or "
+            "`postgresql://user:password@host/name`, in which host may be several, separated by commas."},
     )
     HOST = fields.String(
         load_default="127.0.0.1",

@@ -71,8 +71,7 @@ def start(url: str, most_connections: int | None = None) -> None:
 
 def stop() -> None:
     """Close this thread's connection, and those that nobody uses."""
-    if db.obj is not None:
-        _kind.stop()
+    _kind.stop()
 
 
 def release(large: bool) -> None:

@@ -93,5 +93,5 @@ def insert(into: str, values: str, table: Sequence[Sequence[Any]]) -> None:
 
 
 def marks(values: Sized) -> str:
-    """``?, ?, ?``: a parameter's place for each of the values."""
-    return ", ".join("?" * len(values))
+    """``?, ?, ?``: a parameter's place for each of the values; NULL, which equals nothing, for none."""
+    return ", ".join("?" * len(values)) or "NULL"

@@ -253,7 +253,8 @@ def may_repeat(error: Exception) -> bool:
 # the same words are found in both databases. These are the rules of SQLite's tokenizer "unicode61": runs of letters
 # and digits, without the accents of Latin letters.
 _WORD = re.compile(r"[^\W_]+")
-_ACCENTS = re.compile("(?<=[A-Za-z])[\u0300-\u036f]+")
+_LATIN = re.compile("[\u00c0-\u024f\u1e00-\u1eff]+")
+_ACCENTS = re.compile("[\u0300-\u036f]+")
 
 # What a tsvector holds (https://www.postgresql.org/docs/current/textsearch-limitations.html). Of a text that is larger,
 # the first words are found in phrases too, those that follow alone, and what comes after 1 MB of words not at all.
@@ -265,7 +266,7 @@ _LONGEST = 500  # characters of a word; 2,046 bytes fit
 
 def _words(text: str) -> Iterator[str]:
     if not text.isascii():
-        text = normalize("NFC", _ACCENTS.sub("", normalize("NFD", text)))
+        text = _ACCENTS.sub("", _LATIN.sub(lambda found: normalize("NFD", found[0]), text))
     return (found[0][:_LONGEST] for found in _WORD.finditer(text.lower().replace("ς", "σ")))
 
 

@@ -265,7 +265,7 @@ def release(large: bool) -> None:
 
 def stop() -> None:
     """Close this thread's connection."""
-    if not db.is_closed():
+    if db.obj is not None and not db.is_closed():
         db.close()
 
 

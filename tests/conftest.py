@@ -82,7 +82,7 @@ def storage(request: pytest.FixtureRequest) -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
-def server() -> Iterator[postgresql.Databases]:
+def postgres() -> Iterator[postgresql.Databases]:
     """A PostgreSQL server: the one of TEST_DATABASE_URL, else one that is started for these tests."""
     with postgresql.databases(os.environ.get("TEST_DATABASE_URL")) as databases:
         yield databases
@@ -92,7 +92,7 @@ def server() -> Iterator[postgresql.Databases]:
 def url(storage: str, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[str]:
     """The DATABASE_URL of a database of its own, which for SQLite is not there yet."""
     if storage == "postgresql":
-        with request.getfixturevalue("server").fresh() as fresh:
+        with request.getfixturevalue("postgres").fresh() as fresh:
             yield fresh
     else:
         yield f"sqlite:///{tmp_path}/connector.db"
