@@ -78,7 +78,7 @@ class Server(PooledPsycopg3Database):
     def __init__(self, url: str, most_connections: int | None) -> None:
         ours = {name: value for name, value in _CONNECTION.items() if name not in conninfo_to_dict(url)}
         super().__init__(url, max_connections=most_connections, stale_timeout=_STALE, timeout=PATIENCE, **ours)
-        self.calls = local()  # `committed`: whether a COMMIT was sent since this thread took its connection
+        self.calls = local()  # `committed`: whether this thread's call has asked that something be kept
 
     def connect(self, reuse_if_open: bool = False) -> Any:
         try:
@@ -157,7 +157,6 @@ def _check(server: Server) -> None:
 
 def release(large: bool) -> None:
     """A call has ended: its connection is for others."""
-    db.calls.committed = False
     if not db.is_closed():
         db.close()
 
@@ -169,7 +168,8 @@ def stop() -> None:
 
 
 def follow() -> None:
-    """The pool has asked the connection already."""
+    """A call begins. Whether its connection is alive, the pool asks as it takes one."""
+    db.calls.committed = False
 
 
 @contextmanager

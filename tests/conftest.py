@@ -36,7 +36,7 @@ OF_THE_CALLS = {
 }
 
 # The tests of what is about SQLite's file and its ways alone.
-OF_A_FILE = {"test_consistency", "test_crash", "test_faults", "test_health", "test_restore"}
+OF_A_FILE = {"test_backup", "test_consistency", "test_crash", "test_doctor", "test_faults", "test_health", "test_restore"}
 
 USER = {
     "id": "u1",
@@ -62,9 +62,10 @@ class Client(FlaskClient):
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Run the tests on both databases, and those of the calls on the verbs of tests/memory.py as well."""
     module = metafunc.module.__name__.rpartition(".")[2]
-    if "storage" in metafunc.fixturenames and "storage" not in metafunc.function.__code__.co_varnames:
-        storages = ["sqlite"]
-        if module not in OF_A_FILE:
+    chosen = any(mark.args[0] == "storage" for mark in metafunc.definition.iter_markers("parametrize"))
+    if "storage" in metafunc.fixturenames and not chosen:
+        storages = ["sqlite"] if module != "test_postgresql" else []
+        if module not in OF_A_FILE and not metafunc.definition.get_closest_marker("sqlite"):
             storages.append("postgresql")
         if module in OF_THE_CALLS and "monkeypatch" not in metafunc.function.__code__.co_varnames:
             storages.append("memory")
