@@ -189,7 +189,7 @@ class Position(fields.String):
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Any:
         try:
             at, record_id = loads(urlsafe_b64decode(value.encode("ascii")))
-            if "\0" in str(record_id).encode().decode():  # no text that every database could compare; nor is a surrogate
+            if "\0" in str(record_id).encode().decode():  # nor a surrogate: no text for a database
                 raise ValueError
             return Instant("").deserialize(at), RecordId("").deserialize(record_id)
         except (ValueError, TypeError, RecursionError, ValidationError):

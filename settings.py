@@ -45,8 +45,10 @@ class Settings(Schema):
     DATABASE_URL = fields.String(
         load_default="sqlite:///instance/connector.db",
         validate=_usable_database,
-        metadata={"description": "The database: `sqlite:///` and a path, relative to the folder it is started in; or "
-            "`postgresql://user:password@host/name`, in which host may be several, separated by commas."},
+        metadata={
+            "description": "The database: `sqlite:///` and a path, relative to the folder it is started in; or "
+            "`postgresql://user:password@host/name`, in which host may be several, separated by commas."
+        },
     )
     HOST = fields.String(
         load_default="127.0.0.1",

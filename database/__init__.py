@@ -4,11 +4,11 @@
     with database.writing():
         database.execute("INSERT …", [...])
 
-The rooms above write SQL that both understand, with ``?`` for each parameter; `dialect` knows the few words that differ.
+The rooms above write SQL in SQLite's words, with ``?`` for each parameter; a `dialect` knows the few that differ.
 """
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from types import ModuleType

@@ -1,6 +1,6 @@
 """What is the same whatever the database: the connection at hand, and how statements are run on it."""
 
-from collections.abc import Iterator, Sequence, Sized
+from collections.abc import Generator, Sequence, Sized
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -70,7 +70,7 @@ def rows(sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
     return found
 
 
-def iterate(sql: str, parameters: Sequence[Any] = ()) -> Iterator[tuple[Any, ...]]:
+def iterate(sql: str, parameters: Sequence[Any] = ()) -> Generator[tuple[Any, ...], None, None]:
     """The rows of a query one by one, as all together may be too large; close it to be given no more."""
     with __exception_wrapper__:
         yield from db.stream(db.dialect(sql), parameters)

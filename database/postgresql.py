@@ -180,7 +180,7 @@ def writing(patience: float = PATIENCE) -> Iterator[None]:
 
 
 def forget() -> bool:
-    """Give the room of what was deleted to others; what a file still holds, no query finds. True: nobody is in the way."""
+    """Give the room of what was deleted to others. Until they take it, the server's files hold what no query finds."""
     db.execute_sql("VACUUM")
     return True
 

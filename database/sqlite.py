@@ -6,10 +6,9 @@ Nothing is open when this module has done its work at start, so that a server ma
 
 import errno
 import os
-import re
 import sqlite3
 import time
-from collections.abc import Iterator, Sequence, Sized
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import closing, contextmanager
 from fcntl import LOCK_EX, LOCK_NB, LOCK_SH, flock
@@ -17,7 +16,7 @@ from pathlib import Path
 from shutil import disk_usage
 from tempfile import TemporaryFile, mkstemp
 from threading import Thread
-from typing import Any, NamedTuple
+from typing import Any
 
 from peewee import DatabaseError, OperationalError, SqliteDatabase, __exception_wrapper__  # type: ignore[attr-defined]
 from playhouse.migrations import Runner
@@ -80,13 +79,12 @@ class _File(SqliteDatabase):
                 self.locked_until = ended + PATIENCE
             raise
 
-
     def dialect(self, sql: str) -> str:
         """A statement in SQLite's words."""
         return sql
 
     def stream(self, sql: str, parameters: Sequence[Any]) -> Iterator[tuple[Any, ...]]:
-        with closing(self.execute_sql(sql, parameters)) as found:
+        with closing(execute(sql, parameters)) as found:
             yield from found
 
 
@@ -258,7 +256,7 @@ def follow() -> None:
 
 
 def release(large: bool) -> None:
-    """A call has ended. Its connection is kept, with the values of each statement's last run: not those of a large one."""
+    """A call has ended. A connection is kept, but not one that keeps the values of a large call's statements."""
     if large:
         stop()
 
@@ -276,11 +274,8 @@ def may_repeat(error: Exception) -> bool:
 
 @contextmanager
 def writing(patience: float = PATIENCE) -> Iterator[None]:
-    """A transaction that writes; all of it is kept, or nothing. May be nested.
-
-    Raises OperationalError where others don't stop writing for so many seconds; with 0, at once. Writers take turns at
-    a lock of the system, which wakes the next at once; two that sleep in SQLite's own busy handler have been seen to
-    wait 1.9 s. Readers need neither lock nor transaction.
+    """Writers take turns at a lock of the system, which wakes the next at once; two that sleep in SQLite's own busy
+    handler have been seen to wait 1.9 s.
     """
     if db.in_transaction():
         with db.atomic():

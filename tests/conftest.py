@@ -36,7 +36,15 @@ OF_THE_CALLS = {
 }
 
 # The tests of what is about SQLite's file and its ways alone.
-OF_A_FILE = {"test_backup", "test_consistency", "test_crash", "test_doctor", "test_faults", "test_health", "test_restore"}
+OF_A_FILE = {
+    "test_backup",
+    "test_consistency",
+    "test_crash",
+    "test_doctor",
+    "test_faults",
+    "test_health",
+    "test_restore",
+}
 
 USER = {
     "id": "u1",

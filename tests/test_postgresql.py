@@ -8,19 +8,20 @@ import psycopg
 import pytest
 
 import database
+import storage.changes
 import storage.emails
 from app import create_app
 from database import postgresql
 from tests.conftest import Client
 from tests.samples import EMAILS, MAIL, log
 
-END = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid != pg_backend_pid()"
+OURS = "FROM pg_stat_activity WHERE application_name = 'connector' AND datname = current_database()"
 
 
 def end_connections(url: str) -> None:
     """As a server does that ends, or an administrator."""
     with psycopg.connect(url, autocommit=True) as other:
-        other.execute(END)
+        other.execute(f"SELECT pg_terminate_backend(pid) {OURS}")
 
 
 def test_every_text_is_compared_byte_by_byte(app: Any) -> None:
@@ -62,7 +63,7 @@ def test_a_call_that_was_broken_off_is_made_once_more(
 ) -> None:
     """Before it had asked that anything be kept: then one mail is logged, and one change is told."""
     tries = []
-    record_change = storage.emails.record_change
+    record_change = storage.changes.record_change
 
     def break_off(*change: Any) -> None:
         tries.append(change)
@@ -129,8 +130,7 @@ def test_nothing_is_open_after_the_start(url: str) -> None:
     """The server forks then."""
     create_app({"DATABASE_URL": url})
     with psycopg.connect(url) as other:
-        count = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'connector' AND datname = current_database()"
-        assert other.execute(count).fetchone() == (0,)
+        assert other.execute(f"SELECT count(*) {OURS}").fetchone() == (0,)
 
 
 def test_a_process_has_no_more_connections_than_threads(url: str) -> None:
@@ -141,8 +141,7 @@ def test_a_process_has_no_more_connections_than_threads(url: str) -> None:
         ready = pool.map(lambda _: app.test_client().get("/health/ready").status_code, range(40))
         assert list(ready) == [200] * 40
     with psycopg.connect(url) as other:
-        count = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'connector' AND datname = current_database()"
-        assert other.execute(count).fetchone() in {(1,), (2,)}
+        assert other.execute(f"SELECT count(*) {OURS}").fetchone() in {(1,), (2,)}
 
 
 def test_the_database_of_another_program_is_not_touched(postgres: Any) -> None:
