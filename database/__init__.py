@@ -63,10 +63,11 @@ def start(url: str, most_connections: int | None = None) -> None:
     if url.startswith("postgresql://"):
         from database import postgresql  # not above: with SQLite its library need not even be loaded
 
-        _kind = postgresql
+        kind: ModuleType = postgresql
     else:
-        _kind = sqlite
-    _kind.start(url, most_connections)
+        kind = sqlite
+    kind.start(url, most_connections)
+    _kind = kind
 
 
 def stop() -> None:

@@ -76,7 +76,11 @@ class Server(PooledPsycopg3Database):
     }
 
     def __init__(self, url: str, most_connections: int | None) -> None:
-        ours = {name: value for name, value in _CONNECTION.items() if name not in conninfo_to_dict(url)}
+        try:
+            theirs = conninfo_to_dict(url)
+        except psycopg.ProgrammingError:  # which quotes what may be the password
+            raise DatabaseError("It must be like postgresql://user:password@host/name") from None
+        ours = {name: value for name, value in _CONNECTION.items() if name not in theirs}
         super().__init__(url, max_connections=most_connections, stale_timeout=_STALE, timeout=PATIENCE, **ours)
         self.calls = local()  # `committed`: whether this thread's call has asked that something be kept
 
@@ -163,7 +167,8 @@ def release(large: bool) -> None:
 
 def stop() -> None:
     """Close this thread's connection, and those that nobody uses."""
-    release(True)
+    if not db.is_closed():
+        db.close()
     db.close_idle()
 
 

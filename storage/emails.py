@@ -19,7 +19,7 @@ log = logging.getLogger(__name__)
 
 _HEAD = """e.id, e.msg_id, e.sync_thread_id, e.in_reply_to, e.received_at, e.rfc822_msg_id, e.subject, e.from_name,
     (SELECT json_group_array(json_array(role, text)) FROM
-        (SELECT role, text FROM recipient WHERE email_id = e.id ORDER BY role, position) r),
+        (SELECT role, text FROM recipient WHERE email_id = e.id ORDER BY role, position) AS found),
     e.related_to, e.created_at, e.updated_at"""
 WHOLE = f"{_HEAD}, e.text_body, e.html_body, e.attachments"
 _LISTED = f"{_HEAD}, e.snippet, e.has_attachments"
@@ -248,7 +248,7 @@ def _page(
         where = [stream.condition, *conditions] + ["({at}, {id}) < (?, ?)"] * bool(behind)
         heads.append(
             f"SELECT * FROM (SELECT DISTINCT {stream.at} AS at, {stream.id} AS id FROM {stream.source} WHERE "
-            f"{' AND '.join(where).format(at=stream.at, id=stream.id)} ORDER BY 1 DESC, 2 DESC LIMIT ?) s"
+            f"{' AND '.join(where).format(at=stream.at, id=stream.id)} ORDER BY 1 DESC, 2 DESC LIMIT ?) AS found"
         )
         values += [*stream.parameters, *parameters, *behind, limit + 1]
     query = (

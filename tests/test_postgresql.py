@@ -12,6 +12,7 @@ import storage.changes
 import storage.emails
 from app import create_app
 from database import postgresql
+from settings import Misconfigured
 from tests.conftest import Client
 from tests.samples import EMAILS, MAIL, log
 
@@ -22,6 +23,14 @@ def end_connections(url: str) -> None:
     """As a server does that ends, or an administrator."""
     with psycopg.connect(url, autocommit=True) as other:
         other.execute(f"SELECT pg_terminate_backend(pid) {OURS}")
+
+
+def test_a_url_that_is_none_is_not_quoted() -> None:
+    """It may hold a password."""
+    with pytest.raises(Misconfigured) as error:
+        create_app({"DATABASE_URL": "postgresql://user:hush%zz@host/crm"})
+    assert "DATABASE_URL: It must be like postgresql://user:password@host/name." in str(error.value)
+    assert "hush" not in str(error.value)
 
 
 def test_every_text_is_compared_byte_by_byte(app: Any) -> None:

@@ -178,7 +178,7 @@ def following(client: Any, path: str) -> str:
 def scans(plan: list[tuple[int, str]]) -> Iterator[str]:
     """Steps that read a whole table of records: not those that read what an inner query found, or a full-text index."""
     for _, step in plan:
-        if step.startswith("SCAN ") and not re.match(r"SCAN (\(|page\b|o\b|s VIRTUAL TABLE INDEX \d+:M)", step):
+        if step.startswith("SCAN ") and not re.match(r"SCAN (\(|found\b|page\b|o\b|s VIRTUAL TABLE INDEX \d+:M)", step):
             yield step
 
 
@@ -186,7 +186,7 @@ def sorts(plan: list[tuple[int, str]]) -> Iterator[str]:
     """Steps that sort records: not those that sort the few that an inner query's LIMIT has let through."""
     for parent, step in plan:
         beside = [other for place, other in plan if place == parent]
-        if step.startswith("USE TEMP B-TREE") and not any(re.match(r"SCAN (\(|page\b)", other) for other in beside):
+        if step.startswith("USE TEMP B-TREE") and not any(re.match(r"SCAN (\(|found\b|page\b)", other) for other in beside):
             yield step
 
 
