@@ -75,9 +75,9 @@ def stop() -> None:
     _kind.stop()
 
 
-def release(large: bool) -> None:
-    """A call has ended, and was large: what it no longer needs is given back."""
-    _kind.release(large)
+def release() -> None:
+    """A call has ended: its connection is for others."""
+    _kind.release()
 
 
 def follow() -> None:

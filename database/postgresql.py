@@ -159,16 +159,15 @@ def _check(server: Server) -> None:
         raise DatabaseError(f"It was written by a newer version, which has {newer[-1]}. Install that one")
 
 
-def release(large: bool) -> None:
-    """A call has ended: its connection is for others."""
+def release() -> None:
+    """Give this thread's connection back to the pool."""
     if not db.is_closed():
         db.close()
 
 
 def stop() -> None:
     """Close this thread's connection, and those that nobody uses."""
-    if not db.is_closed():
-        db.close()
+    release()
     db.close_idle()
 
 

@@ -255,10 +255,8 @@ def follow() -> None:
     db.close()
 
 
-def release(large: bool) -> None:
-    """A call has ended. A connection is kept, but not one that keeps the values of a large call's statements."""
-    if large:
-        stop()
+def release() -> None:
+    """A thread keeps its connection."""
 
 
 def stop() -> None:

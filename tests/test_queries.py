@@ -186,7 +186,8 @@ def sorts(plan: list[tuple[int, str]]) -> Iterator[str]:
     """Steps that sort records: not those that sort the few that an inner query's LIMIT has let through."""
     for parent, step in plan:
         beside = [other for place, other in plan if place == parent]
-        if step.startswith("USE TEMP B-TREE") and not any(re.match(r"SCAN (\(|found\b|page\b)", other) for other in beside):
+        few = any(re.match(r"SCAN (\(|found\b|page\b)", other) for other in beside)
+        if step.startswith("USE TEMP B-TREE") and not few:
             yield step
 
 
