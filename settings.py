@@ -40,7 +40,7 @@ class Settings(Schema):
         validate=_usable_database,
         metadata={
             "description": "The database: `sqlite:///` and a path, relative to the folder it is started in; or "
-            "`postgresql://user:password@host/name`, in which host may be several, separated by commas."
+            "`postgresql://user@host/name`, in which host may be several, separated by commas."
         },
     )
     HOST = fields.String(

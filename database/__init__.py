@@ -1,6 +1,6 @@
 """The one place that opens connections and knows what differs between databases.
 
-    database.start("sqlite:///instance/connector.db")  # or postgresql://user:password@host/name
+    database.start("sqlite:///instance/connector.db")  # or postgresql://user@host/name
     with database.writing():
         database.execute("INSERT …", [...])
 

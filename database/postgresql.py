@@ -79,7 +79,7 @@ class Server(PooledPsycopg3Database):
         try:
             theirs = conninfo_to_dict(url)
         except psycopg.ProgrammingError:  # which quotes what may be the password
-            raise DatabaseError("It must be like postgresql://user:password@host/name") from None
+            raise DatabaseError("It must be like postgresql://user@host/name") from None
         ours = {name: value for name, value in _CONNECTION.items() if name not in theirs}
         super().__init__(url, max_connections=most_connections, stale_timeout=_STALE, timeout=PATIENCE, **ours)
         self.calls = local()  # `committed`: whether this thread's call has asked that something be kept

@@ -28,8 +28,8 @@ def end_connections(url: str) -> None:
 def test_a_url_that_is_none_is_not_quoted() -> None:
     """It may hold a password."""
     with pytest.raises(Misconfigured) as error:
-        create_app({"DATABASE_URL": "postgresql://user:hush%zz@host/crm"})
-    assert "DATABASE_URL: It must be like postgresql://user:password@host/name." in str(error.value)
+        create_app({"DATABASE_URL": "postgresql://hush%zz@host/crm"})
+    assert "DATABASE_URL: It must be like postgresql://user@host/name." in str(error.value)
     assert "hush" not in str(error.value)
 
 
