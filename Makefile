@@ -58,7 +58,7 @@ build/bench/%.db: bench/generate.py $(wildcard migrations/*.py) | .venv/run.stam
 	@$(PY) -m bench.generate $* $@
 
 # What goes into the file besides the libraries. Tests and the database do not.
-SHIPPED := $(wildcard *.py) migrations routes storage
+SHIPPED := $(wildcard *.py) database migrations routes storage
 
 dist: dist/connector.pyz
 

@@ -87,6 +87,15 @@ class Json(DefaultJSONProvider):
 class Connector(Flask):
     json_provider_class = Json
 
+    def dispatch_request(self) -> Any:
+        """Once more, where the database broke off and has certainly kept nothing."""
+        try:
+            return super().dispatch_request()
+        except database.Unavailable as error:
+            if not database.may_repeat(error):
+                raise
+        return super().dispatch_request()
+
     def log_exception(self, exc_info: Any) -> None:
         """Flask's own names the path, which may hold an address."""
         self.logger.error("A call failed, which is a fault of the connector.", exc_info=exc_info)
@@ -103,7 +112,7 @@ def create_app(environment: Mapping[str, Any] | None = None) -> Flask:
         app.wsgi_app = ProxyFix(app.wsgi_app, **forwarded)  # type: ignore[method-assign]
     try:
         if cli.needs_database():
-            database.start(app.config["DATABASE_URL"])
+            database.start(app.config["DATABASE_URL"], app.config["THREADS"])
     except database.Unusable as error:
         raise settings.Misconfigured(f"The configuration can't be used. DATABASE_URL: {error}.") from None
 
@@ -210,6 +219,7 @@ def _identify() -> None:
 
 def _forget_caller(_: BaseException | None) -> None:
     tokens.caller.set(None)  # the thread serves others next
+    database.release()
 
 
 def _refuse(status: int) -> int:

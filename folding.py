@@ -12,8 +12,9 @@ from unicodedata import normalize
 import idna
 
 # A folded text is an index key. Longer ones are nonsense (RFC 5321 allows 254, RFC 5322 lines of 998), and every
-# database has a limit for them.
+# database has a limit for them: PostgreSQL's is 2,704 bytes.
 _LONGEST_KEY = 998
+_LONGEST_KEY_BYTES = 2000
 
 _IN_ANGLES = re.compile(r"<([^<>]*)>")
 # What folding only has to put in lower case: one @, ASCII, no brackets, no space, no final dot.
@@ -43,7 +44,7 @@ def fold_address(text: str) -> str | None:
     if not (local and at and _DOMAIN.fullmatch(folded_domain)):
         return None
     folded = f"{_fold_case(local)}@{folded_domain}"
-    return folded if len(folded) <= _LONGEST_KEY else None
+    return folded if _is_key(folded) else None
 
 
 def fold_domain(text: str) -> str | None:
@@ -56,7 +57,7 @@ def fold_domain(text: str) -> str | None:
     host = _fold_host(re.sub(r":\d*$", "", host, flags=re.ASCII))
     rest = host.removeprefix("www.")
     host = rest if "." in rest else host  # www.com is somebody's domain, .com is nobody's
-    return host if _DOMAIN.fullmatch(host) and len(host) <= _LONGEST_KEY else None
+    return host if _DOMAIN.fullmatch(host) and _is_key(host) else None
 
 
 def parent_domains(domain: str) -> list[str]:
@@ -74,7 +75,7 @@ def fold_message_id(text: str | None) -> str | None:
     key = (text or "").strip()
     if key[:1] == "<" and key[-1:] == ">":
         key = key[1:-1].strip()
-    if len(key) > _LONGEST_KEY:
+    if not _is_key(key):
         return "sha256:" + sha256(key.encode()).hexdigest()
     return key or None
 
@@ -93,6 +94,10 @@ def readings(text: str, fold: Callable[[str], str | None]) -> list[str]:
     """
     spellings = [text, text.strip().replace(" ", "+"), text.replace(" ", "+")] if " " in text else [text]
     return list(dict.fromkeys(key for key in map(fold, spellings) if key))
+
+
+def _is_key(text: str) -> bool:
+    return len(text) <= _LONGEST_KEY and len(text.encode()) <= _LONGEST_KEY_BYTES
 
 
 def _fold_case(text: str) -> str:

@@ -60,10 +60,11 @@ def entries(related: Any) -> list[Any]:
 
 
 def relation(entry: Mapping[str, Any]) -> tuple[str, str] | None:
-    """What makes two relatedTo entries the same: type (in any case) and id; None where one is missing."""
+    """What makes two relatedTo entries the same: type (in any case) and id; None where one is missing, or no id."""
     kind, record_id = entry.get("type"), entry.get("id")
     if isinstance(kind, str) and isinstance(record_id, str | int) and not isinstance(record_id, bool):
-        return kind.casefold(), str(record_id)
+        key = kind.casefold(), str(record_id)
+        return key if max(map(len, key)) <= 255 else None  # it is an index key
     return None
 
 

@@ -189,7 +189,8 @@ class Position(fields.String):
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Any:
         try:
             at, record_id = loads(urlsafe_b64decode(value.encode("ascii")))
-            str(record_id).encode()  # a lone surrogate is no text that a database could compare
+            if "\0" in str(record_id).encode().decode():  # nor a surrogate: no text for a database
+                raise ValueError
             return Instant("").deserialize(at), RecordId("").deserialize(record_id)
         except (ValueError, TypeError, RecursionError, ValidationError):
             raise self.make_error("invalid") from None

@@ -22,9 +22,11 @@ class Misconfigured(SystemExit):
 
 
 def _usable_database(url: str) -> None:
+    if url.startswith("postgresql://"):
+        return  # the driver looks at the rest
     path = url.removeprefix("sqlite:///")
     if path in (url, "", ":memory:"):
-        raise ValidationError("It must be sqlite:/// and the path of a file.")
+        raise ValidationError("It must be sqlite:/// and the path of a file, or a postgresql:// address.")
 
 
 class Settings(Schema):
@@ -36,7 +38,10 @@ class Settings(Schema):
     DATABASE_URL = fields.String(
         load_default="sqlite:///instance/connector.db",
         validate=_usable_database,
-        metadata={"description": "The database: `sqlite:///` and a path, relative to the folder it is started in."},
+        metadata={
+            "description": "The database: `sqlite:///` and a path, relative to the folder it is started in; or "
+            "`postgresql://user@host/name`, in which host may be several, separated by commas."
+        },
     )
     HOST = fields.String(
         load_default="127.0.0.1",

@@ -38,6 +38,9 @@ class BadRequestBody(ValueError):
     """A body that is no JSON as RFC 8259 wants it; the message says why."""
 
 
+_BODY = "connector.body"
+
+
 class Parser(FlaskParser):
     """Reads query strings and JSON bodies; flask-smorest gives what it reads to the schemas."""
 
@@ -51,7 +54,9 @@ class Parser(FlaskParser):
         if not req.is_json:
             abort(415, message="The body must be JSON, with Content-Type: application/json.")
         try:
-            return parse_json(_read_body(req))
+            if _BODY not in req.environ:  # read once, also where the database has broken off and the call is made again
+                req.environ[_BODY] = parse_json(_read_body(req))
+            return req.environ[_BODY]
         except BadRequestBody as error:
             abort(400, message=str(error))
 

@@ -6,7 +6,17 @@ Times are RFC 3339 texts in UTC with microseconds (`2026-01-31T09:30:00.000000Z`
 as they read, on every database, and go out as they are.
 """
 
-from peewee import BooleanField, CompositeKey, Database, ForeignKeyField, IntegerField, JSONField, Model, TextField
+from peewee import (
+    BooleanField,
+    CompositeKey,
+    Database,
+    ForeignKeyField,
+    IntegerField,
+    JSONField,
+    Model,
+    SqliteDatabase,
+    TextField,
+)
 from playhouse.migrate import SchemaMigrator
 
 from database import NeverReusedId
@@ -167,7 +177,7 @@ TABLES = [
 def up(migrator: SchemaMigrator, db: Database) -> None:
     with db.bind_ctx(TABLES):
         db.create_tables(TABLES)
-    for statement in FULL_TEXT:
+    for statement in FULL_TEXT if isinstance(db, SqliteDatabase) else FULL_TEXT_POSTGRESQL:
         db.execute_sql(statement)
 
 
@@ -184,4 +194,9 @@ FULL_TEXT = (
     f"CREATE TRIGGER email_search_insert AFTER INSERT ON email BEGIN {_NEW} END",
     f"CREATE TRIGGER email_search_delete AFTER DELETE ON email BEGIN {_OLD} END",
     f"CREATE TRIGGER email_search_update AFTER UPDATE OF {_COLUMNS} ON email BEGIN {_OLD} {_NEW} END",
+)
+# With PostgreSQL the words are a column, which whoever writes the row fills (`database.indexed`).
+FULL_TEXT_POSTGRESQL = (
+    "ALTER TABLE email ADD COLUMN words tsvector",
+    "CREATE INDEX email_words ON email USING gin (words)",
 )

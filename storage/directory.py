@@ -131,7 +131,8 @@ def _select(kind: _Kind) -> str:
     """The columns of a record, and its entries as a JSON list; from `_record`'s own table, named c."""
     return f"""c.id, {", ".join(f"c.{column}" for column in kind.columns.values())}, c.created_at, c.updated_at,
         (SELECT json_group_array(text) FROM
-            (SELECT text FROM {kind.table} WHERE {kind.name}_id = c.id ORDER BY position)) FROM {kind.name} c"""
+            (SELECT text FROM {kind.table} WHERE {kind.name}_id = c.id ORDER BY position) AS found)
+        FROM {kind.name} c"""
 
 
 def _record(kind: _Kind, row: Sequence[Any]) -> Record:
@@ -139,7 +140,7 @@ def _record(kind: _Kind, row: Sequence[Any]) -> Record:
     return {
         "id": record_id,
         **dict(zip(kind.columns, values, strict=True)),
-        kind.entries: loads(entries),
+        kind.entries: loads(entries or "[]"),
         "createdAt": created,
         "updatedAt": updated,
     }

@@ -2,12 +2,13 @@
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 from json import dumps, loads
 from typing import Any, NamedTuple
 
 import models
 from clock import now
-from database import execute, full_text, insert, marks, rows, writing
+from database import execute, full_text, indexed, insert, iterate, marks, rows, writing
 from folding import fold_address, fold_message_id, readings
 from merging import LISTS, NO_EMAIL, entries, merged, relation
 from preview import find_file, has_files, snippet, text_of
@@ -18,7 +19,7 @@ log = logging.getLogger(__name__)
 
 _HEAD = """e.id, e.msg_id, e.sync_thread_id, e.in_reply_to, e.received_at, e.rfc822_msg_id, e.subject, e.from_name,
     (SELECT json_group_array(json_array(role, text)) FROM
-        (SELECT role, text FROM recipient WHERE email_id = e.id ORDER BY role, position)),
+        (SELECT role, text FROM recipient WHERE email_id = e.id ORDER BY role, position) AS found),
     e.related_to, e.created_at, e.updated_at"""
 WHOLE = f"{_HEAD}, e.text_body, e.html_body, e.attachments"
 _LISTED = f"{_HEAD}, e.snippet, e.has_attachments"
@@ -208,9 +209,9 @@ def _plan(filters: Mapping[str, str]) -> tuple[list[_Stream], list[str], list[An
         except ValueError as error:
             raise Invalid(q=str(error)) from None
         if few:
-            require(f"e.id IN (SELECT s.rowid FROM {source} WHERE {condition})", words)
+            require(f"e.id IN (SELECT e.id FROM {source} WHERE {condition})", words)
         else:
-            streams = [_Stream(f"{source} CROSS JOIN email e ON e.id = s.rowid", "e.at", "e.id", condition, [words])]
+            streams = [_Stream(source, "e.at", "e.id", condition, [words])]
     return streams, conditions, parameters
 
 
@@ -247,23 +248,25 @@ def _page(
         where = [stream.condition, *conditions] + ["({at}, {id}) < (?, ?)"] * bool(behind)
         heads.append(
             f"SELECT * FROM (SELECT DISTINCT {stream.at} AS at, {stream.id} AS id FROM {stream.source} WHERE "
-            f"{' AND '.join(where).format(at=stream.at, id=stream.id)} ORDER BY 1 DESC, 2 DESC LIMIT ?)"
+            f"{' AND '.join(where).format(at=stream.at, id=stream.id)} ORDER BY 1 DESC, 2 DESC LIMIT ?) AS found"
         )
         values += [*stream.parameters, *parameters, *behind, limit + 1]
-    cursor = execute(
+    query = (
         f"WITH page AS ({' UNION '.join(heads)} ORDER BY 1 DESC, 2 DESC LIMIT ?) "
-        f"SELECT page.at, {columns} FROM page JOIN email e ON e.id = page.id ORDER BY page.at DESC, page.id DESC",
-        [*values, limit + 1],
+        f"SELECT page.at, {columns} FROM page JOIN email e ON e.id = page.id ORDER BY page.at DESC, page.id DESC"
     )
     found: list[Sequence[Any]] = []
     room = _LARGEST_PAGE
-    for row in cursor:
-        if len(found) == limit or room < 0:
-            cursor.close()  # else the reading would go on, and keep the write-ahead log from being emptied
-            return Page([build(row[1:]) for row in found], (found[-1][0], str(found[-1][1])))
-        found.append(row)
-        room -= sum(len(value) for value in row if isinstance(value, str))
-    return Page([build(row[1:]) for row in found], None)
+    more = False
+    with closing(iterate(query, [*values, limit + 1])) as read:
+        for row in read:
+            if more := room < 0:
+                break
+            found.append(row)
+            room -= sum(len(value) for value in row if isinstance(value, str))
+    more = more or len(found) > limit
+    found = found[:limit]
+    return Page([build(row[1:]) for row in found], (found[-1][0], str(found[-1][1])) if more else None)
 
 
 def _row_id(text: str) -> int:
@@ -275,7 +278,7 @@ def _head(row: Sequence[Any]) -> Record:
     """The fields of an email that every list shows, from the columns of _HEAD."""
     row_id, msg_id, thread_id, reply_to, received, rfc822, subject, from_name, people, related, created, updated = row
     lists: dict[str, list[str]] = {"from": [], "to": [], "cc": [], "bcc": []}
-    for role, text in loads(people):
+    for role, text in loads(people or "[]"):
         lists[role].append(text)
     return {
         "id": str(row_id),
@@ -348,8 +351,9 @@ def _update_email(old: Record, new: Record) -> Record:
 def _columns(record: Record) -> dict[str, Any]:
     """An email's row: its fields, and what is derived from them for look-ups, lists and the search."""
     html_text = text_of(record["htmlBody"]) if record["htmlBody"] else None
+    columns = derived(record, html_text)
     return {
-        **derived(record, html_text),
+        **columns,
         "msg_id": record["msgId"],
         "rfc822_msg_id": record["rfc822MsgId"],
         "sync_thread_id": record["syncThreadId"],
@@ -364,6 +368,7 @@ def _columns(record: Record) -> dict[str, Any]:
         "html_text": html_text,
         "html_body": record["htmlBody"],
         "attachments": _json(record["attachments"]),
+        **indexed([record["subject"], columns["people"], record["textBody"], html_text]),
     }
 
 

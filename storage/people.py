@@ -85,7 +85,7 @@ def _mentioning(forms: set[str]) -> Iterator[int]:
     """The ids of the emails in whose texts a form stands as a whole: mary-jane@x.org does not mention jane@x.org."""
     whole = re.compile(rf"(?<![\w.+-])(?:{'|'.join(map(re.escape, forms))})(?![\w-]|\.\w)", re.IGNORECASE)
     needles = _spellings(forms)
-    mentions = " OR ".join(rf"lower({column}) LIKE ? ESCAPE '\'" for column in _TEXTS for _ in needles)
+    mentions = " OR ".join(rf"lower(CAST({column} AS TEXT)) LIKE ? ESCAPE '\'" for column in _TEXTS for _ in needles)
     values = [f"%{needle}%" for _ in _TEXTS for needle in needles]
     for row_id, *texts in rows(f"SELECT id, {', '.join(_TEXTS)} FROM email WHERE {mentions}", values):
         if any(whole.search(text) for text in texts if text):

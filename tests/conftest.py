@@ -1,5 +1,6 @@
 """A fresh database for every test, and clients that carry a token."""
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ import database
 import models
 import tokens
 from app import create_app
-from tests import memory
+from tests import memory, postgresql
 
 # The tests of the calls, which know nothing of our tables: they run once more on the verbs of tests/memory.py. Except
 # those that patch something: it is something of ours.
@@ -32,6 +33,17 @@ OF_THE_CALLS = {
     "test_timeline",
     "test_users",
     "test_what_is_sent",
+}
+
+# The tests of what is about SQLite's file and its ways alone.
+OF_A_FILE = {
+    "test_backup",
+    "test_consistency",
+    "test_crash",
+    "test_doctor",
+    "test_faults",
+    "test_health",
+    "test_restore",
 }
 
 USER = {
@@ -56,10 +68,16 @@ class Client(FlaskClient):
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Run the tests of the calls on both storages."""
-    patches = "monkeypatch" in metafunc.function.__code__.co_varnames
-    if "app" in metafunc.fixturenames and metafunc.module.__name__.rpartition(".")[2] in OF_THE_CALLS and not patches:
-        metafunc.parametrize("storage", ["sqlite", "memory"], indirect=True)
+    """Run the tests on both databases, and those of the calls on the verbs of tests/memory.py as well."""
+    module = metafunc.module.__name__.rpartition(".")[2]
+    chosen = any(mark.args[0] == "storage" for mark in metafunc.definition.iter_markers("parametrize"))
+    if "storage" in metafunc.fixturenames and not chosen:
+        storages = ["sqlite"] if module != "test_postgresql" else []
+        if module not in OF_A_FILE and not metafunc.definition.get_closest_marker("sqlite"):
+            storages.append("postgresql")
+        if module in OF_THE_CALLS and "monkeypatch" not in metafunc.function.__code__.co_varnames:
+            storages.append("memory")
+        metafunc.parametrize("storage", storages, indirect=True)
 
 
 @pytest.fixture
@@ -72,10 +90,21 @@ def storage(request: pytest.FixtureRequest) -> Iterator[str]:
         yield chosen
 
 
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[postgresql.Databases]:
+    """A PostgreSQL server: the one of TEST_DATABASE_URL, else one that is started for these tests."""
+    with postgresql.databases(os.environ.get("TEST_DATABASE_URL")) as databases:
+        yield databases
+
+
 @pytest.fixture
-def url(tmp_path: Path) -> str:
-    """The DATABASE_URL of a database that is not there yet."""
-    return f"sqlite:///{tmp_path}/connector.db"
+def url(storage: str, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[str]:
+    """The DATABASE_URL of a database of its own, which for SQLite is not there yet."""
+    if storage == "postgresql":
+        with request.getfixturevalue("postgres").fresh() as fresh:
+            yield fresh
+    else:
+        yield f"sqlite:///{tmp_path}/connector.db"
 
 
 @pytest.fixture

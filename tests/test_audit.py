@@ -299,9 +299,9 @@ def older(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
         folder = tmp_path / "-".join(numbers)
         folder.mkdir()
         for number in numbers:
-            [script] = Path(database.__file__).with_name("migrations").glob(f"{number}_*.py")
+            [script] = database.MIGRATIONS.glob(f"{number}_*.py")
             shutil.copy(script, folder)
-        monkeypatch.setattr(database, "MIGRATIONS", folder)
+        monkeypatch.setattr(database.sqlite, "MIGRATIONS", folder)
         database.start(f"sqlite:///{tmp_path}/older.db")
 
     yield start

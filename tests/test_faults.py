@@ -349,7 +349,7 @@ def test_calls_that_waited_in_vain_do_not_pile_up(client: Any, file: Path, servi
 
 def test_after_one_has_waited_in_vain_nobody_else_does(client: Any, file: Path, monkeypatch: Any) -> None:
     """Else those behind a file that another program keeps locked would wait one after the other."""
-    monkeypatch.setattr(database, "PATIENCE", 0.1)
+    monkeypatch.setattr(database.sqlite, "PATIENCE", 0.1)
     database.execute("PRAGMA busy_timeout = 100")
     said: list[str] = []
     database.db.connection().set_trace_callback(said.append)

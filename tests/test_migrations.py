@@ -49,12 +49,14 @@ def open_mask() -> Iterator[None]:
     os.umask(before)
 
 
+@pytest.mark.sqlite("its words for a schema")
 def test_an_empty_folder_gets_all_tables(app: Flask) -> None:
     """One for each noun, and the search index."""
     assert names("table") >= TABLES | {"email_search"}
     assert names("trigger") >= {"email_search_insert", "email_search_update", "email_search_delete"}
 
 
+@pytest.mark.sqlite("its words for a schema")
 def test_every_migration_is_run_once_in_order(app: Flask, url: str) -> None:
     """A second start changes nothing."""
     numbered = sorted(path.stem for path in database.MIGRATIONS.glob("[0-9]*.py"))
@@ -122,6 +124,7 @@ def test_the_files_are_their_owners_alone(tmp_path: Path) -> None:
     database.stop()
 
 
+@pytest.mark.sqlite("its pragmas")
 def test_connections_are_set_for_safety(app: Flask) -> None:
     """Every commit reaches the disk, references are checked, readers and writers do not stop each other."""
     wanted = {"journal_mode": "wal", "synchronous": 2, "foreign_keys": 1}

@@ -57,6 +57,7 @@ def test_erasing_leaves_the_mail_of_others(app, client, ids):
     assert client.get(f"/api/v1/contacts/{ids['bob@b.example']}").status_code == 200
 
 
+@pytest.mark.sqlite("it reads the file")
 def test_erasing_leaves_no_trace_in_the_files(app, ids, tmp_path):
     """Neither in the tables nor in the search index, the free pages or the write-ahead log."""
     files = list(tmp_path.glob("connector.db*"))
@@ -103,6 +104,7 @@ def test_a_mention_is_found_in_every_text(app, client, field):
     assert json.loads(run(app, "erase", "jane@acme.example", "--dry-run").stdout)["emails"] == [mail["id"]]
 
 
+@pytest.mark.sqlite("its write-ahead log")
 def test_it_says_when_a_reader_keeps_the_log_from_being_emptied(app, ids, tmp_path, caplog):
     """What was erased would still stand in the write-ahead log."""
     reader = sqlite3.connect(tmp_path / "connector.db", isolation_level=None)

@@ -168,7 +168,7 @@ def test_it_refuses_while_another_program_has_the_file_open(scene: Scene) -> Non
 
 def test_nothing_starts_while_it_is_under_way(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
     """It would serve one file, and write another."""
-    monkeypatch.setattr(database, "PATIENCE", 0.1)
+    monkeypatch.setattr(database.sqlite, "PATIENCE", 0.1)
     with database.alone(scene.file), pytest.raises(OSError, match="is being replaced"):
         database.start(f"sqlite:///{scene.file}")
     assert subjects(scene.file) == ["before", "after"]
@@ -246,7 +246,7 @@ def test_the_only_copy_can_be_taken_although_its_records_do_not_agree(scene: Sce
 
 def test_a_disk_without_room_is_left_as_it_is(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
     """It is asked before anything is written."""
-    monkeypatch.setattr(database, "disk_usage", lambda folder: shutil._ntuple_diskusage(10**9, 10**9, 1000))
+    monkeypatch.setattr(database.sqlite, "disk_usage", lambda folder: shutil._ntuple_diskusage(10**9, 10**9, 1000))
     scene.refuses(because="There is no room: ")
 
 

@@ -21,9 +21,10 @@ from tests.samples import assert_error
 PROJECT = Path(__file__).parent.parent
 ROOMS = {
     path.relative_to(PROJECT).as_posix()
-    for pattern in ("*.py", "routes/*.py", "storage/*.py", "migrations/*.py")
+    for pattern in ("*.py", "routes/*.py", "storage/*.py", "migrations/*.py", "database/*.py")
     for path in PROJECT.glob(pattern)
 }
+DATABASE = {room for room in ROOMS if room.startswith("database/")}
 STORAGE = {room for room in ROOMS if room.startswith("storage/")}
 ROUTES = {room for room in ROOMS if room.startswith("routes/")}
 WIRE = ROUTES | {"schemas.py", "wire.py"}
@@ -64,8 +65,8 @@ def used_of_models(room: str) -> set[str]:
 def test_peewee_is_known_to_the_storage_rooms_alone() -> None:
     """One place opens connections; what else speaks SQL says so through it. But for who looks after the file itself."""
     migrations = {room for room in ROOMS if room.startswith("migrations/")}
-    assert importing("peewee", "playhouse") <= {"database.py", "tokens.py"} | STORAGE | migrations
-    assert importing("sqlite3") <= {"database.py", "upkeep.py"}
+    assert importing("peewee", "playhouse", "psycopg") <= DATABASE | {"tokens.py"} | STORAGE | migrations
+    assert importing("sqlite3") <= DATABASE | {"upkeep.py"}
 
 
 def test_the_records_are_reached_through_models_alone() -> None:
@@ -92,7 +93,7 @@ def test_the_wire_format_does_not_know_the_verbs() -> None:
 
 def test_storage_does_not_know_http() -> None:
     """No request goes into a verb, and no status comes out."""
-    behind = STORAGE | {"models.py", "records.py", "database.py", "tokens.py", "folding.py", "preview.py", "clock.py"}
+    behind = STORAGE | DATABASE | {"models.py", "records.py", "tokens.py", "folding.py", "preview.py", "clock.py"}
     assert importing("flask", "flask_smorest", "werkzeug", "marshmallow", "schemas", "wire", "routes") & behind == set()
 
 

@@ -62,7 +62,7 @@ def test_settings_are_read_from_the_environment() -> None:
         ("DATABASE_URL", "connector.db"),
         ("DATABASE_URL", "sqlite:///"),
         ("DATABASE_URL", "sqlite:///:memory:"),
-        ("DATABASE_URL", "postgresql://localhost/crm"),
+        ("DATABASE_URL", "postgres://localhost/crm"),
         ("DATABASE_URL", "mysql://jane:hushhush@localhost/crm"),
     ],
 )

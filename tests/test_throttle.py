@@ -246,6 +246,7 @@ def test_a_clock_that_was_put_back_locks_nobody_out(anonymous: Any) -> None:
 # ---- when the database can't ----------------------------------------------------------------------------------------
 
 
+@pytest.mark.sqlite("its locks")
 @pytest.mark.parametrize("holder", ["a writer of ours", "another program", "a reader of its own"])
 def test_a_failed_login_waits_for_nobody(anonymous: Any, url: str, holder: str) -> None:
     """Who holds the lock of the writers does not make a thread wait for an attacker's call."""
@@ -269,6 +270,7 @@ def test_a_failed_login_waits_for_nobody(anonymous: Any, url: str, holder: str) 
     assert fail(anonymous, 11)[-1] == 429
 
 
+@pytest.mark.sqlite("query_only")
 def test_a_failed_login_is_401_where_nothing_can_be_written(
     anonymous: Any, sync: Any, caplog: pytest.LogCaptureFixture
 ) -> None:

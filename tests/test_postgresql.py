@@ -1,0 +1,193 @@
+"""What PostgreSQL brings with it: sessions, lost connections, servers that end, locks of others."""
+
+import sqlite3
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import psycopg
+import pytest
+
+import database
+import storage.changes
+import storage.emails
+from app import create_app
+from database import postgresql
+from settings import Misconfigured
+from tests.conftest import Client
+from tests.samples import EMAILS, MAIL, log
+
+OURS = "FROM pg_stat_activity WHERE application_name = 'connector' AND datname = current_database()"
+
+
+def end_connections(url: str) -> None:
+    """As a server does that ends, or an administrator."""
+    with psycopg.connect(url, autocommit=True) as other:
+        other.execute(f"SELECT pg_terminate_backend(pid) {OURS}")
+
+
+def test_a_url_that_is_none_is_not_quoted() -> None:
+    """It may hold a password."""
+    with pytest.raises(Misconfigured) as error:
+        create_app({"DATABASE_URL": "postgresql://hush%zz@host/crm"})
+    assert "DATABASE_URL: It must be like postgresql://user@host/name." in str(error.value)
+    assert "hush" not in str(error.value)
+
+
+def test_every_text_is_compared_byte_by_byte(app: Any) -> None:
+    """Whatever the database's own rules are: pages and look-ups are the same as SQLite's."""
+    texts = database.rows(
+        "SELECT collation_name FROM information_schema.columns WHERE table_schema = 'public' AND data_type = 'text'"
+    )
+    assert len(texts) > 40
+    assert set(texts) == {("C",)}
+
+
+def test_a_session_does_not_take_over_what_would_lose_mail(app: Any, url: str) -> None:
+    """Nor what would let a writer read what was there before its turn."""
+    with psycopg.connect(url, autocommit=True) as other:
+        name = other.info.dbname
+        other.execute(f"ALTER DATABASE {name} SET synchronous_commit = off")
+        other.execute(f"ALTER DATABASE {name} SET default_transaction_isolation = 'serializable'")
+        try:
+            database.stop()
+            assert database.rows("SHOW synchronous_commit") == [("on",)]
+            with database.writing():
+                assert database.rows("SHOW transaction_isolation") == [("read committed",)]
+        finally:
+            other.execute(f"ALTER DATABASE {name} RESET ALL")
+
+
+def test_a_connection_that_was_lost_meanwhile_is_replaced(client: Any, url: str) -> None:
+    """Nobody notices."""
+    log(client, **MAIL)
+    end_connections(url)
+    assert client.get(EMAILS).status_code == 200
+    end_connections(url)
+    assert client.post(EMAILS, json={}).status_code == 201
+
+
+@pytest.mark.parametrize("fault", ["connection", "deadlock"])
+def test_a_call_that_was_broken_off_is_made_once_more(
+    client: Any, url: str, monkeypatch: pytest.MonkeyPatch, fault: str
+) -> None:
+    """Before it had asked that anything be kept: then one mail is logged, and one change is told."""
+    tries = []
+    record_change = storage.changes.record_change
+
+    def break_off(*change: Any) -> None:
+        tries.append(change)
+        if len(tries) == 1:
+            if fault == "connection":
+                end_connections(url)
+            else:
+                database.execute("DO $$ BEGIN RAISE EXCEPTION USING ERRCODE = '40P01'; END $$")
+        record_change(*change)
+
+    monkeypatch.setattr(storage.emails, "record_change", break_off)
+    assert client.post(EMAILS, json={"subject": "without an id"}).status_code == 201
+    assert len(tries) == 2
+    assert len(client.get(EMAILS).json) == len(client.get("/api/v1/changes").json) == 1
+
+
+def test_a_call_that_was_broken_off_while_it_was_being_kept_is_not_made_again(
+    client: Any, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may have been kept: who sent it has to ask. What comes next is served."""
+    commit = postgresql.Server.commit
+    tries = []
+
+    def end_and_commit(self: Any) -> None:
+        tries.append(1)
+        end_connections(url)
+        commit(self)
+
+    monkeypatch.setattr(postgresql.Server, "commit", end_and_commit)
+    answer = client.post(EMAILS, json={})
+    assert (answer.status_code, answer.headers["Retry-After"], tries) == (503, "5", [1])
+    monkeypatch.undo()
+    assert client.post(EMAILS, json={}).status_code == 201
+
+
+def test_who_waits_for_a_lock_too_long_is_told(client: Any, url: str) -> None:
+    """Reading goes on; writing comes back by itself."""
+    with psycopg.connect(url) as other:
+        other.execute("SELECT pg_advisory_xact_lock(%s)", [postgresql._WRITERS])
+        with pytest.raises(database.Unavailable) as error, database.writing(patience=0):
+            pass
+        assert database.trouble(error.value) == ("The database is locked by another program (55P03)", False)
+        assert client.get(EMAILS).status_code == 200
+    assert client.post(EMAILS, json={}).status_code == 201
+
+
+def test_a_database_that_is_read_only_cannot_serve_writers(client: Any, url: str) -> None:
+    """As a standby is."""
+    database.stop()
+    with psycopg.connect(url, autocommit=True) as other:
+        other.execute(f"ALTER DATABASE {other.info.dbname} SET default_transaction_read_only = on")
+        try:
+            assert client.post(EMAILS, json={}).status_code == 503
+            ready = client.get("/health/ready")
+            assert (ready.status_code, "readonly" in ready.json["message"]) == (503, True)
+            assert client.get(EMAILS).status_code == 200
+        finally:
+            other.execute(f"ALTER DATABASE {other.info.dbname} RESET ALL")
+    database.stop()
+    assert client.get("/health/ready").status_code == 200
+
+
+def test_nothing_is_open_after_the_start(url: str) -> None:
+    """The server forks then."""
+    create_app({"DATABASE_URL": url})
+    with psycopg.connect(url) as other:
+        assert other.execute(f"SELECT count(*) {OURS}").fetchone() == (0,)
+
+
+def test_a_process_has_no_more_connections_than_threads(url: str) -> None:
+    """Others wait for one."""
+    app = create_app({"DATABASE_URL": url, "THREADS": "2"})
+    app.test_client_class = Client
+    with ThreadPoolExecutor(8) as pool:
+        ready = pool.map(lambda _: app.test_client().get("/health/ready").status_code, range(40))
+        assert list(ready) == [200] * 40
+    with psycopg.connect(url) as other:
+        assert other.execute(f"SELECT count(*) {OURS}").fetchone() in {(1,), (2,)}
+
+
+def test_the_database_of_another_program_is_not_touched(postgres: Any) -> None:
+    """Nor one whose encoding can't hold every letter."""
+    url = postgres.create()
+    with psycopg.connect(url) as other:
+        other.execute("CREATE TABLE email (id int)")
+    with pytest.raises(database.Unusable, match="another program"):
+        database.start(url)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Offer-4711: jane@acme.example, C:\\letters\\a_b.txt (1e5, 3.14) don't",
+        "Äpfel Ünïcödé Ærøskøbing Łódź ỆỂ Straße ΟΔΟΣ ὀδός Ёлка йод Đà Nẵng İstanbul",
+        "हिन्दी 漢字かな交じり文 한국어 ภาษาไทย עברית العربية ½ Ⅷ ²",
+        "e\u0301te\u0301 и\u0306од",
+    ],
+)
+def test_the_same_words_are_found_in_both_databases(text: str) -> None:
+    """Those that SQLite's tokenizer finds."""
+    other = sqlite3.connect(":memory:")
+    other.execute("CREATE VIRTUAL TABLE t USING fts5(x, tokenize='unicode61 remove_diacritics 2')")
+    other.execute("CREATE VIRTUAL TABLE words USING fts5vocab(t, 'row')")
+    other.execute("INSERT INTO t VALUES (?)", [text])
+    assert set(postgresql._words(text)) == {word for (word,) in other.execute("SELECT term FROM words")}
+    other.close()
+
+
+def test_a_mail_of_more_words_than_an_index_holds_is_logged(client: Any) -> None:
+    """Its first words are found in phrases, the later ones alone, as far as there is room."""
+    words = " ".join(f"word{n}" for n in range(40_000))
+    assert log(client, textBody=f"{words} {'x' * 3000}", subject="long")["textBody"].startswith("word0 ")
+    log(client, textBody=" ".join(f"{n:x}" for n in range(1_000_000)))
+
+    def found(q: str) -> int:
+        return len(client.get(EMAILS, query_string={"q": q}).json)
+
+    assert [found('"word7 word8"'), found("word39999"), found('"word8 word7"'), found("x" * 3000)] == [1, 1, 0, 1]
