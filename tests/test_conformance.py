@@ -2,8 +2,10 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,13 +25,15 @@ import database
 import models
 import tokens
 from app import create_app
+from cli import FIRST_USER
 from conformance import RULES, run
 from conformance.__main__ import main
 from conformance.run import check
 from conformance.session import Session
 from tests import memory
 from tests.faults import FAULTS
-from tests.samples import serving
+from tests.postgresql import Databases
+from tests.samples import PROJECT, environment, serving
 
 ADDRESS = "jane@connector.example"
 USER = {"id": "u1", "orgId": "org", "name": "Jane Doe", "email": ADDRESS, "timezone": "Europe/Berlin"}
@@ -82,6 +86,18 @@ def in_memory(app: Flask, both_tokens: list[str]) -> Iterator[Live]:
         yield Live(base_url, *both_tokens)
 
 
+@pytest.fixture(scope="module")
+def on_postgresql(tmp_path_factory: pytest.TempPathFactory, postgres: Databases) -> Iterator[Live]:
+    """Our server on PostgreSQL, as it is served."""
+    folder = tmp_path_factory.mktemp("postgresql")
+    with postgres.fresh() as url, serving(folder, WORKERS=2, DATABASE_URL=url) as server:
+        command = [sys.executable, "-m", "cli", "token", "create", FIRST_USER]
+        made = subprocess.run(command, cwd=PROJECT, env=environment(folder, DATABASE_URL=url), capture_output=True)
+        token = re.search(r"bsc_\w+", made.stdout.decode())
+        assert token
+        yield Live(f"http://127.0.0.1:{server.port}", token[0], server.token)
+
+
 class Quiet(WSGIRequestHandler):
     """A handler that says nothing of each request."""
 
@@ -98,9 +114,9 @@ def _served(application: Flask) -> Iterator[str]:
         server.shutdown()
 
 
-@pytest.fixture(scope="module", params=["ours", "in_memory"])
+@pytest.fixture(scope="module", params=["ours", "on_postgresql", "in_memory"])
 def crm(request: pytest.FixtureRequest) -> Iterator[Session]:
-    """A session with each of the two."""
+    """A session with each of the three."""
     session = Session(*request.getfixturevalue(request.param))
     yield session
     assert session.clean_up() == []
@@ -108,7 +124,7 @@ def crm(request: pytest.FixtureRequest) -> Iterator[Session]:
 
 @pytest.mark.parametrize("rule_id", RULES)
 def test_our_server_keeps(rule_id: str, crm: Session) -> None:
-    """Our server offers everything and keeps every rule, on our tables and on the verbs in memory."""
+    """Our server offers everything and keeps every rule, on our tables in both databases and on the verbs in memory."""
     result = check(RULES[rule_id], crm)
     assert result.status == "passed", f"{result.expected}\n{result.got}\n{result.curl}"
 
