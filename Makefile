@@ -5,7 +5,7 @@
 #
 # Each is quick the second time: pip runs only when a requirements file is newer than the environment's stamp.
 
-.PHONY: run test lint format test-dist fuzz bench bench-large faults dist lock audit clean
+.PHONY: run test lint format test-dist fuzz bench bench-large faults failover dist lock audit clean
 
 # The first of these that runs and is new enough (a pyenv shim can be there and not run).
 PYTHON ?= $(firstword $(foreach p,python3.11 python3 python3.12 python3.13 python3.14,\
@@ -50,8 +50,12 @@ bench-large: build/bench/5000.db build/bench/1000000.db
 	@$(PY) -m bench.pages $^
 
 # Kills, deploys, backups, power failures, full disks while mail is logged: one table of what was lost (bench/README.md).
-faults: .venv/run.stamp
+faults: .venv/dev.stamp
 	@$(PY) -m bench.faults
+
+# Two PostgreSQL servers, of which one is killed: what is lost, and for how long nothing can be written. A minute or two.
+failover: .venv/dev.stamp
+	@$(PY) -m bench.faults failover
 
 build/bench/%.db: bench/generate.py $(wildcard migrations/*.py) | .venv/run.stamp
 	@mkdir -p $(@D) && rm -f $@*

@@ -27,7 +27,7 @@ from routes.emails import emails
 from routes.health import health
 from routes.users import users
 from schemas import Error
-from wire import REFUSALS, RecordIdConverter
+from wire import REFUSALS, RecordIdConverter, read_on
 
 PROTECTED = "/api/v1"
 
@@ -178,6 +178,7 @@ def _register_errors(app: Flask, api: Api) -> None:
             if trouble is None:
                 raise error
             app.logger.error("The database can't serve: %s", trouble.why)
+            read_on(request)
             if request.blueprint == "health":
                 return api.answer(503, f"The database can't serve now. {trouble.why}.", headers={"Retry-After": "5"})
             if trouble.full:

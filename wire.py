@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from functools import wraps
 from http import HTTPStatus
 from io import BytesIO
@@ -13,6 +14,7 @@ from urllib.parse import parse_qsl, quote, urlencode
 import flask_smorest
 from flask import Request, Response, current_app, g, request, send_file, url_for
 from flask_smorest import abort
+from gunicorn.http.errors import NoMoreData, ParseException
 from marshmallow import Schema
 from webargs.flaskparser import FlaskParser
 from webargs.multidictproxy import MultiDictProxy
@@ -192,7 +194,7 @@ _DECODER = JSONDecoder(
 def _read_body(req: Request) -> bytes:
     """The whole body. Werkzeug's own limit would cut a chunked body short, without a word; so it is counted here."""
     limit: int = current_app.config["BODY_LIMIT"]
-    stream = req.environ["wsgi.input"] if req.environ.get("wsgi.input_terminated") else req.stream
+    stream = _stream(req)
     body: bytes = stream.read(limit + 1) if (req.content_length or 0) <= limit else b""
     if (req.content_length or len(body)) > limit:
         _drain(stream, 2 * limit - len(body))
@@ -200,6 +202,16 @@ def _read_body(req: Request) -> bytes:
     if len(body) < (req.content_length or 0):
         abort(400, message="The body ended before its Content-Length.")
     return body
+
+
+def read_on(req: Request) -> None:
+    """For an answer that does not depend on the body: gunicorn leaves what is more than 64 KiB of it unread."""
+    with suppress(OSError, NoMoreData, ParseException):  # the client is gone, or sends what is no HTTP
+        _drain(_stream(req), current_app.config["BODY_LIMIT"])
+
+
+def _stream(req: Request) -> Any:
+    return req.environ["wsgi.input"] if req.environ.get("wsgi.input_terminated") else req.stream
 
 
 def _drain(stream: Any, most: int) -> None:

@@ -4,7 +4,7 @@ Connections come from Peewee's pool, which asks each whether it is alive as a ca
 """
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 from threading import local
@@ -33,32 +33,55 @@ _CONNECTION = {
 }
 
 # Of a session. Read committed: what was read under the writers' lock must be what others have left. A call that is
-# stopped in the middle must not keep the lock. What was acknowledged was synced; a stricter setting stays.
+# stopped in the middle must not keep the lock. What was acknowledged was synced, by a synchronous standby too where
+# there is one; a stricter setting stays. Warnings: see `commit`.
 _SESSION = f"""
     SET client_encoding = 'UTF8';
     SET default_transaction_isolation = 'read committed';
     SET lock_timeout = '{PATIENCE}s';
     SET statement_timeout = '60s';
     SET idle_in_transaction_session_timeout = '15s';
-    SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'
+    SET client_min_messages = 'warning';
+    SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') IN ('off', 'local')
 """
 _STALE = 300  # seconds, after which a connection is replaced: so all come to know of a server that has moved
+
+# Where there is a synchronous standby, a transaction that has changed nothing waits for it as well: what it has found,
+# and is about to acknowledge, may be a mail whose own wait was broken off. It has to write something for that.
+_COMMIT = """
+    SELECT pg_logical_emit_message(true, 'connector', '')
+        WHERE pg_current_xact_id_if_assigned() IS NULL AND current_setting('synchronous_standby_names') != '';
+    COMMIT
+"""
 
 _WRITERS = 0x627363  # "bsc": the number of the writers' advisory lock
 
 
 class _Adapter(Psycopg3ExtAdapter):
     def connect(self, db: Any, **parameters: Any) -> Any:
+        if db.hosts:
+            parameters |= {
+                "host": ",".join(host for host, _ in db.hosts),
+                "port": ",".join(port for _, port in db.hosts),
+            }
         connection = super().connect(db, **parameters)
         try:
             connection.autocommit = True
             for json in ("json", "jsonb"):  # text to the rooms above
                 connection.adapters.register_loader(json, TextLoader)
             connection.execute(_SESSION)
+            connection.add_notice_handler(_hear)
         except BaseException:
             connection.close()
             raise
+        chosen = connection.info.host, str(connection.info.port)
+        db.hosts.sort(key=lambda known: (known[0], known[1] or chosen[1]) != chosen)
         return connection
+
+
+def _hear(said: psycopg.errors.Diagnostic) -> None:
+    if said.severity_nonlocalized == "WARNING":
+        db.calls.warned = True
 
 
 class Server(PooledPsycopg3Database):
@@ -81,8 +104,10 @@ class Server(PooledPsycopg3Database):
         except psycopg.ProgrammingError:  # which quotes what may be the password
             raise DatabaseError("It must be like postgresql://user@host/name") from None
         ours = {name: value for name, value in _CONNECTION.items() if name not in theirs}
+        self.hosts = _several_hosts(theirs)
         super().__init__(url, max_connections=most_connections, stale_timeout=_STALE, timeout=PATIENCE, **ours)
-        self.calls = local()  # `committed`: whether this thread's call has asked that something be kept
+        # Of this thread's call. `committed`: it has asked that something be kept; `warned`: the server has warned of it
+        self.calls = local()
 
     def connect(self, reuse_if_open: bool = False) -> Any:
         try:
@@ -104,8 +129,16 @@ class Server(PooledPsycopg3Database):
             raise
 
     def commit(self) -> None:
-        self.calls.committed = True
-        super().commit()
+        """Raises OperationalError also where it is kept, but not by the synchronous standby.
+
+        Where the wait for that is cancelled, by an administrator or a timeout, the server just warns
+        (https://www.postgresql.org/docs/current/warm-standby.html#SYNCHRONOUS-REPLICATION).
+        """
+        self.calls.committed, self.calls.warned = True, False
+        with __exception_wrapper__:
+            self.cursor().execute(_COMMIT)
+        if self.calls.warned:
+            raise OperationalError("The standby does not have it yet")
 
     def create_tables(self, models: Sequence[Any], **options: Any) -> None:
         for model in models:
@@ -122,6 +155,16 @@ class Server(PooledPsycopg3Database):
         logger.debug((sql, parameters))  # as Peewee does with the others
         with closing(self.cursor().stream(sql, parameters)) as found:
             yield from found
+
+
+def _several_hosts(theirs: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """The hosts and ports of a URL that names several. The one that let us in last is to be asked first.
+
+    Else each new connection would wait for one that is gone and says nothing.
+    """
+    hosts, ports = theirs.get("host", "").split(","), str(theirs.get("port", "")).split(",")
+    several = len(hosts) > 1 and "hostaddr" not in theirs
+    return list(zip(hosts, ports if len(ports) > 1 else ports * len(hosts), strict=False)) if several else []
 
 
 _WORDS = {

@@ -7,7 +7,7 @@ from json import loads
 from peewee import SqliteDatabase, __exception_wrapper__  # type: ignore[attr-defined]
 from playhouse.migrations import Runner
 
-from database import MIGRATIONS, Damaged, db, execute, rows
+from database import MIGRATIONS, Damaged, db, execute, indexed, rows, writing
 from folding import fold_address, fold_domain, fold_message_id
 from merging import entries, relation
 from models import Record
@@ -30,13 +30,15 @@ _RULES = {
         GROUP BY company_id HAVING max(position) + 1 != count(*)""",
     # What a reader of the feed relies on.
     "records whose changes are out of order": """SELECT DISTINCT type || ' ' || record_id FROM
-        (SELECT *, lag(action, 1, 'deleted') OVER (PARTITION BY type, record_id ORDER BY seq) AS before FROM change)
+        (SELECT *, lag(action, 1, 'deleted') OVER (PARTITION BY type, record_id ORDER BY seq) AS before FROM change) AS c
         WHERE (action = 'created') != (before = 'deleted')""",
     "records of which the change feed does not tell": """WITH {here}, {told}
-        SELECT type || ' ' || id FROM (SELECT * FROM here EXCEPT SELECT * FROM told)""",
+        SELECT type || ' ' || id FROM (SELECT * FROM here EXCEPT SELECT * FROM told) AS lacking""",
     "records that the change feed tells of and that are not here": """WITH {here}, {told}
-        SELECT type || ' ' || id FROM (SELECT * FROM told EXCEPT SELECT * FROM here)""",
-    # A number is given in the transaction that makes the change, and taken back with it.
+        SELECT type || ' ' || id FROM (SELECT * FROM told EXCEPT SELECT * FROM here) AS lacking""",
+}
+_RULES_OF_SQLITE = {
+    # A number is given in the transaction that makes the change, and taken back with it; PostgreSQL's are not.
     "numbers missing in the change feed": """SELECT 'before ' || seq FROM
         (SELECT seq, lag(seq, 1, seq - 1) OVER (ORDER BY seq) AS before FROM change) WHERE seq != before + 1
         UNION ALL SELECT 'at its end' FROM sqlite_sequence
@@ -45,8 +47,8 @@ _RULES = {
 _FEED = {
     "here": """here (type, id) AS (SELECT 'email', CAST(id AS TEXT) FROM email
         UNION ALL SELECT 'contact', id FROM contact UNION ALL SELECT 'company', id FROM company)""",
-    "told": """told (type, id) AS (SELECT type, record_id FROM
-        (SELECT type, record_id, action, max(seq) FROM change GROUP BY type, record_id) WHERE action != 'deleted')""",
+    "told": """told (type, id) AS (SELECT type, record_id FROM change
+        WHERE seq IN (SELECT max(seq) FROM change GROUP BY type, record_id) AND action != 'deleted')""",
 }
 
 # The keys that are made by folding: rows of (id of the record, text, key).
@@ -73,13 +75,17 @@ def problems() -> list[str]:
     """What is wrong in the database, in sentences that name ids and nothing else; none if all is well.
 
     Looks at all there is: the pages of the file, the references, what is derived from a record, the search index, the
-    change feed. It sees one snapshot, and stops nobody from writing. Raises OperationalError where it can't read.
+    change feed. It sees one snapshot, and on SQLite stops nobody from writing. Raises OperationalError where it can't
+    read. What PostgreSQL looks after itself, pages and references, is left to it.
     """
+    if not isinstance(db.obj, SqliteDatabase):
+        with writing():
+            return _sentences(_disagreements())
     try:
         with __exception_wrapper__, db.transaction("DEFERRED"):  # a row may be on a page that can't be read
             if found := _damage():
                 return found
-            found = [f"There are {what}: {_listing(ids)}." for what, ids in _disagreements().items()]
+            found = _sentences(_disagreements())
             return found if _search_agrees() else [*found, "The search index does not agree with the emails."]
     except Damaged as error:
         return [f"The file is damaged: {error}."]
@@ -107,12 +113,15 @@ def _schema_of_migrations() -> set[tuple[str, str]]:
 def _disagreements() -> dict[str, list[str]]:
     """For each kind of disagreement the ids of the records that have it."""
     found: dict[str, list[str]] = {}
-    for table, row_id, parent, _ in rows("PRAGMA foreign_key_check"):
-        what = f"rows of {table} that name a missing {parent}"
-        found.setdefault(what, []).append(str(row_id) if row_id else "?")
+    rules = _RULES
+    if isinstance(db.obj, SqliteDatabase):
+        rules = _RULES | _RULES_OF_SQLITE
+        for table, row_id, parent, _ in rows("PRAGMA foreign_key_check"):
+            what = f"rows of {table} that name a missing {parent}"
+            found.setdefault(what, []).append(str(row_id) if row_id else "?")
     if not db.table_exists("email"):  # the records are in somebody else's tables
         return found
-    for what, query in _RULES.items():
+    for what, query in rules.items():
         for (record_id,) in execute(query.format(**_FEED)):
             found.setdefault(what, []).append(str(record_id))
     for what, (fold, query) in _FOLDED.items():
@@ -144,9 +153,12 @@ def _disagreeing_emails() -> Iterator[tuple[int, str]]:
                 yield row_id, f"emails whose {name} does not follow from their fields"
         if (html_text is None) != (not record["htmlBody"]):
             yield row_id, "emails whose html_text does not follow from their fields"
-        if wanted != set(map(tuple, loads(links))):
+        for name, words in indexed([record["subject"], anew["people"], record["textBody"], html_text]).items():
+            if not rows(f"SELECT 1 FROM email WHERE id = ? AND {name} = CAST(? AS tsvector)", [row_id, words]):
+                yield row_id, "emails whose words can't be found"
+        if wanted != set(map(tuple, loads(links or "[]"))):
             yield row_id, "emails whose links are not those of their relatedTo"
-        if record["msgId"] and (key := fold_message_id(record["msgId"])) and key not in loads(seen):
+        if record["msgId"] and (key := fold_message_id(record["msgId"])) and key not in loads(seen or "[]"):
             yield row_id, "emails that can't be found by their msgId"
 
 
@@ -172,6 +184,10 @@ def _search_agrees() -> bool:
         finally:
             before.rollback(begin=False)
     return True
+
+
+def _sentences(disagreements: dict[str, list[str]]) -> list[str]:
+    return [f"There are {what}: {_listing(ids)}." for what, ids in disagreements.items()]
 
 
 def _listing(ids: list[str]) -> str:

