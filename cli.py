@@ -11,6 +11,7 @@ import click
 from flask import current_app
 from flask.cli import FlaskGroup, with_appcontext
 from gunicorn.app.base import Application
+from marshmallow import ValidationError
 
 import database
 import imports
@@ -270,6 +271,50 @@ def doctor(quick: bool) -> None:
         raise click.exceptions.Exit(1)
 
 
+@click.group("database")
+def database_group() -> None:
+    """The database as a whole."""
+
+
+def _database_url(_: click.Context, __: click.Parameter, value: str) -> str:
+    try:
+        settings.usable_database(value)
+    except ValidationError as error:
+        raise click.BadParameter(" ".join(map(str, error.messages))) from None
+    return value
+
+
+@database_group.command("copy")
+@click.option("--to", "target", required=True, metavar="URL", callback=_database_url, help="Like DATABASE_URL.")
+@with_appcontext
+def copy_database(target: str) -> None:
+    """Copy all there is into another, empty database: from SQLite to PostgreSQL, or back.
+
+    The service must have been stopped. Ids, tokens and the change feed stay as they are, and the database that is
+    copied is only read. At the end both are read and compared, row by row; where something differs, or the copy is
+    interrupted, the other one is left empty: run it again. Where it holds a copy already, the two are compared.
+    """
+    from rich.console import Console  # not above: the server needs none of these
+    from rich.progress import Progress
+
+    from database import moving
+
+    console = Console(stderr=True)
+    with Progress(console=console, disable=not console.is_terminal) as progress:
+        try:
+            held = moving.copy(
+                current_app.config["DATABASE_URL"],
+                target,
+                lambda what, total, things: progress.track(things, total, description=what),
+            )
+        except moving.Refused as error:
+            raise click.ClickException(f"Nothing was copied. {error}") from None
+    for line in held:
+        last_id = "" if line.last_id is None else f"  last id {line.last_id}"
+        click.echo(f"{line.table:16} {line.rows:>11,}  {line.checksum[:16]}{last_id}")
+    click.echo("Both databases hold the same. To serve the other one, set DATABASE_URL to it.")
+
+
 @click.command()
 def serve() -> None:
     """Serve through gunicorn on HOST:PORT; makes the tables and the first admin token where there are none."""
@@ -325,13 +370,13 @@ def _reason(error: models.Conflict | models.Invalid) -> str:
     return " ".join(error.errors.values()) if isinstance(error, models.Invalid) else str(error)
 
 
-COMMANDS = [user, token, audit, person, backup, restore, doctor, *imports.COMMANDS, serve]
+COMMANDS = [user, token, audit, person, backup, restore, doctor, database_group, *imports.COMMANDS, serve]
 
 
 def needs_database() -> bool:
     """False while one of the commands is run that are for a database on which nothing can start."""
     run = click.get_current_context(silent=True) is not None
-    return not (run and {restore.name, doctor.name} & set(sys.argv[1:]))
+    return not (run and {restore.name, doctor.name, database_group.name} & set(sys.argv[1:]))
 
 
 def main() -> None:

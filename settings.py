@@ -21,7 +21,8 @@ class Misconfigured(SystemExit):
     """A setting that can't be used: ends the program with a sentence that says which and why."""
 
 
-def _usable_database(url: str) -> None:
+def usable_database(url: str) -> None:
+    """Raises ValidationError for what can name no database."""
     if url.startswith("postgresql://"):
         return  # the driver looks at the rest
     path = url.removeprefix("sqlite:///")
@@ -37,7 +38,7 @@ class Settings(Schema):
 
     DATABASE_URL = fields.String(
         load_default="sqlite:///instance/connector.db",
-        validate=_usable_database,
+        validate=usable_database,
         metadata={
             "description": "The database: `sqlite:///` and a path, relative to the folder it is started in; or "
             "`postgresql://user@host/name`, in which host may be several, separated by commas."

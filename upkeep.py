@@ -27,6 +27,7 @@ from storage.consistency import problems
 
 _PARTS = ("", "-wal", "-journal")  # the files of a database; -shm holds nothing
 _UNDER_WAY = "-restoring"  # the copy that is looked over before it takes the database's place
+_LEFT = (_UNDER_WAY, "-copying")  # by `flask restore` and `flask database copy`
 _KEPT = "-before-"  # and the time of the restore: the old database
 
 
@@ -219,9 +220,9 @@ def _folder(path: Path) -> Iterator[Finding]:
             yield Finding(PROBLEM, f"Others may read {part.name}, which holds people's letters: chmod 600 {part}")
         if path.exists() and status.st_uid != path.stat().st_uid:
             yield Finding(PROBLEM, f"{part.name} is another user's than the database: chown --reference {path} {part}")
-        if _UNDER_WAY in part.name:
+        if any(ending in part.name for ending in _LEFT):
             yield Finding(
-                WARNING, f"{part.name} was left by a restore that was ended. If none is under way, remove it."
+                WARNING, f"{part.name} was left by a restore or copy that was ended. If none is under way, remove it."
             )
         elif _KEPT in part.name:
             yield Finding(

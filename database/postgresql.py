@@ -4,6 +4,7 @@ Connections come from Peewee's pool, which asks each whether it is alive as a ca
 """
 
 import re
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -66,10 +67,7 @@ class _Adapter(Psycopg3ExtAdapter):
             }
         connection = super().connect(db, **parameters)
         try:
-            connection.autocommit = True
-            for json in ("json", "jsonb"):  # text to the rooms above
-                connection.adapters.register_loader(json, TextLoader)
-            connection.execute(_SESSION)
+            _begin_session(connection)
             connection.add_notice_handler(_hear)
         except BaseException:
             connection.close()
@@ -82,6 +80,22 @@ class _Adapter(Psycopg3ExtAdapter):
 def _hear(said: psycopg.errors.Diagnostic) -> None:
     if said.severity_nonlocalized == "WARNING":
         db.calls.warned = True
+
+
+def _begin_session(connection: "psycopg.Connection[Any]") -> None:
+    connection.autocommit = True
+    for json in ("json", "jsonb"):  # text to the rooms above
+        connection.adapters.register_loader(json, TextLoader)
+    connection.execute(_SESSION)
+
+
+def _parameters(url: str) -> dict[str, Any]:
+    """Those of _CONNECTION that the URL leaves to us. Raises DatabaseError for what is no URL."""
+    try:
+        theirs = conninfo_to_dict(url)
+    except psycopg.ProgrammingError:  # which quotes what may be the password
+        raise DatabaseError("It must be like postgresql://user@host/name") from None
+    return {name: value for name, value in _CONNECTION.items() if name not in theirs}
 
 
 class Server(PooledPsycopg3Database):
@@ -99,12 +113,8 @@ class Server(PooledPsycopg3Database):
     }
 
     def __init__(self, url: str, most_connections: int | None) -> None:
-        try:
-            theirs = conninfo_to_dict(url)
-        except psycopg.ProgrammingError:  # which quotes what may be the password
-            raise DatabaseError("It must be like postgresql://user@host/name") from None
-        ours = {name: value for name, value in _CONNECTION.items() if name not in theirs}
-        self.hosts = _several_hosts(theirs)
+        ours = _parameters(url)
+        self.hosts = _several_hosts(conninfo_to_dict(url))
         super().__init__(url, max_connections=most_connections, stale_timeout=_STALE, timeout=PATIENCE, **ours)
         # Of this thread's call. `committed`: it has asked that something be kept; `warned`: the server has warned of it
         self.calls = local()
@@ -187,6 +197,37 @@ def start(url: str, most_connections: int | None = None) -> None:
             Runner(server, str(MIGRATIONS)).up()
     finally:
         stop()
+
+
+@contextmanager
+def alone(url: str) -> Iterator["psycopg.Connection[Any]"]:
+    """A session beside the pool, while which nobody else writes. Raises BlockingIOError where others are connected.
+
+    Those are seen by the name that they give their sessions, once they have served a call; one that is not seen may
+    read, and waits for its turn to write in vain.
+    """
+    deadline = time.monotonic() + PATIENCE  # a session that was closed, or whose program was killed, may take a moment
+    with __exception_wrapper__:
+        connection = psycopg.connect(url, **{**_parameters(url), "application_name": "connector copy"})
+    with connection:
+        _begin_session(connection)
+        connection.execute(_UNHURRIED)
+        while connection.execute(_TAKE_TURN, [_WRITERS]).fetchone() != (True,):
+            if time.monotonic() > deadline:
+                raise BlockingIOError
+            time.sleep(0.05)
+        yield connection
+
+
+# Of a session that has to do with all rows. The server notices that its program was killed while it makes an index.
+_UNHURRIED = """
+    SET statement_timeout = 0;
+    SET idle_in_transaction_session_timeout = 0;
+    SET client_connection_check_interval = '1s';
+    SET maintenance_work_mem = '256MB'
+"""
+_TAKE_TURN = """SELECT pg_try_advisory_lock(%s) AND NOT EXISTS (SELECT 1 FROM pg_stat_activity
+    WHERE datname = current_database() AND application_name = 'connector')"""
 
 
 def _check(server: Server) -> None:

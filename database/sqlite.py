@@ -59,7 +59,7 @@ class _File(SqliteDatabase):
         )
         try:
             self._add_conn_hooks(connection)  # type: ignore[attr-defined]
-            if self.schema is not None and self.schema != _applied(connection):
+            if self.schema is not None and self.schema != applied(connection):
                 raise OperationalError("The file in the database's place has another schema. Start the service anew")
             connection.files = before, _files(self.database)[1]
         except BaseException:
@@ -202,7 +202,7 @@ def check(path: Path) -> None:
         if tables and "schema_migration" not in tables and (taken := sorted(tables & _own_tables())):
             raise DatabaseError(f"{path} belongs to another program, which has a table {taken[0]} too")
         known = {script.stem for script in MIGRATIONS.glob("[0-9]*.py")}
-        newer = sorted(_applied(connection) - known)
+        newer = sorted(applied(connection) - known)
         if newer:
             raise DatabaseError(f"{path} was written by a newer version, which has {newer[-1]}. Install that one")
 
@@ -215,7 +215,7 @@ def _own_tables() -> set[str]:
         return {name for name in fresh.get_tables() if not name.startswith("sqlite_")}
 
 
-def _applied(connection: sqlite3.Connection) -> set[str]:
+def applied(connection: sqlite3.Connection) -> set[str]:
     """The names of the migrations that were run on a file; none, if it is not ours."""
     if not connection.execute("SELECT 1 FROM sqlite_schema WHERE name = 'schema_migration'").fetchall():
         return set()
