@@ -192,9 +192,9 @@ def test_every_file_that_the_guide_names_is_there() -> None:
 def test_every_command_that_the_guide_names_is_one(app: Any) -> None:
     """With the options that it shows."""
     shown = re.findall(r"^ *sudo connector ([a-z].*)", GUIDE.read_text(), re.MULTILINE)
-    assert {line.split()[0] for line in shown} == {"user", "token", "doctor", "backup", "restore", "audit"}
+    assert {line.split()[0] for line in shown} == {"user", "token", "doctor", "backup", "restore", "audit", "database"}
     for line in shown:
-        group = line.split()[0] in ("user", "token")
+        group = line.split()[0] in ("user", "token", "database")
         helped = app.test_cli_runner().invoke(args=[*line.split()[: 1 + group], "--help"])
         assert helped.exit_code == 0, line
         for option in re.findall(r"--[a-z-]+", line):
