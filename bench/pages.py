@@ -1,8 +1,8 @@
 """What a call costs at 5,000 and at 1,000,000 emails: `python -m bench.pages SMALL LARGE [--rounds N]`.
 
-Each database has a process of its own, which answers calls through the WSGI application, without a network. The two
-take turns, so that the machine's other work falls on both alike. Prints Markdown; some mails are written into LARGE,
-and into a copy of SMALL.
+Either may be a file, or the URL of a PostgreSQL database that `flask database copy` has filled. Each database has a
+process of its own, which answers calls through the WSGI application, without a network. The two take turns, so that the
+machine's other work falls on both alike. Prints Markdown; some mails are written into LARGE, and into a copy of SMALL.
 """
 
 import argparse
@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from io import BytesIO
 from itertools import count
 from json import dumps
-from pathlib import Path
 from random import Random
 from statistics import median
 from tempfile import TemporaryDirectory
@@ -28,7 +27,7 @@ from werkzeug.test import EnvironBuilder
 import database
 import tokens
 from app import create_app
-from bench.generate import RARE, Data, size_of
+from bench.generate import RARE, Data
 
 TURN = 10  # calls of one kind before the other database has its turn
 DEEP = 1_000  # the page that is compared with the first
@@ -49,9 +48,9 @@ def gets(path: Callable[[int], str] | str) -> Call:
 class Side:
     """The application on one of the databases."""
 
-    def __init__(self, path: str) -> None:
-        self.app: Flask = create_app({"DATABASE_URL": f"sqlite:///{path}"})
-        self.data = Data(size_of(Path(path)))
+    def __init__(self, place: str) -> None:
+        self.app: Flask = create_app({"DATABASE_URL": place if "://" in place else f"sqlite:///{place}"})
+        self.data = Data(5 * database.rows("SELECT count(*) FROM contact")[0][0])
         self.token = tokens.create("u0", "admin", "bench")
         self.calls = dict(self._calls())
 
@@ -186,12 +185,13 @@ def _steps(connection: Any, sql: str) -> Iterator[str]:
             yield f"**all of {found[2]}**"
 
 
-def serve(path: str, pipe: Any) -> None:
-    with open(path, "rb", buffering=0) as file:  # into the system's cache: a cold file measures the disk
-        while file.read(1 << 24):
-            pass
-    side = Side(path)
-    pipe.send({name: call.note for name, call in side.calls.items()})
+def serve(place: str, pipe: Any) -> None:
+    if "://" not in place:
+        with open(place, "rb", buffering=0) as file:  # into the system's cache: a cold file measures the disk
+            while file.read(1 << 24):
+                pass
+    side = Side(place)
+    pipe.send((f"{side.data.emails:,} emails", {name: call.note for name, call in side.calls.items()}))
     while question := pipe.recv():
         pipe.send(getattr(side, question[0])(*question[1:]))
 
@@ -199,11 +199,13 @@ def serve(path: str, pipe: Any) -> None:
 class Process:
     """A Side in a process of its own."""
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, place: str) -> None:
+        self.is_file = "://" not in place
         self.pipe, theirs = multiprocessing.Pipe()
-        self.process = multiprocessing.Process(target=serve, args=(path, theirs), daemon=True)
+        self.process = multiprocessing.Process(target=serve, args=(place, theirs), daemon=True)
         self.process.start()
-        self.notes: dict[str, str] = self.pipe.recv()
+        size, self.notes = self.pipe.recv()
+        self.name: str = size if self.is_file else f"{size}, PostgreSQL"
 
     def __call__(self, *question: Any) -> Any:
         self.pipe.send(question)
@@ -217,7 +219,8 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=20)
     options = parser.parse_args()
     with TemporaryDirectory(prefix="bench-") as folder:
-        report(shutil.copy(options.small, folder), options.large, options.rounds)
+        small = options.small if "://" in options.small else shutil.copy(options.small, folder)
+        report(small, options.large, options.rounds)
 
 
 def report(small_path: str, large_path: str, rounds: int) -> None:
@@ -227,20 +230,24 @@ def report(small_path: str, large_path: str, rounds: int) -> None:
         for name, pairs in medians.items():
             found = {side: median(side("times", name, turn)) for side in sides[:: -1 if turn % 2 else 1]}
             pairs.append((found[small], found[large]))
-    sizes = [f"{size_of(Path(path)):,} emails" for path in (small_path, large_path)]
-    print(f"| call, ms | {sizes[0]} | {sizes[1]} | ratio |\n|---|---|---|---|")
+    print(f"| call, ms | {small.name} | {large.name} | ratio |\n|---|---|---|---|")
     for name, pairs in medians.items():
         note = f" ({small.notes[name]})" if small.notes[name] != large.notes[name] else ""
         figures = [median(pair[n] for pair in pairs) * 1000 for n in (0, 1)]
         ratio = median(large / small for small, large in pairs)
         print(f"| {name} | {figures[0]:.2f}{note} | {figures[1]:.2f} | {ratio:.2f} |")
-    print(f"\n| call | what is read, at {sizes[1]} |\n|---|---|")
-    for name in medians:
-        usual, without = large("plan", name)
-        print(f"| {name} | {usual}{'' if usual == without else f'; without statistics: {without}'} |")
+    if large.is_file:
+        plans(large, list(medians))
     for side in sides:
         side.pipe.send(None)
         side.process.join()
+
+
+def plans(large: Process, names: list[str]) -> None:
+    print(f"\n| call | what is read, at {large.name} |\n|---|---|")
+    for name in names:
+        usual, without = large("plan", name)
+        print(f"| {name} | {usual}{'' if usual == without else f'; without statistics: {without}'} |")
 
 
 if __name__ == "__main__":
