@@ -30,7 +30,7 @@ _RULES = {
         GROUP BY company_id HAVING max(position) + 1 != count(*)""",
     # What a reader of the feed relies on.
     "records whose changes are out of order": """SELECT DISTINCT type || ' ' || record_id FROM
-        (SELECT *, lag(action, 1, 'deleted') OVER (PARTITION BY type, record_id ORDER BY seq) AS before FROM change) AS c
+        (SELECT *, lag(action, 1, 'deleted') OVER (PARTITION BY type, record_id ORDER BY seq) AS before FROM change) c
         WHERE (action = 'created') != (before = 'deleted')""",
     "records of which the change feed does not tell": """WITH {here}, {told}
         SELECT type || ' ' || id FROM (SELECT * FROM here EXCEPT SELECT * FROM told) AS lacking""",

@@ -10,10 +10,12 @@ import pytest
 
 import database
 import models
-from bench.faults import backup, deploy, kill, rig, soak
+from bench.faults import backup, deploy, kill, postgresql, rig, soak
 
 
-@pytest.mark.parametrize("fault", [kill, deploy, backup, soak], ids=lambda fault: fault.__name__.rpartition(".")[2])
+@pytest.mark.parametrize(
+    "fault", [kill, deploy, backup, soak, postgresql], ids=lambda fault: fault.__name__.rpartition(".")[2]
+)
 def test_nothing_is_lost(fault: ModuleType) -> None:
     """No mail that was acknowledged is missing or half there, every table agrees with it, and nobody is cut off."""
     outcomes = list(fault.run(quick=True))

@@ -18,6 +18,7 @@ import storage.emails
 from app import create_app
 from database import postgresql
 from settings import Misconfigured
+from storage.consistency import problems
 from tests.conftest import Client
 from tests.samples import EMAILS, MAIL, log
 
@@ -191,6 +192,26 @@ def test_the_database_of_another_program_is_not_touched(postgres: Any) -> None:
         other.execute("CREATE TABLE email (id int)")
     with pytest.raises(database.Unusable, match="another program"):
         database.start(url)
+
+
+@pytest.mark.parametrize(
+    ("damage", "found"),
+    [
+        ("DELETE FROM recipient WHERE role = 'from'", "emails whose people does not follow from their fields: 1"),
+        ("UPDATE email SET words = ''", "emails whose words can't be found: 1"),
+        ("DELETE FROM sighting", "emails that can't be found by their msgId: 1"),
+        ("DELETE FROM relation", "emails whose links are not those of their relatedTo: 1"),
+        ("UPDATE change SET action = 'changed'", "records whose changes are out of order: email 1"),
+        ("DELETE FROM change", "records of which the change feed does not tell: email 1"),
+        ("DELETE FROM email", "records that the change feed tells of and that are not here: email 1"),
+    ],
+)
+def test_tables_that_disagree_are_found(client: Any, damage: str, found: str) -> None:
+    """Each kind of disagreement by the ids of the records; what it is in full, test_consistency tells of SQLite."""
+    log(client, **MAIL)
+    assert problems() == []
+    database.execute(damage)
+    assert f"There are {found}." in problems()
 
 
 @pytest.mark.parametrize(
