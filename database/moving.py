@@ -19,7 +19,7 @@ import psycopg
 from peewee import SqliteDatabase
 from playhouse.migrations import Runner
 
-from database import postgresql, sqlite
+from database import postgresql, sqlite, start, stop
 from database.common import MIGRATIONS, Unusable
 
 Row = tuple[Any, ...]
@@ -313,8 +313,8 @@ def _fill_file(path: Path) -> Iterator[_End]:
             return
         try:
             _remove(new)
-            sqlite.start(f"sqlite:///{new}")
-            sqlite.stop()
+            start(f"sqlite:///{new}")
+            stop()
             with closing(sqlite3.connect(new, isolation_level=None)) as connection:
                 # What is killed is made anew: nothing in it has to be safe before the end.
                 for setting in (
@@ -358,7 +358,8 @@ def _read_server(url: str) -> Iterator[_End]:
 def _fill_server(url: str) -> Iterator[_End]:
     with postgresql.alone(url):
         pass  # what is in the way is told now: the next waits for it
-    postgresql.start(url)
+    start(url)
+    stop()
     with postgresql.alone(url) as connection:
         connection.execute("BEGIN")
         yield _Server(connection)

@@ -17,6 +17,7 @@ import models
 import tokens
 from app import create_app
 from database import moving, postgresql
+from storage.consistency import problems
 from tests.conftest import USER, Client
 from tests.samples import ACME, EMAILS, JANE, MAIL, PROJECT, WITHIN, ask, environment, log, serving
 
@@ -154,11 +155,14 @@ def test_no_id_is_given_again(scene: Scene) -> None:
 
 
 def test_a_copy_can_be_copied_back(scene: Scene) -> None:
-    """Both ways nothing is lost: the checksums are those of the first."""
+    """Both ways nothing is lost: the checksums are those of the first, and the search index agrees with the emails."""
     first = scene.copy()
     third = f"sqlite:///{scene.folder}/third.db"
     assert moving.copy(scene.target, third, unwatched) == first
     assert moving.copy(scene.url, third, unwatched) == first
+    database.start(third)
+    assert problems() == []
+    scene.leave()
 
 
 def test_the_tables_of_a_copy_are_those_of_a_new_database(scene: Scene, postgres: Any) -> None:
