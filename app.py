@@ -134,6 +134,7 @@ def create_app(environment: Mapping[str, Any] | None = None) -> Flask:
     app.before_request(_identify)
     app.teardown_request(_forget_caller)
     app.after_request(_harden)
+    app.after_request(_hear_out)
     for command in cli.COMMANDS:
         app.cli.add_command(command)
     return app
@@ -178,7 +179,6 @@ def _register_errors(app: Flask, api: Api) -> None:
             if trouble is None:
                 raise error
             app.logger.error("The database can't serve: %s", trouble.why)
-            read_on(request)
             if request.blueprint == "health":
                 return api.answer(503, f"The database can't serve now. {trouble.why}.", headers={"Retry-After": "5"})
             if trouble.full:
@@ -244,4 +244,11 @@ def _harden(response: Response) -> Response:
     response.headers.setdefault("Cache-Control", "no-store")
     response.headers["X-Content-Type-Options"] = "nosniff"
     response.headers["X-Request-ID"] = request.environ[logs.REQUEST_ID]
+    return response
+
+
+def _hear_out(response: Response) -> Response:
+    """A client that is cut off while it still sends a large mail does not read why it was refused."""
+    if response.status_code >= 400:
+        read_on(request)
     return response

@@ -375,8 +375,10 @@ COMMANDS = [user, token, audit, person, backup, restore, doctor, database_group,
 
 def needs_database() -> bool:
     """False while one of the commands is run that are for a database on which nothing can start."""
-    run = click.get_current_context(silent=True) is not None
-    return not (run and {restore.name, doctor.name, database_group.name} & set(sys.argv[1:]))
+    if click.get_current_context(silent=True) is None:
+        return True
+    names = {command.name for command in COMMANDS}
+    return next(filter(names.__contains__, sys.argv[1:]), None) not in {restore.name, doctor.name, database_group.name}
 
 
 def main() -> None:

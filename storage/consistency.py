@@ -37,13 +37,6 @@ _RULES = {
     "records that the change feed tells of and that are not here": """WITH {here}, {told}
         SELECT type || ' ' || id FROM (SELECT * FROM told EXCEPT SELECT * FROM here) AS lacking""",
 }
-_RULES_OF_SQLITE = {
-    # A number is given in the transaction that makes the change, and taken back with it; PostgreSQL's are not.
-    "numbers missing in the change feed": """SELECT 'before ' || seq FROM
-        (SELECT seq, lag(seq, 1, seq - 1) OVER (ORDER BY seq) AS before FROM change) WHERE seq != before + 1
-        UNION ALL SELECT 'at its end' FROM sqlite_sequence
-        WHERE name = 'change' AND seq != (SELECT coalesce(max(seq), 0) FROM change)""",
-}
 _FEED = {
     "here": """here (type, id) AS (SELECT 'email', CAST(id AS TEXT) FROM email
         UNION ALL SELECT 'contact', id FROM contact UNION ALL SELECT 'company', id FROM company)""",
@@ -113,15 +106,13 @@ def _schema_of_migrations() -> set[tuple[str, str]]:
 def _disagreements() -> dict[str, list[str]]:
     """For each kind of disagreement the ids of the records that have it."""
     found: dict[str, list[str]] = {}
-    rules = _RULES
     if isinstance(db.obj, SqliteDatabase):
-        rules = _RULES | _RULES_OF_SQLITE
         for table, row_id, parent, _ in rows("PRAGMA foreign_key_check"):
             what = f"rows of {table} that name a missing {parent}"
             found.setdefault(what, []).append(str(row_id) if row_id else "?")
     if not db.table_exists("email"):  # the records are in somebody else's tables
         return found
-    for what, query in rules.items():
+    for what, query in _RULES.items():
         for (record_id,) in execute(query.format(**_FEED)):
             found.setdefault(what, []).append(str(record_id))
     for what, (fold, query) in _FOLDED.items():

@@ -444,6 +444,14 @@ def test_a_client_that_is_cut_off_is_no_fault_of_the_server(server: Server, fram
     assert count(server) == before
 
 
+def test_a_client_that_sends_all_before_it_reads_learns_that_it_has_no_token(server: Server) -> None:
+    """As requests and most libraries do: 401, and no connection that was cut off."""
+    with closing(HTTPConnection("127.0.0.1", server.port, timeout=WITHIN)) as connection:
+        headers = {"Authorization": "Bearer no", "Content-Type": "application/json"}
+        connection.request("POST", EMAILS, bytes(LIMIT), headers)
+        assert connection.getresponse().status == 401
+
+
 def test_expect_100_continue_is_answered_before_the_body(server: Server) -> None:
     """curl asks so before a large mail, and waits a second in vain where nobody answers."""
     body = mail(1000)

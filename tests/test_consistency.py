@@ -86,8 +86,6 @@ def test_an_empty_database_has_no_problems() -> None:
         ("DELETE FROM email WHERE id = 1", "rows of recipient that name a missing email: "),
         ("DELETE FROM crm_user; DELETE FROM email WHERE id = 2", "the change feed tells of and .* not here: email 2"),
         ("DELETE FROM change WHERE type = 'company'", "records of which the change feed does not tell: company "),
-        ("DELETE FROM change WHERE seq = 3", "numbers missing in the change feed: before 4"),
-        ("DELETE FROM change WHERE seq = (SELECT max(seq) FROM change)", "numbers missing in .*: at its end"),
         ("UPDATE change SET action = 'changed' WHERE seq = 1", "records whose changes are out of order: company "),
         ("UPDATE change SET action = 'created' WHERE type = 'email'", "records whose changes are out of .*: email "),
         ("DROP TRIGGER email_search_update", "The trigger email_search_update is not there"),
