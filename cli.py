@@ -235,6 +235,8 @@ def restore(file: Path, despite_problems: bool) -> None:
 
     The copy is brought up to date and looked over before it takes the database's place, and the old database is kept.
     """
+    if not current_app.config["DATABASE_URL"].startswith("sqlite:"):
+        raise click.ClickException("Go back to a dump of a PostgreSQL database with its own pg_restore.")
     path = database.locate(current_app.config["DATABASE_URL"])
     try:
         kept = upkeep.restore(path, file, despite_problems)

@@ -13,6 +13,7 @@ from http.client import HTTPConnection, HTTPException
 from json import loads
 from pathlib import Path
 from resource import RLIMIT_NOFILE, getrlimit
+from secrets import token_hex
 from shutil import copyfile, disk_usage
 from statistics import median
 from tempfile import TemporaryFile
@@ -149,6 +150,9 @@ class Finding(NamedTuple):
 
 def examine(config: Mapping[str, Any], quick: bool = False) -> Iterator[Finding]:
     """Look at the machine, the files, the database and the tokens; nothing is changed, nothing is left behind."""
+    if not config["DATABASE_URL"].startswith("sqlite:"):
+        yield from _server(config["DATABASE_URL"])
+        return
     path = database.locate(config["DATABASE_URL"])
     yield from _sqlite()
     yield from _limits()
@@ -169,6 +173,23 @@ def examine(config: Mapping[str, Any], quick: bool = False) -> Iterator[Finding]
     database.attach(path)
     try:
         yield from _attempt("The database", _database(quick))
+        yield from _attempt("Writing", _writing())
+        yield from _attempt("The clock", _clock())
+        yield from _attempt("The tokens", _tokens())
+    finally:
+        database.stop()
+
+
+def _server(url: str) -> Iterator[Finding]:
+    """A PostgreSQL database; how its server is, its own means tell."""
+    yield from _limits()
+    try:
+        database.start(url)
+    except database.Unusable as error:
+        yield Finding(PROBLEM, f"The database can't be used. {_why(error)}.")
+        return
+    try:
+        yield from _attempt("The database", _database(quick=False))
         yield from _attempt("Writing", _writing())
         yield from _attempt("The clock", _clock())
         yield from _attempt("The tokens", _tokens())
@@ -332,7 +353,7 @@ class _TakenBack(Exception):
 
 def _writing() -> Iterator[Finding]:
     with suppress(_TakenBack), database.writing():
-        values = ["", "", "", "", database.rows("SELECT hex(randomblob(32))")[0][0]]
+        values = ["", "", "", "", token_hex(32)]
         database.execute("INSERT INTO token (user_id, scope, label, created_at, sha256) VALUES (?, ?, ?, ?, ?)", values)
         raise _TakenBack
     yield Finding(FINE, "The database can be written")

@@ -181,7 +181,7 @@ def _steps(connection: Any, sql: str) -> Iterator[str]:
             yield f"`{found[3]}` ({bounds})"
         elif found and found[1] == "SEARCH":
             yield f"{found[2]} by key"
-        elif found and found[2] != "page":  # the 25 rows of the answer
+        elif found and found[2] not in ("page", "found"):  # the 25 rows of the answer, or the parts of one
             yield f"**all of {found[2]}**"
 
 

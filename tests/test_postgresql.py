@@ -4,6 +4,7 @@ import socket
 import sqlite3
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from pathlib import Path
 from threading import Thread
 from typing import Any
 from urllib.parse import urlencode
@@ -15,6 +16,7 @@ from psycopg.conninfo import conninfo_to_dict
 import database
 import storage.changes
 import storage.emails
+import upkeep
 from app import create_app
 from database import postgresql
 from settings import Misconfigured
@@ -243,3 +245,18 @@ def test_a_mail_of_more_words_than_an_index_holds_is_logged(client: Any) -> None
         return len(client.get(EMAILS, query_string={"q": q}).json)
 
     assert [found('"word7 word8"'), found("word39999"), found('"word8 word7"'), found("x" * 3000)] == [1, 1, 0, 1]
+
+
+def test_doctor_looks_it_over(client: Any, url: str) -> None:
+    """Records, writing, clock and tokens; how the server is, its own means tell."""
+    client.post(EMAILS, json=MAIL)
+    found = list(upkeep.examine({"DATABASE_URL": url}))
+    assert {finding.level for finding in found} == {upkeep.FINE}, found
+    assert "All records agree with one another" in [finding.text for finding in found]
+
+
+def test_backup_and_restore_name_its_own_means(app: Any, tmp_path: Path) -> None:
+    """A file of SQLite's would be of no use to it."""
+    for command, means in [("backup", "pg_dump"), ("restore", "pg_restore")]:
+        result = app.test_cli_runner().invoke(args=[command, str(tmp_path / "copy")])
+        assert (result.exit_code, means in result.output) == (1, True)
