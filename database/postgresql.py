@@ -383,8 +383,8 @@ def indexed(texts: Sequence[str | None]) -> dict[str, str]:
 def full_text(wanted: list[tuple[str, bool]], unwanted: list[tuple[str, bool]]) -> tuple[str, str, str]:
     """See `database.full_text`."""
     match = " & ".join([*map(_match, wanted), *(f"!{_match(phrase)}" for phrase in unwanted)])
-    # OFFSET 0: all that are found, and then in order. The server takes a rare word to be in one mail of two hundred, and
-    # would walk through all mails in order of time: 8 s at a million, for 2 ms.
+    # OFFSET 0: all that are found, and then in order. The server takes a rare word to be in one mail of 200, and would
+    # walk through all mails in order of time: 8 s at a million, for 2 ms.
     return "(SELECT * FROM email WHERE words @@ CAST(? AS tsquery) OFFSET 0) e", "true", match
 
 
