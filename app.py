@@ -249,6 +249,6 @@ def _harden(response: Response) -> Response:
 
 def _hear_out(response: Response) -> Response:
     """A client that is cut off while it still sends a large mail does not read why it was refused."""
-    if response.status_code >= 400:
+    if response.status_code >= 400 and response.status_code != 413:  # that one has been heard out as far as is sensible
         read_on(request)
     return response

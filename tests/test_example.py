@@ -232,7 +232,7 @@ def test_the_guide_leads_to_a_passing_kit(tmp_path: Path) -> None:
     guide = (PROJECT / "docs" / "own-tables.md").read_text(encoding="utf-8")
     blocks = re.findall(r"^```\w+\n(.*?)^```$", guide, re.DOTALL | re.MULTILINE)
     sql, printed, fold, crm, seam, add_contact, imports = blocks
-    for part in (*PROJECT.glob("*.py"), *(PROJECT / room for room in ("routes", "storage", "migrations"))):
+    for part in (*PROJECT.glob("*.py"), *(PROJECT / room for room in ("database", "routes", "storage", "migrations"))):
         (shutil.copytree if part.is_dir() else shutil.copy)(part, tmp_path / part.name)
 
     def write(name: str, text: str) -> None:
