@@ -3,10 +3,11 @@
 import os
 from collections.abc import Mapping
 from contextlib import suppress
+from functools import cache
 from typing import Any
 
 import flask_smorest
-from flask import Flask, Response, g, request
+from flask import Flask, Response, request
 from flask.json.provider import DefaultJSONProvider
 from gunicorn.http.errors import NoMoreData, ParseException
 from werkzeug.datastructures import Headers, WWWAuthenticate
@@ -30,6 +31,7 @@ from schemas import Error
 from wire import REFUSALS, RecordIdConverter, read_on
 
 PROTECTED = "/api/v1"
+GLANCE = 0.1  # seconds for which who reads may have the file before; who writes has none
 
 OPENAPI = {
     "API_TITLE": "BrightSync CRM connector",
@@ -95,6 +97,10 @@ class Connector(Flask):
             if not database.may_repeat(error):
                 raise
         return super().dispatch_request()
+
+    def ensure_sync(self, func: Any) -> Any:
+        """No view or hook here is a coroutine; Flask asks so of each, for each request."""
+        return func
 
     def log_exception(self, exc_info: Any) -> None:
         """Flask's own names the path, which may hold an address."""
@@ -189,14 +195,19 @@ def _register_errors(app: Flask, api: Api) -> None:
 def _follow_the_file() -> None:
     """Read on in the file that is open, where no other can be had; who writes is told."""
     with suppress(*database.Unavailable, OSError):
-        database.follow()
+        database.follow(GLANCE)
 
 
 def _name() -> None:
     """Tell the logs what to call the request: its id, and the route in place of the path."""
-    rule, environ = request.url_rule.rule if request.url_rule else "-", request.environ
-    environ[logs.ROUTE] = rule.replace("<record_id:", "{").replace("<", "{").replace(">", "}")
+    rule, environ = request.url_rule, request.environ
+    environ[logs.ROUTE] = _as_described(rule.rule) if rule else "-"
     environ[logs.REQUEST_ID] = logs.request_id(environ.get("HTTP_X_REQUEST_ID", ""))
+
+
+@cache
+def _as_described(rule: str) -> str:
+    return rule.replace("<record_id:", "{").replace("<", "{").replace(">", "}")
 
 
 def _identify() -> None:
@@ -204,7 +215,7 @@ def _identify() -> None:
 
     A call without Authorization is no login that failed: many clients show nothing before they were asked for it.
     """
-    if request.path != PROTECTED and not request.path.startswith(f"{PROTECTED}/"):
+    if not f"{request.path}/".startswith(f"{PROTECTED}/"):
         return
     caller = tokens.authenticate(_token())
     if caller is None:
@@ -213,9 +224,8 @@ def _identify() -> None:
             raise TooManyRequests("Too many calls with a token that is not valid.", retry_after=seconds)
         challenges = [WWWAuthenticate(kind, {"realm": "connector"}) for kind in ("bearer", "basic")]
         raise Unauthorized("This call needs a valid token.", www_authenticate=challenges)
-    g.caller = caller
     request.environ[logs.LABEL] = caller.label
-    tokens.caller.set(caller)  # for those who write, and know of no requests
+    tokens.caller.set(caller)
 
 
 def _forget_caller(_: BaseException | None) -> None:
@@ -242,8 +252,8 @@ def _token() -> str:
 def _harden(response: Response) -> Response:
     """People's letters: kept in no cache, never taken for something else than they are."""
     response.headers.setdefault("Cache-Control", "no-store")
-    response.headers["X-Content-Type-Options"] = "nosniff"
-    response.headers["X-Request-ID"] = request.environ[logs.REQUEST_ID]
+    response.headers.add("X-Content-Type-Options", "nosniff")
+    response.headers.add("X-Request-ID", request.environ[logs.REQUEST_ID])
     return response
 
 

@@ -38,16 +38,11 @@ def known(method: str) -> str:
 def line(environ: Mapping[str, Any], status: int | None, seconds: float) -> str:
     """A request as JSON: RFC 3339 time of the answer, id, method, route as the API's description has it, status, how
     long it took in milliseconds, and the label of the token, null where it has none."""
-    return json.dumps(
-        {
-            "time": now(),
-            "requestId": environ.get(REQUEST_ID),
-            "method": known(environ["REQUEST_METHOD"]),
-            "route": environ.get(ROUTE, "-"),
-            "status": status,
-            "ms": round(seconds * 1000, 1),
-            "token": environ.get(LABEL),
-        }
+    label = environ.get(LABEL)
+    return (  # what needs no escape is written as it is: of all that a request costs, its line is to be little
+        f'{{"time": "{now()}", "requestId": "{environ.get(REQUEST_ID, "-")}", '
+        f'"method": "{known(environ["REQUEST_METHOD"])}", "route": "{environ.get(ROUTE, "-")}", '
+        f'"status": {status or "null"}, "ms": {seconds * 1000:.1f}, "token": {json.dumps(label)}}}'
     )
 
 

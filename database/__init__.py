@@ -80,9 +80,10 @@ def release() -> None:
     _kind.release()
 
 
-def follow() -> None:
-    """Notice that the database which this thread has open has gone or was replaced."""
-    _kind.follow()
+def follow(glance: float = 0) -> None:
+    """Notice that the database which this thread has open has gone or was replaced; not if it has looked just now, so
+    many seconds ago."""
+    _kind.follow(glance)
 
 
 def writing(patience: float = PATIENCE) -> AbstractContextManager[None]:

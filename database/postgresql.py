@@ -258,7 +258,7 @@ def stop() -> None:
     db.close_idle()
 
 
-def follow() -> None:
+def follow(glance: float = 0) -> None:
     """A call begins. Whether its connection is alive, the pool asks as it takes one."""
     db.calls.committed = False
 

@@ -38,6 +38,7 @@ class _Connection(sqlite3.Connection):
     """Knows which files it has open: database and write-ahead log, by device and inode; None for one that is not."""
 
     files: tuple[Any, Any]
+    seen = 0.0  # when that was last compared with what is there
 
 
 class _File(SqliteDatabase):
@@ -233,7 +234,7 @@ def _files(path: str) -> tuple[Any, Any]:
     return found[0], found[1]
 
 
-def follow() -> None:
+def follow(glance: float = 0) -> None:
     """Notice that the file which this thread has open was taken away, and open the one that was put in its place.
 
     What would be written to a file without a name would be gone with the process. Raises FileNotFoundError where there
@@ -241,9 +242,15 @@ def follow() -> None:
     """
     if db.is_closed():
         return
-    database, log = db.connection().files
+    connection = db.connection()
+    moment = time.monotonic()
+    if moment < connection.seen + glance:
+        return
+    database, log = connection.files
     database_now, log_now = _files(db.database)
-    if (database, log) == (database_now, log_now):
+    same = (database, log) == (database_now, log_now)
+    connection.seen = moment if same else 0.0
+    if same:
         return
     if database_now is None:
         raise FileNotFoundError(errno.ENOENT, "The database file is gone")
