@@ -4,6 +4,7 @@ import os
 from collections.abc import Mapping
 from contextlib import suppress
 from functools import cache
+from json import JSONEncoder
 from typing import Any
 
 import flask_smorest
@@ -78,11 +79,10 @@ class Api(flask_smorest.Api):
 class Json(DefaultJSONProvider):
     """Fields in the schema's order, letters as they are, and no second copy of a large mail's text for the newline."""
 
-    sort_keys = False
-    ensure_ascii = False
+    _encoder = JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 
     def response(self, *args: Any, **kwargs: Any) -> Response:
-        body = self.dumps(self._prepare_response_obj(args, kwargs), separators=(",", ":")).encode()
+        body = self._encoder.encode(self._prepare_response_obj(args, kwargs)).encode()
         return Response(body + b"\n", mimetype=self.mimetype)
 
 

@@ -15,9 +15,8 @@ import flask_smorest
 from flask import Request, Response, current_app, request, send_file, url_for
 from flask_smorest import abort
 from gunicorn.http.errors import NoMoreData, ParseException
-from marshmallow import Schema
+from marshmallow import Schema, fields
 from webargs.flaskparser import FlaskParser
-from webargs.multidictproxy import MultiDictProxy
 from werkzeug.datastructures import MultiDict
 from werkzeug.routing import BaseConverter
 
@@ -49,9 +48,13 @@ class Parser(FlaskParser):
 
     def load_querystring(self, req: Request, schema: Schema) -> Any:
         """`name[]=` is the same as `name=`, and repeated values keep the order in which they came."""
-        pairs = parse_qsl(req.query_string.decode("utf-8", "replace"), keep_blank_values=True, errors="replace")
-        values = MultiDict((name.removesuffix("[]"), _UNSTORABLE.sub("\ufffd", value)) for name, value in pairs)
-        return MultiDictProxy(values, schema)
+        values: dict[str, list[str]] = {}
+        for name, value in parse_qsl(req.query_string.decode(errors="replace"), True, errors="replace"):
+            values.setdefault(name.removesuffix("[]"), []).append(_UNSTORABLE.sub("\ufffd", value))
+        return {
+            name: found if isinstance(schema.fields.get(name), fields.List) else found[0]
+            for name, found in values.items()
+        }
 
     def load_json(self, req: Request, schema: Schema) -> Any:
         if not req.is_json:

@@ -1,6 +1,6 @@
 """Contacts and companies: records that are looked up by folded keys, their addresses and domains."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from json import loads
 from typing import Any, NamedTuple
 from uuid import uuid4
@@ -22,7 +22,8 @@ class _Kind(NamedTuple):
     table: str  # the table of the entries
     key: str  # its column for the folded key …
     key_value: str  # … and how that is written
-    find: str  # rows of (folded key, id of the owner), to be followed by the keys
+    found: str  # the folded key, in the tables of `owners` …
+    owners: str  # … which lead from it to the record, c
     fold: Callable[[str], str | None]
 
 
@@ -33,7 +34,8 @@ _CONTACT = _Kind(
     "contact_address",
     "address_id",
     "(SELECT id FROM address WHERE folded = ?)",
-    "SELECT a.folded, k.contact_id FROM address a JOIN contact_address k ON k.address_id = a.id WHERE a.folded IN",
+    "a.folded",
+    "JOIN contact_address k ON k.contact_id = c.id JOIN address a ON a.id = k.address_id",
     fold_address,
 )
 _COMPANY = _Kind(
@@ -43,7 +45,8 @@ _COMPANY = _Kind(
     "company_domain",
     "folded",
     "?",
-    "SELECT folded, company_id FROM company_domain WHERE folded IN",
+    "k.folded",
+    "JOIN company_domain k ON k.company_id = c.id",
     fold_domain,
 )
 
@@ -127,39 +130,41 @@ def delete_company(company_id: str) -> None:
         _delete(_COMPANY, company_id)
 
 
-def _select(kind: _Kind) -> str:
-    """The columns of a record, and its entries as a JSON list; from `_record`'s own table, named c."""
-    return f"""c.id, {", ".join(f"c.{column}" for column in kind.columns.values())}, c.created_at, c.updated_at,
-        (SELECT json_group_array(text) FROM
-            (SELECT text FROM {kind.table} WHERE {kind.name}_id = c.id ORDER BY position) AS found)
-        FROM {kind.name} c"""
+def _select(kind: _Kind, *more: str) -> str:
+    """The columns of a record, its entries as a JSON list, and more columns; from `_record`'s own table, named c."""
+    entries = f"""(SELECT json_group_array(text) FROM
+        (SELECT text FROM {kind.table} WHERE {kind.name}_id = c.id ORDER BY position) AS found)"""
+    columns = [f"c.{column}" for column in ("id", *kind.columns.values(), "created_at", "updated_at")]
+    return f"{', '.join([*columns, entries, *more])} FROM {kind.name} c"
 
 
-def _record(kind: _Kind, row: Sequence[Any]) -> Record:
-    record_id, *values, created, updated, entries = row
-    return {
-        "id": record_id,
-        **dict(zip(kind.columns, values, strict=True)),
-        kind.entries: loads(entries or "[]"),
-        "createdAt": created,
-        "updatedAt": updated,
-    }
+def _records(kind: _Kind, found: Sequence[Sequence[Any]]) -> Iterator[Record]:
+    names = "id", *kind.columns, "createdAt", "updatedAt", kind.entries
+    for row in found:
+        record = dict(zip(names, row, strict=False))  # there may be more columns
+        record[kind.entries] = loads(record[kind.entries] or "[]")
+        yield record
 
 
 def _get(kind: _Kind, record_id: str) -> Record:
-    for row in rows(f"SELECT {_select(kind)} WHERE c.id = ?", [record_id]):
-        return _record(kind, row)
+    for record in _records(kind, rows(f"SELECT {_select(kind)} WHERE c.id = ?", [record_id])):
+        return record
     raise NotFound
 
 
 def _find(kind: _Kind, keys: Sequence[str]) -> dict[str, list[Record]]:
     """For each of the keys that is known, its records by age, then id; in one statement."""
-    found: dict[str, list[Record]] = {}
+    by_key: dict[str, dict[str, Record]] = {}  # once, though an address may stand twice in a contact
     if keys:
-        owners = f"SELECT DISTINCT o.key, {_select(kind)} JOIN o ON o.id = c.id ORDER BY c.created_at, c.id"
-        for key, *row in rows(f"WITH o (key, id) AS ({kind.find} ({marks(keys)})) {owners}", keys):
-            found.setdefault(key, []).append(_record(kind, row))
-    return found
+        query = f"SELECT {_select(kind, kind.found)} {kind.owners} WHERE {kind.found} IN ({marks(keys)})"
+        found = rows(query, keys)
+        for row, record in zip(found, _records(kind, found), strict=True):
+            by_key.setdefault(row[-1], {})[row[0]] = record
+    return {key: sorted(records.values(), key=_age) for key, records in by_key.items()}
+
+
+def _age(record: Record) -> tuple[str, str]:
+    return record["createdAt"], record["id"]
 
 
 def in_order(
@@ -178,7 +183,7 @@ def _list(kind: _Kind, since: str | None, after: Cursor | None, limit: int) -> P
     bound = after or (since or "", "")
     condition = "(c.updated_at, c.id) > (?, ?)"
     found = rows(f"SELECT {_select(kind)} WHERE {condition} ORDER BY c.updated_at, c.id LIMIT ?", [*bound, limit + 1])
-    records = [_record(kind, row) for row in found[:limit]]
+    records = list(_records(kind, found[:limit]))
     more = len(found) > limit
     return Page(records, (records[-1]["updatedAt"], records[-1]["id"]) if more else None)
 
@@ -195,11 +200,11 @@ def _add(kind: _Kind, values: Mapping[str, Any]) -> tuple[Record, bool]:
 
 def _find_same(kind: _Kind, values: Mapping[str, Any]) -> Record | None:
     if "id" in values:
-        for row in rows(f"SELECT {_select(kind)} WHERE c.id = ?", [values["id"]]):
-            return _record(kind, row)
+        for record in _records(kind, rows(f"SELECT {_select(kind)} WHERE c.id = ?", [values["id"]])):
+            return record
     found = _find(kind, [key for key in map(kind.fold, values[kind.entries]) if key])
     candidates = [record for records in found.values() for record in records]
-    return min(candidates, key=lambda record: (record["createdAt"], record["id"]), default=None)
+    return min(candidates, key=_age, default=None)
 
 
 def _put(kind: _Kind, record_id: str, values: Mapping[str, Any]) -> tuple[Record, bool]:
