@@ -8,7 +8,7 @@ from json import JSONEncoder
 from typing import Any
 
 import flask_smorest
-from flask import Flask, Response, request
+from flask import Flask, Response, g, request
 from flask.json.provider import DefaultJSONProvider
 from gunicorn.http.errors import NoMoreData, ParseException
 from werkzeug.datastructures import Headers, WWWAuthenticate
@@ -224,8 +224,9 @@ def _identify() -> None:
             raise TooManyRequests("Too many calls with a token that is not valid.", retry_after=seconds)
         challenges = [WWWAuthenticate(kind, {"realm": "connector"}) for kind in ("bearer", "basic")]
         raise Unauthorized("This call needs a valid token.", www_authenticate=challenges)
+    g.caller = caller
     request.environ[logs.LABEL] = caller.label
-    tokens.caller.set(caller)
+    tokens.caller.set(caller)  # for those who write, and know of no requests
 
 
 def _forget_caller(_: BaseException | None) -> None:

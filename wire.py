@@ -12,7 +12,7 @@ from typing import Any, NoReturn, TypeVar
 from urllib.parse import parse_qsl, quote, urlencode
 
 import flask_smorest
-from flask import Request, Response, current_app, request, send_file, url_for
+from flask import Request, Response, current_app, g, request, send_file, url_for
 from flask_smorest import abort
 from gunicorn.http.errors import NoMoreData, ParseException
 from marshmallow import Schema, fields
@@ -20,7 +20,6 @@ from webargs.flaskparser import FlaskParser
 from werkzeug.datastructures import MultiDict
 from werkzeug.routing import BaseConverter
 
-import tokens
 from models import Page
 from schemas import ID_IN_PATH, RECORD_ID, Position
 
@@ -108,8 +107,7 @@ class Blueprint(flask_smorest.Blueprint):
         def decorator(view: View) -> View:
             @wraps(view)
             def guarded(*args: Any, **kwargs: Any) -> Any:
-                caller = tokens.caller.get()
-                if caller is None or scope not in caller.scopes:
+                if scope not in g.caller.scopes:
                     abort(403, message=f"This call needs a token with the scope {scope}.")
                 return view(*args, **{_ARGUMENTS.get(name, name): value for name, value in kwargs.items()})
 

@@ -459,7 +459,10 @@ def indexed(texts: Sequence[str | None]) -> dict[str, str]:
 
 
 def full_text(wanted: list[tuple[str, bool]], unwanted: list[tuple[str, bool]]) -> tuple[str, str, str]:
-    """See `database.full_text`."""
+    """See `database.full_text`. Indexes what waits for it, so that what was logged before is found."""
+    if rows("SELECT 1 FROM email_search_backlog LIMIT 1"):
+        with writing():
+            execute("DELETE FROM email_search_backlog")
     match = " AND ".join(map(_match, wanted)) + (f" NOT ({' OR '.join(map(_match, unwanted))})" if unwanted else "")
     return "email_search s CROSS JOIN email e ON e.id = s.rowid", "s.email_search MATCH ?", match
 

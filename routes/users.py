@@ -2,8 +2,9 @@
 
 from typing import Any
 
+from flask import g
+
 import models
-import tokens
 from schemas import AddressQuery, User
 from wire import Blueprint
 
@@ -14,9 +15,7 @@ users = Blueprint("users", __name__, url_prefix="/api/v1/users", description=__d
 @users.response(200, User())
 def get_me() -> Any:
     """Get the user whose token this is"""
-    caller = tokens.caller.get()
-    assert caller  # else the route would not have been called
-    return models.get_user(caller.user_id)
+    return models.get_user(g.caller.user_id)
 
 
 @users.get("/lookup", scope="sync")

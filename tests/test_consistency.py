@@ -2,6 +2,7 @@
 
 import re
 from concurrent.futures import ThreadPoolExecutor
+from random import Random
 
 import pytest
 from flask import Flask
@@ -9,7 +10,7 @@ from flask import Flask
 import database
 import models
 from storage.consistency import problems
-from tests.samples import ACME, JANE, MAIL, WITHIN
+from tests.samples import ACME, JANE, MAIL, NO_MAIL, WITHIN
 
 HTML_MAIL = {"subject": "Héllo", "htmlBody": "<p>Only <b>HTML</b></p>", "toAddresses": ["undisclosed-recipients:;", ""]}
 
@@ -27,6 +28,7 @@ def full(app: Flask) -> Flask:
     models.log_email({**MAIL, "msgId": "<copy>", "ccAddresses": ["late@acme.example"], "relatedTo": {"type": "Deal"}})
     models.log_email(HTML_MAIL)
     models.log_email({})
+    models.find_emails({"q": "offer"})  # so these are in the search index, and what comes now waits for it
     models.change_email("2", {"subject": "Hello", "relatedTo": {"type": "DEAL", "id": 4711}})
     models.delete_email("3")
     return app
@@ -137,4 +139,30 @@ def test_the_check_stops_no_writer_and_leaves_nothing_behind() -> None:
     with database.writing(), ThreadPoolExecutor() as other:
         assert other.submit(problems).result(WITHIN) == []
     assert database.rows("SELECT * FROM temp.sqlite_schema") == before == []
+    assert problems() == []
+
+
+@pytest.mark.usefixtures("app")
+def test_the_search_index_agrees_whatever_waits_for_it() -> None:
+    """Mails are logged, changed and removed before they are indexed, when they are, and with others at once."""
+    random = Random(7)
+    here: dict[str, str] = {}
+    for step in range(400):
+        word = f"word{step}"
+        match random.choices(["log", "change", "delete", "search"], [5, 4, 2, 1])[0]:
+            case "log":
+                here[models.log_email(NO_MAIL | {"subject": word})[0]["id"]] = word
+            case "change" if here:
+                models.change_email(one := random.choice(list(here)), {"subject": word})
+                here[one] = word
+            case "delete" if here:
+                models.delete_email(one := random.choice(list(here)))
+                del here[one]
+            case "search":
+                for one in random.sample(list(here), min(3, len(here))):
+                    assert [record["id"] for record in models.find_emails({"q": here[one]}).records] == [one]
+        if step % 20 == 0:
+            assert problems() == []
+    found = [models.find_emails({"q": f"word{step}"}).records for step in range(400)]
+    assert {record["id"]: record["subject"] for records in found for record in records} == here
     assert problems() == []

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from peewee import SqliteDatabase
 from playhouse.test_utils import assert_query_count, count_queries
 
 import database
@@ -33,6 +34,7 @@ def fill(first: int, last: int) -> None:
             texts = {"subject": "offer rare" if n in (10, 20, 30) else "offer", "textBody": "net price"}
             links = {"relatedTo": [{"type": "Contact", "id": "1"}, {"type": "Deal", "id": str(n)}]}
             models.log_email(NO_MAIL | mail | people | texts | links)
+    models.find_emails({"q": "offer"})  # so that none waits for the search index
 
 
 def fill_directory(first: int, last: int) -> None:
@@ -93,10 +95,15 @@ READS = [
 ]
 
 
+def asks_for_the_backlog(path: str) -> bool:
+    """On SQLite a search asks first whether mails wait for the index."""
+    return "q=" in path and isinstance(database.db.obj, SqliteDatabase)
+
+
 def test_reads_take_few_statements_however_much_they_return(filled: Any) -> None:
     """One for who calls, and one for most of what is asked, with all recipients, addresses and domains in it."""
     for path, statements, rows in READS:
-        with assert_query_count(TOKEN + statements):
+        with assert_query_count(TOKEN + statements + asks_for_the_backlog(path)):
             answer = filled.get(path)
         assert answer.status_code == 200, path
         assert rows is None or len(answer.json) == rows, path
@@ -107,7 +114,7 @@ def test_the_statements_of_a_read_do_not_grow_with_the_rows(filled: Any) -> None
     fill(60, 180)
     fill_directory(60, 180)
     for path, statements, _ in READS:
-        with assert_query_count(TOKEN + statements):
+        with assert_query_count(TOKEN + statements + asks_for_the_backlog(path)):
             assert filled.get(path).status_code == 200, path
     for path, statements in [(lookup(180), 1), (f"{EMAILS}?limit=100", 1), (f"{CONTACTS}/1/emails?limit=100", 3)]:
         with assert_query_count(TOKEN + statements):
