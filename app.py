@@ -79,6 +79,7 @@ class Api(flask_smorest.Api):
 class Json(DefaultJSONProvider):
     """Fields in the schema's order, letters as they are, and no second copy of a large mail's text for the newline."""
 
+    sort_keys = False
     _encoder = JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 
     def response(self, *args: Any, **kwargs: Any) -> Response:

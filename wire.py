@@ -12,7 +12,7 @@ from typing import Any, NoReturn, TypeVar
 from urllib.parse import parse_qsl, quote, urlencode
 
 import flask_smorest
-from flask import Request, Response, current_app, g, request, send_file, url_for
+from flask import Request, Response, current_app, g, request, send_file
 from flask_smorest import abort
 from gunicorn.http.errors import NoMoreData, ParseException
 from marshmallow import Schema, fields
@@ -242,10 +242,13 @@ REFUSALS = {
 FILE_NAME = {"Content-Disposition": {"description": "The name.", "required": True, "schema": {"type": "string"}}}
 
 
-def stored(outcome: tuple[Any, bool], endpoint: str) -> tuple[Any, int, dict[str, str]]:
+def stored(outcome: tuple[Any, bool]) -> tuple[Any, int, dict[str, str]]:
     """The answer of a verb that gives a record and whether it is new: 201 and its Location, or 200."""
     record, created = outcome
-    return (record, 201, {"Location": url_for(endpoint, id=record["id"])}) if created else (record, 200, {})
+    if not created:
+        return record, 200, {}
+    here = quote(f"{request.script_root}{request.path}")  # of a PUT the record's path, else that of all of its kind
+    return record, 201, {"Location": here if request.view_args else f"{here}/{quote(record['id'], safe='')}"}
 
 
 def paged(page: Page) -> tuple[Any, int, dict[str, str]]:

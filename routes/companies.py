@@ -40,7 +40,7 @@ def add_company(company: dict[str, Any]) -> Any:
 
     Found is the company with this id, else the oldest that has one of the domains; only its gaps are filled.
     """
-    return stored(models.add_company(company), "companies.get_company")
+    return stored(models.add_company(company))
 
 
 @companies.get("/{id}", scope="sync")
@@ -59,7 +59,7 @@ def put_company(company: dict[str, Any], record_id: str) -> Any:
 
     Under the CRM's own id. Never merges with another company.
     """
-    return stored(models.put_company(record_id, company), "companies.get_company")
+    return stored(models.put_company(record_id, company))
 
 
 @companies.patch("/{id}", scope="admin")

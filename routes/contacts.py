@@ -40,7 +40,7 @@ def add_contact(contact: dict[str, Any]) -> Any:
 
     Found is the contact with this id, else the oldest that has one of the addresses; only its gaps are filled.
     """
-    return stored(models.add_contact(contact), "contacts.get_contact")
+    return stored(models.add_contact(contact))
 
 
 @contacts.get("/{id}", scope="sync")
@@ -59,7 +59,7 @@ def put_contact(contact: dict[str, Any], record_id: str) -> Any:
 
     Under the CRM's own id. Never merges with another contact.
     """
-    return stored(models.put_contact(record_id, contact), "contacts.get_contact")
+    return stored(models.put_contact(record_id, contact))
 
 
 @contacts.patch("/{id}", scope="admin")

@@ -20,7 +20,7 @@ def log_email(email: dict[str, Any]) -> Any:
     mail that is here adds recipients and `relatedTo` entries, and fills what was empty; the rest stays as it was first
     logged. From then on the record is found by the copy's `msgId` too.
     """
-    return stored(models.log_email(email), "emails.get_email")
+    return stored(models.log_email(email))
 
 
 @emails.get("", scope="sync")
