@@ -65,6 +65,9 @@ class Text(fields.String):
     def __init__(self, description: str, example: str) -> None:
         super().__init__(allow_none=True, metadata={"description": description, "examples": [example]})
 
+    def deserialize(self, value: Any, *args: Any, **kwargs: Any) -> Any:
+        return value if isinstance(value, str) else super().deserialize(value, *args, **kwargs)  # no more to be asked
+
 
 class Instant(fields.String):
     """A time in RFC 3339; no offset means UTC. Loaded as the text that is stored and returned."""
@@ -132,9 +135,10 @@ class Recipient(fields.Field[str]):
         metadata = {"anyOf": shapes, "examples": ["Jane Doe <jane@acme.example>"]}
         super().__init__(metadata=metadata | ({"description": description} if description else {}), **options)
 
+    def deserialize(self, value: Any, *args: Any, **kwargs: Any) -> Any:
+        return value if isinstance(value, str) else super().deserialize(value, *args, **kwargs)
+
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str:
-        if isinstance(value, str):
-            return value
         if not isinstance(value, Mapping):
             raise self.make_error("invalid")
         name, address = ("" if value.get(key) is None else value[key] for key in ("name", "address"))

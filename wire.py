@@ -146,7 +146,9 @@ def parse_json(body: bytes) -> Any:
     level = [value]
     for _ in range(DEEPEST):
         level = [one for parent in level for one in _children(parent) if isinstance(one, dict | list)]
-    if level:
+        if not level:
+            break
+    else:
         raise BadRequestBody(_TOO_DEEP)
     return _storable(value) if _MAY_BE_UNSTORABLE.search(body) else value
 
