@@ -459,10 +459,12 @@ def indexed(texts: Sequence[str | None]) -> dict[str, str]:
 
 
 def full_text(wanted: list[tuple[str, bool]], unwanted: list[tuple[str, bool]]) -> tuple[str, str, str]:
-    """See `database.full_text`. Indexes what waits for it, so that what was logged before is found."""
-    if rows("SELECT 1 FROM email_search_backlog LIMIT 1"):
+    """See `database.full_text`. Indexes the mails that wait for it, so that a search finds them all."""
+    waiting = "FROM email WHERE id > coalesce((SELECT max(id) FROM email_search_docsize), 0)"
+    if rows(f"SELECT 1 {waiting} LIMIT 1"):
+        columns = "subject, people, text_body, html_text"
         with writing():
-            execute("DELETE FROM email_search_backlog")
+            execute(f"INSERT INTO email_search (rowid, {columns}) SELECT id, {columns} {waiting}")
     match = " AND ".join(map(_match, wanted)) + (f" NOT ({' OR '.join(map(_match, unwanted))})" if unwanted else "")
     return "email_search s CROSS JOIN email e ON e.id = s.rowid", "s.email_search MATCH ?", match
 

@@ -163,8 +163,8 @@ def _search_agrees() -> bool:
     if not made:
         return True
     with db.savepoint() as before:
-        waiting = "SELECT email_id FROM main.email_search_backlog"  # which is no disagreement
-        execute(f"CREATE TEMP VIEW email AS SELECT * FROM main.email WHERE id NOT IN ({waiting})")
+        indexed = "SELECT max(id) FROM main.email_search_docsize"  # later ones wait, which is no disagreement
+        execute(f"CREATE TEMP VIEW email AS SELECT * FROM main.email WHERE id <= ({indexed})")
         execute(made[0][0].replace("TABLE email_search", "TABLE temp.email_search"))
         for part in ("data", "idx", "docsize", "config"):
             execute(f"DELETE FROM temp.email_search_{part}")

@@ -95,7 +95,7 @@ READS = [
 ]
 
 
-def asks_for_the_backlog(path: str) -> bool:
+def asks_what_waits(path: str) -> bool:
     """On SQLite a search asks first whether mails wait for the index."""
     return "q=" in path and isinstance(database.db.obj, SqliteDatabase)
 
@@ -103,7 +103,7 @@ def asks_for_the_backlog(path: str) -> bool:
 def test_reads_take_few_statements_however_much_they_return(filled: Any) -> None:
     """One for who calls, and one for most of what is asked, with all recipients, addresses and domains in it."""
     for path, statements, rows in READS:
-        with assert_query_count(TOKEN + statements + asks_for_the_backlog(path)):
+        with assert_query_count(TOKEN + statements + asks_what_waits(path)):
             answer = filled.get(path)
         assert answer.status_code == 200, path
         assert rows is None or len(answer.json) == rows, path
@@ -114,7 +114,7 @@ def test_the_statements_of_a_read_do_not_grow_with_the_rows(filled: Any) -> None
     fill(60, 180)
     fill_directory(60, 180)
     for path, statements, _ in READS:
-        with assert_query_count(TOKEN + statements + asks_for_the_backlog(path)):
+        with assert_query_count(TOKEN + statements + asks_what_waits(path)):
             assert filled.get(path).status_code == 200, path
     for path, statements in [(lookup(180), 1), (f"{EMAILS}?limit=100", 1), (f"{CONTACTS}/1/emails?limit=100", 3)]:
         with assert_query_count(TOKEN + statements):
