@@ -118,6 +118,12 @@ class Worker(ThreadWorker):
             self._more_turns -= 1
         self._turns.acquire()
 
+    def _keepalive_after(self, conn: Any, keepalive: bool) -> bool:
+        """gunicorn looks for what an application has not read of a body, also where there is nothing left of it."""
+        if getattr(conn.parser.mesg.body.reader, "length", None) == 0:
+            return bool(keepalive)
+        return bool(super()._keepalive_after(conn, keepalive))
+
     def _count_closed(self) -> None:
         self.nr_conns -= 1
 

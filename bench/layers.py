@@ -21,17 +21,17 @@ SECONDS = 5
 # The innermost frame, as `function (file:line)`, that one of these describes says whose the moment was: what none
 # describes is Python's own library, and counts for whoever called it.
 LAYERS = {
-    "access log": r"\((logging/|gunicorn/glogging)",
-    "gunicorn": r"\((gunicorn/|gunicorn\.conf\.py|selectors\.py|concurrent/)",
+    "access log": r"\((logging/|gunicorn/glogging|gunicorn\.conf\.py|logs\.py)",
+    "gunicorn": r"\((gunicorn/|worker\.py|selectors\.py|concurrent/)",
     "Flask, Werkzeug": r"\((flask|werkzeug)/",
     "flask-smorest, webargs, marshmallow": r"\((flask_smorest|webargs|marshmallow)/|\(schemas\.py",
     "commit": r"commit \(peewee\.py",
-    "Peewee, SQLite": r"\((peewee|database)\.py|\(playhouse/",
+    "Peewee, SQLite": r"\(peewee\.py|\((playhouse|database)/",
     "text of HTML": r"\(preview\.py|\(selectolax/",
     "ours": r"\((app|wire|tokens|models|merging|folding|clock)\.py|\((routes|storage)/",
 }
 # Not at work: waiting for a request, or for the turn to write.
-WAITING = r"_worker \(concurrent/|select \(selectors\.py|_only_writer \(database\.py"
+WAITING = r"_(serve|relieve) \(worker\.py|select \(selectors\.py|(_only_writer|wait) \(database/sqlite\.py"
 
 
 def layer(stack: str) -> str | None:
@@ -84,7 +84,7 @@ def main() -> None:
             token = tokens.create("u0", "admin", "bench")
             database.stop()
             files = write_requests(calls(Data(size_of(source))), folder)
-            server = Server(None, "/health/live", DATABASE_URL=url)
+            server = Server("/health/live", DATABASE_URL=url)
             print(f"| call | {' | '.join(LAYERS)} |\n|---|{'---|' * len(LAYERS)}")
             try:
                 for call, file in files.items():

@@ -1,7 +1,8 @@
 """The connector under load, beside a bare Flask route: `python -m bench.load [--db FILE] [--rounds N]`.
 
-Both are served by gunicorn with gunicorn.conf.py. wrk loads one of them at a time, for two seconds, with 16
-connections that stay open; they take turns, so that the machine's other work falls on both alike. Prints Markdown.
+The connector is served as it always is, the bare route by gunicorn as it comes, both by two processes. wrk loads one of
+them at a time, for two seconds, with 16 connections that stay open; they take turns, so that the machine's other work
+falls on both alike. Prints Markdown.
 """
 
 import argparse
@@ -79,18 +80,18 @@ def write_requests(requests: dict[str, list[tuple[str, str, Any]]], folder: Path
 
 
 class Server:
-    """gunicorn with gunicorn.conf.py, serving an application of ours (None: the connector)."""
+    """gunicorn: in this folder it reads gunicorn.conf.py and serves the connector."""
 
-    def __init__(self, application: str | None, probe: str, **environment: str) -> None:
+    def __init__(self, probe: str, *arguments: str, folder: Path = PROJECT, **environment: str) -> None:
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             self.port = free.getsockname()[1]
-        command = [sys.executable, "-m", "gunicorn", "-c", "gunicorn.conf.py", *([application] if application else [])]
+        command = [sys.executable, "-m", "gunicorn", *arguments]
         began = time.perf_counter()
         # The access log is written as it would be, to where it costs a write and nothing else.
         self.process = subprocess.Popen(
             command,
-            cwd=PROJECT,
+            cwd=folder,
             env=os.environ | environment | {"PORT": str(self.port)},
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
@@ -273,11 +274,16 @@ def report(source: Path, folder: Path, data: Data, rounds: int) -> None:
         database.stop()
         requests = calls(data)
         files = write_requests(requests, folder)
-        ours = Server(None, "/health/live", DATABASE_URL=url)
+        ours = Server("/health/live", DATABASE_URL=url)
         rest = ours.memory()
         answers = folder / "answers.json"
         answers.write_text(json.dumps({name: ours.ask(*one[0], token) for name, one in requests.items()}))
-        bare = Server("bench.bare:app", f"{V1}/contacts/1", BENCH_ANSWERS=str(answers))
+        bare = Server(
+            f"{V1}/contacts/1",
+            *("bare:app", "--workers", "2"),
+            folder=PROJECT / "bench",
+            BENCH_ANSWERS=str(answers),
+        )
         found: dict[str, list[tuple[Slice, Slice]]] = {name: [] for name in requests}
         logged = 0
         try:
