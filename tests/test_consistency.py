@@ -151,9 +151,11 @@ def test_the_search_index_agrees_whatever_waits_for_it() -> None:
         word = f"word{step}"
         match random.choices(["log", "change", "delete", "search"], [5, 4, 2, 1])[0]:
             case "log":
-                here[models.log_email(NO_MAIL | {"subject": word})[0]["id"]] = word
+                text = {"textBody": "word " * 20_001} if random.random() < 0.05 else {}
+                here[models.log_email(NO_MAIL | {"subject": word} | text)[0]["id"]] = word
             case "change" if here:
-                models.change_email(one := random.choice(list(here)), {"subject": word})
+                text = {"textBody": "word " * 20_001 if random.random() < 0.1 else ""}
+                models.change_email(one := random.choice(list(here)), {"subject": word} | text)
                 here[one] = word
             case "delete" if here:
                 models.delete_email(one := random.choice(list(here)))
@@ -165,4 +167,25 @@ def test_the_search_index_agrees_whatever_waits_for_it() -> None:
             assert problems() == []
     found = [models.find_emails({"q": f"word{step}"}).records for step in range(400)]
     assert {record["id"]: record["subject"] for records in found for record in records} == here
+    assert problems() == []
+
+
+@pytest.mark.usefixtures("app")
+def test_a_large_mail_is_indexed_at_once() -> None:
+    """With what waited: many of them would keep a search, and all writers meanwhile, waiting for long."""
+
+    def indexed() -> list[int]:
+        return [row[0] for row in database.rows("SELECT id FROM email_search_docsize ORDER BY id")]
+
+    large = {"textBody": "word " * 20_001}
+    models.log_email(NO_MAIL | {"subject": "small"})
+    assert indexed() == []
+    models.log_email(NO_MAIL | large)
+    assert indexed() == [1, 2]
+    models.log_email(NO_MAIL | {"subject": "small"})
+    models.log_email(NO_MAIL | {"subject": "grows"})
+    models.change_email("4", large)
+    assert indexed() == [1, 2, 3, 4]
+    models.change_email("4", large | {"subject": "grown"})
+    assert [record["id"] for record in models.find_emails({"q": "grown"}).records] == ["4"]
     assert problems() == []
