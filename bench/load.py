@@ -280,7 +280,7 @@ def report(source: Path, folder: Path, data: Data, rounds: int) -> None:
         answers.write_text(json.dumps({name: ours.ask(*one[0], token) for name, one in requests.items()}))
         bare = Server(
             f"{V1}/contacts/1",
-            *("bare:app", "--workers", "2"),
+            *("bare:app", "--workers", "2", "--limit-request-line", "8190"),
             folder=PROJECT / "bench",
             BENCH_ANSWERS=str(answers),
         )
