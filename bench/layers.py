@@ -22,7 +22,7 @@ SECONDS = 5
 # describes is Python's own library, and counts for whoever called it.
 LAYERS = {
     "access log": r"\((logging/|gunicorn/glogging|gunicorn\.conf\.py|logs\.py)",
-    "gunicorn": r"\((gunicorn/|worker\.py|selectors\.py|concurrent/)",
+    "gunicorn": r"\((gunicorn/|worker\.py|selectors\.py)",
     "Flask, Werkzeug": r"\((flask|werkzeug)/",
     "flask-smorest, webargs, marshmallow": r"\((flask_smorest|webargs|marshmallow)/|\(schemas\.py",
     "commit": r"commit \(peewee\.py",
@@ -31,7 +31,9 @@ LAYERS = {
     "ours": r"\((app|wire|tokens|models|merging|folding|clock)\.py|\((routes|storage)/",
 }
 # Not at work: waiting for a request, or for the turn to write.
-WAITING = r"_(serve|relieve) \(worker\.py|select \(selectors\.py|(_only_writer|wait) \(database/sqlite\.py"
+WAITING = (
+    r"(wait|acquire) \(threading\.py|_(serve|relieve) \(worker\.py|select \(selectors\.py|wait \(database/sqlite\.py"
+)
 
 
 def layer(stack: str) -> str | None:
