@@ -57,12 +57,12 @@ class Settings(Schema):
     WORKERS = fields.Integer(
         load_default=2,
         validate=validate.Range(1, 64),
-        metadata={"description": "Worker processes; one or two a processor."},
+        metadata={"description": "Worker processes; one a processor."},
     )
     THREADS = fields.Integer(
         load_default=4,
         validate=validate.Range(1, 64),
-        metadata={"description": "Threads of each worker: how many calls it answers side by side."},
+        metadata={"description": "Threads of each worker: how many slow calls it answers side by side."},
     )
     BODY_LIMIT = fields.Integer(
         load_default=36 * MIB,
