@@ -4,6 +4,7 @@ Every name below is a setting of gunicorn's own: https://docs.gunicorn.org/en/st
 """
 
 import os
+import select
 import signal
 from contextlib import suppress
 from pathlib import Path
@@ -72,7 +73,8 @@ preload_app = True
 # keeps it open stops the worker for two seconds. Of this one, three or four workers answer 5 % fewer reads and 13 to
 # 16 % fewer mails than two, as mails are written one after the other anyway; for a machine with more processors that
 # was not measured. More threads cost nothing but memory: each is one more slow call that stops nobody.
-worker_class = Worker
+# Where the system has no epoll, gunicorn's own will do for development.
+worker_class = Worker if hasattr(select, "epoll") else "gthread"
 workers = _settings["WORKERS"]
 threads = _settings["THREADS"]
 

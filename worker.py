@@ -32,7 +32,7 @@ SLOW = 0.01  # seconds after which a request no longer keeps others waiting
 
 
 class Worker(ThreadWorker):
-    """Answers one request after the other, and others beside one that is slow. Needs Linux, for its epoll.
+    """Answers one request after the other, and others beside one that is slow. Needs Linux's epoll.
 
     The interpreter runs one thread at a time. gunicorn's own worker hands each request from the thread that waits for
     all connections to one that answers, and the connection back; and the threads that answer fight for the interpreter

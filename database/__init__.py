@@ -81,8 +81,10 @@ def release() -> None:
 
 
 def follow(glance: float = 0) -> None:
-    """Notice that the database which this thread has open has gone or was replaced; not if it has looked just now, so
-    many seconds ago."""
+    """Notice that the database which this thread has open has gone or was replaced.
+
+    `glance`: seconds for which one look is enough.
+    """
     _kind.follow(glance)
 
 
@@ -135,7 +137,7 @@ def full_text(query: str) -> tuple[str, str, str]:
     """A full-text search: the tables, the email being ``e``; the condition; its parameter.
 
     In `query` are words, "phrases", beginnings* and -excluded ones; all must be found. Raises ValueError with the
-    reason for one that can't be searched for.
+    reason for one that can't be searched for. On SQLite it may write: the index lags behind the mails until then.
     """
     if query.count('"') % 2:
         raise ValueError("A quotation mark is not closed.")
