@@ -30,7 +30,7 @@ from app import create_app
 from bench.faults import disk, power
 from settings import Misconfigured
 from storage.consistency import problems
-from tests.samples import EMAILS, MAIL, WITHIN, assert_error, content, log
+from tests.samples import EMAILS, MAIL, WITHIN, assert_error, content, log, until
 
 READY = "/health/ready"
 
@@ -359,6 +359,22 @@ def test_calls_that_waited_in_vain_do_not_pile_up(client: Any, file: Path, servi
     while threading.active_count() > before and time.monotonic() < deadline:
         time.sleep(0.01)
     assert threading.active_count() == before
+    assert_serves(client, service)
+
+
+def test_a_search_is_sooner_refused_than_without_the_last_mail(client: Any, file: Path, service: Any) -> None:
+    """It writes what waits for the index; while that can not be, all else is read, and searched where none waits."""
+    logged = log(client, **MAIL)
+    with open(f"{file}-lock") as other:
+        flock(other, LOCK_EX)
+        with pytest.raises(database.Unavailable), database.writing(patience=0.05):
+            pass
+        assert_error(client.get(EMAILS, query_string={"q": "offer"}), 503)
+        assert client.get(EMAILS).json == [logged]
+    until(lambda: client.get(EMAILS, query_string={"q": "offer"}).status_code == 200)
+    with open(f"{file}-lock") as other:
+        flock(other, LOCK_EX)
+        assert client.get(EMAILS, query_string={"q": "offer"}).json == [logged]
     assert_serves(client, service)
 
 
