@@ -52,6 +52,7 @@ class Worker(ThreadWorker):
         self._more_turns = 0  # those that were given out besides, because of slow requests
         self._counting = Lock()
         self._taken = 0  # requests so far
+        self._ended = False
         # gunicorn looks its settings up some 25 times a request, each time by two calls: 5 % of all time.
         self.cfg.__dict__.update({name: setting.get() for name, setting in self.cfg.settings.items()})
         super().init_process()
@@ -92,7 +93,9 @@ class Worker(ThreadWorker):
                 conn.close()
                 self.log.error("A connection was given up.", exc_info=error)
             if not kept:
-                self.method_queue.defer(self._count_closed)
+                with self._counting:
+                    if not self._ended:
+                        self.method_queue.defer(self._count_closed)
             if self._more_turns and time.monotonic() - began >= SLOW:
                 self._give_back()
 
@@ -130,6 +133,9 @@ class Worker(ThreadWorker):
     def murder_keepalived(self, force: bool = False) -> None:
         """End connections that were silent for too long. The thread that takes one then reads its end, and closes it;
         what came in the same moment is answered first."""
+        if force:  # the queue is closed next, and then the number of its pipe may be that of the database
+            with self._counting:
+                self._ended = True
         now = time.monotonic()
         for conn in list(self._waiting.values()):
             if force or conn.timeout < now:
