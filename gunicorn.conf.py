@@ -70,9 +70,10 @@ preload_app = True
 # Two workers of four threads, of which one at a time is at work as long as none is slow. gunicorn's other workers were
 # measured, on two processors with 16 connections. Its own with threads ("gthread") answers four fifths of the reads and
 # seven tenths of the mails. The one without ("sync") closes each connection after an answer, and waits for its client
-# to do the same: who keeps it open stops the worker for two seconds. Of this one, three or four workers answer 5 % fewer
-# reads and 13 to 16 % fewer mails than two, as mails are written one after the other anyway; for a machine with more
-# processors that was not measured. More threads cost nothing but memory: each is one more slow call that stops nobody.
+# to do the same: who keeps it open stops the worker for two seconds. Of this one, three or four workers answer 5 %
+# fewer reads and 13 to 16 % fewer mails than two, as mails are written one after the other anyway; for a machine with
+# more processors that was not measured. More threads cost nothing but memory: each is one more slow call that stops
+# nobody.
 # Where the system has no epoll, gunicorn's own will do for development.
 worker_class = Worker if hasattr(select, "epoll") else "gthread"
 workers = _settings["WORKERS"]
