@@ -99,10 +99,6 @@ class Connector(Flask):
                 raise
         return super().dispatch_request()
 
-    def ensure_sync(self, func: Any) -> Any:
-        """No view or hook here is a coroutine; Flask asks so of each, for each request."""
-        return func
-
     def log_exception(self, exc_info: Any) -> None:
         """Flask's own names the path, which may hold an address."""
         self.logger.error("A call failed, which is a fault of the connector.", exc_info=exc_info)
