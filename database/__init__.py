@@ -13,6 +13,8 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from types import ModuleType
 
+from peewee import SqliteDatabase
+
 from database import sqlite
 from database.common import (
     MIGRATIONS,
@@ -29,7 +31,7 @@ from database.common import (
     marks,
     rows,
 )
-from database.sqlite import alone, attach, check, check_room, locate, sync
+from database.sqlite import alone, check, check_room, locate, sync
 
 __all__ = [
     "MIGRATIONS",
@@ -68,6 +70,14 @@ def start(url: str, most_connections: int | None = None) -> None:
         kind = sqlite
     kind.start(url, most_connections)
     _kind = kind
+
+
+def attach(path: Path) -> SqliteDatabase:
+    """Name a database file as it is; `start` does more."""
+    global _kind
+    stop()
+    _kind = sqlite
+    return sqlite.attach(path)
 
 
 def stop() -> None:

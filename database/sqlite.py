@@ -115,8 +115,7 @@ def locate(url: str) -> Path:
 
 
 def attach(path: Path) -> _File:
-    """Name a database as it is; `start` does more."""
-    stop()
+    """See `database.attach`."""
     # IMMEDIATE: read-then-write in a deferred transaction fails at once with SQLITE_BUSY_SNAPSHOT, whatever timeout.
     file = _File(str(path), pragmas=_PRAGMAS, timeout=PATIENCE, lock_type="IMMEDIATE")
     db.initialize(file)

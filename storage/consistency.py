@@ -48,11 +48,11 @@ _FEED = {
 _FOLDED = {
     "emails with a recipient that can't be found": (
         fold_address,
-        "SELECT r.email_id, r.text, a.folded FROM recipient r LEFT JOIN address a ON a.id = r.address_id",
+        "SELECT email_id, text, folded FROM recipient",
     ),
     "contacts with an address that can't be found": (
         fold_address,
-        "SELECT k.contact_id, k.text, a.folded FROM contact_address k LEFT JOIN address a ON a.id = k.address_id",
+        "SELECT contact_id, text, folded FROM contact_address",
     ),
     "companies with a domain that can't be found": (
         fold_domain,

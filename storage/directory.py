@@ -19,11 +19,7 @@ class _Kind(NamedTuple):
     name: str  # the table, and the type in the change feed
     columns: dict[str, str]  # field: column
     entries: str  # the field that lists the keys as written
-    table: str  # the table of the entries
-    key: str  # its column for the folded key …
-    key_value: str  # … and how that is written
-    found: str  # the folded key, in the tables of `owners` …
-    owners: str  # … which lead from it to the record, c
+    table: str  # the table of the entries, as written and folded
     fold: Callable[[str], str | None]
 
 
@@ -32,23 +28,9 @@ _CONTACT = _Kind(
     {"firstName": "first_name", "lastName": "last_name", "companyId": "company_id"},
     "emailAddresses",
     "contact_address",
-    "address_id",
-    "(SELECT id FROM address WHERE folded = ?)",
-    "a.folded",
-    "JOIN contact_address k ON k.contact_id = c.id JOIN address a ON a.id = k.address_id",
     fold_address,
 )
-_COMPANY = _Kind(
-    "company",
-    {"name": "name"},
-    "domains",
-    "company_domain",
-    "folded",
-    "?",
-    "k.folded",
-    "JOIN company_domain k ON k.company_id = c.id",
-    fold_domain,
-)
+_COMPANY = _Kind("company", {"name": "name"}, "domains", "company_domain", fold_domain)
 
 
 def lookup_contacts(addresses: Sequence[str]) -> list[Record]:
@@ -156,8 +138,8 @@ def _find(kind: _Kind, keys: Sequence[str]) -> dict[str, list[Record]]:
     """For each of the keys that is known, its records by age, then id; in one statement."""
     by_key: dict[str, dict[str, Record]] = {}  # once, though an address may stand twice in a contact
     if keys:
-        query = f"SELECT {_select(kind, kind.found)} {kind.owners} WHERE {kind.found} IN ({marks(keys)})"
-        found = rows(query, keys)
+        owners = f"JOIN {kind.table} k ON k.{kind.name}_id = c.id WHERE k.folded IN ({marks(keys)})"
+        found = rows(f"SELECT {_select(kind, 'k.folded')} {owners}", keys)
         for row, record in zip(found, _records(kind, found), strict=True):
             by_key.setdefault(row[-1], {})[row[0]] = record
     return {key: sorted(records.values(), key=_age) for key, records in by_key.items()}
@@ -247,9 +229,7 @@ def _save(kind: _Kind, old: Record | None, new: Record) -> Record:
 def _save_entries(kind: _Kind, record: Record) -> None:
     entries = [(record["id"], n, text, kind.fold(text)) for n, text in enumerate(record[kind.entries])]
     execute(f"DELETE FROM {kind.table} WHERE {kind.name}_id = ?", [record["id"]])
-    if kind is _CONTACT:
-        insert("INTO address (folded)", "(?)", [(entry[3],) for entry in entries if entry[3]])
-    insert(f"INTO {kind.table} ({kind.name}_id, position, text, {kind.key})", f"(?, ?, ?, {kind.key_value})", entries)
+    insert(f"INTO {kind.table} ({kind.name}_id, position, text, folded)", "(?, ?, ?, ?)", entries)
 
 
 def _delete(kind: _Kind, record_id: str) -> None:

@@ -34,11 +34,11 @@ def log_email(email: Mapping[str, Any]) -> tuple[Record, bool]:
     """
     created = now()
     new = {"id": None, **NO_EMAIL, **email, "createdAt": created, "updatedAt": created}
-    columns = _columns(new)  # most mails are new: what takes time is done while others may still write
+    prepared = _prepare(new)  # most mails are new: what takes time is done while others may still write
     with writing():
         here = _find_copy(email)
         if here is None:
-            return _insert_email(new, columns), True
+            return _insert_email(new, prepared), True
         for name in ("subject", "textBody", "htmlBody"):
             if here[name] and email.get(name) and here[name] != email[name]:
                 log.warning("email %s: the %s of a copy differs; the first stays", here["id"], name)
@@ -117,7 +117,7 @@ def timeline(contact_id: str, after: Cursor | None = None, limit: int = 25) -> P
             roles.append("relatedTo")
         return {**record, "snippet": text, "hasAttachments": bool(files), "roles": roles}
 
-    return _page(_LISTED, listed, _streams_of_contact(contact_id, _address_ids(keys)), [], [], after, limit)
+    return _page(_LISTED, listed, _streams_of_contact(contact_id, keys), [], [], after, limit)
 
 
 _MOST_STREAMS = 50  # of a contact; SQLite merges 500 at most, and nobody has as many addresses
@@ -144,16 +144,12 @@ def _contact_keys(contact_id: str) -> set[str]:
     return {key for key in folded if key}
 
 
-def _address_ids(keys: set[str]) -> list[int]:
-    return [row[0] for row in rows(f"SELECT id FROM address WHERE folded IN ({marks(keys)})", [*keys])]
-
-
-def _streams_of_contact(contact_id: str, address_ids: list[int]) -> list[_Stream]:
+def _streams_of_contact(contact_id: str, keys: set[str]) -> list[_Stream]:
     """One stream for each of a contact's addresses, as each has its own order of time, and one for the links to it."""
     linked = _stream_of("relation", "d.type = 'contact' AND d.record_id = ?", contact_id)
-    if len(address_ids) > _MOST_STREAMS:
-        return [linked, _stream_of("recipient", f"d.address_id IN ({marks(address_ids)})", *address_ids)]
-    return [linked, *(_stream_of("recipient", "d.address_id = ?", address_id) for address_id in address_ids)]
+    if len(keys) > _MOST_STREAMS:
+        return [linked, _stream_of("recipient", f"d.folded IN ({marks(keys)})", *keys)]
+    return [linked, *(_stream_of("recipient", "d.folded = ?", key) for key in keys)]
 
 
 def _plan(filters: Mapping[str, str]) -> tuple[list[_Stream], list[str], list[Any]]:
@@ -184,25 +180,23 @@ def _plan(filters: Mapping[str, str]) -> tuple[list[_Stream], list[str], list[An
     if "contactId" in filters:
         contact_id = filters["contactId"]
         try:
-            address_ids = _address_ids(_contact_keys(contact_id))
+            keys = _contact_keys(contact_id)
         except NotFound:  # a link may name a contact that is not here
-            address_ids = []
+            keys = set()
         if not few:
-            streams = _streams_of_contact(contact_id, address_ids)
+            streams = _streams_of_contact(contact_id, keys)
         require(
-            f"""(EXISTS (SELECT 1 FROM recipient WHERE email_id = e.id AND +address_id IN ({marks(address_ids)}))
+            f"""(EXISTS (SELECT 1 FROM recipient WHERE email_id = e.id AND folded || '' IN ({marks(keys)}))
             OR EXISTS (SELECT 1 FROM relation WHERE email_id = e.id AND type = 'contact' AND record_id = ?))""",
-            *address_ids,
+            *keys,
             contact_id,
         )
     if "address" in filters:
-        known = "SELECT 1 FROM recipient WHERE address_id = (SELECT id FROM address WHERE folded = ?) LIMIT 1"
-        key = _reading(filters["address"], fold_address, known)
-        address_id = next((row[0] for row in rows("SELECT id FROM address WHERE folded = ?", [key])), None)
+        key = _reading(filters["address"], fold_address, "SELECT 1 FROM recipient WHERE folded = ? LIMIT 1")
         if not few:
-            streams = [_stream_of("recipient", "d.address_id = ?", address_id)]
-        # +: among the recipients of the mail, not among all the mails of the address
-        require("EXISTS (SELECT 1 FROM recipient WHERE email_id = e.id AND +address_id = ?)", address_id)
+            streams = [_stream_of("recipient", "d.folded = ?", key)]
+        # || '': among the recipients of the mail, not among all the mails of the address
+        require("EXISTS (SELECT 1 FROM recipient WHERE email_id = e.id AND folded || '' = ?)", key)
     if "q" in filters:
         try:
             source, condition, words = full_text(filters["q"])
@@ -321,15 +315,24 @@ def _find_copy(email: Mapping[str, Any]) -> Record | None:
     return email_from(found[0]) if found else None
 
 
-def _insert_email(record: Record, columns: dict[str, Any]) -> Record:
+class _Prepared(NamedTuple):
+    """What an email becomes in the tables, but for its id."""
+
+    columns: dict[str, Any]  # of its row
+    recipients: list[tuple[Any, ...]]  # role, position, text, folded, at
+    relations: list[tuple[Any, ...]]  # type, record_id, at
+
+
+def _insert_email(record: Record, prepared: _Prepared) -> Record:
+    columns = prepared.columns
     inserted = execute(
         f"INSERT INTO email ({', '.join(columns)}) VALUES ({marks(columns)}) RETURNING id", list(columns.values())
     )
-    record = {**record, "id": str(inserted.fetchone()[0])}
-    _insert_people(record)
-    _see(int(record["id"]), record["msgId"])
-    record_change("email", record["id"], "created")
-    return record
+    row_id = inserted.fetchone()[0]
+    _insert_people(row_id, prepared)
+    _see(row_id, record["msgId"])
+    record_change("email", str(row_id), "created")
+    return {**record, "id": str(row_id)}
 
 
 def _update_email(old: Record, new: Record) -> Record:
@@ -337,23 +340,31 @@ def _update_email(old: Record, new: Record) -> Record:
     if new == old and dumps(new, sort_keys=True) == dumps(old, sort_keys=True):  # to Python, true is 1
         return old
     new = {**new, "updatedAt": now()}
-    columns = _columns(new)
+    prepared = _prepare(new)
     row_id = int(new["id"])
-    assignments = ", ".join(f"{column} = ?" for column in columns)
-    execute(f"UPDATE email SET {assignments} WHERE id = ?", [*columns.values(), row_id])
+    assignments = ", ".join(f"{column} = ?" for column in prepared.columns)
+    execute(f"UPDATE email SET {assignments} WHERE id = ?", [*prepared.columns.values(), row_id])
     execute("DELETE FROM recipient WHERE email_id = ?", [row_id])
     execute("DELETE FROM relation WHERE email_id = ?", [row_id])
-    _insert_people(new)
+    _insert_people(row_id, prepared)
     record_change("email", new["id"], "changed")
     return new
 
 
-def _columns(record: Record) -> dict[str, Any]:
-    """An email's row: its fields, and what is derived from them for look-ups, lists and the search."""
+def _prepare(record: Record) -> _Prepared:
+    """An email's fields, and what is derived from them for look-ups, lists and the search."""
     html_text = text_of(record["htmlBody"]) if record["htmlBody"] else None
     columns = derived(record, html_text)
-    return {
-        **columns,
+    at = columns["at"]
+    sender = [] if record["fromAddress"] is None else [record["fromAddress"]]
+    lists = {"from": sender, **{role: record[name] for role, name in LISTS.items()}}
+    recipients = [
+        (role, position, text, fold_address(text), at)
+        for role, texts in lists.items()
+        for position, text in enumerate(texts)
+    ]
+    links = filter(None, map(relation, entries(record["relatedTo"])))
+    columns |= {
         "msg_id": record["msgId"],
         "rfc822_msg_id": record["rfc822MsgId"],
         "sync_thread_id": record["syncThreadId"],
@@ -370,6 +381,7 @@ def _columns(record: Record) -> dict[str, Any]:
         "attachments": _json(record["attachments"]),
         **indexed([record["subject"], columns["people"], record["textBody"], html_text]),
     }
+    return _Prepared(columns, recipients, [(*link, at) for link in links])
 
 
 def derived(record: Record, html_text: str | None) -> dict[str, Any]:
@@ -390,24 +402,18 @@ def _json(value: Any) -> str | None:
     return None if value == [] else dumps(value, ensure_ascii=False)
 
 
-def _insert_people(record: Record) -> None:
+def _insert_people(row_id: int, prepared: _Prepared) -> None:
     """Write an email's recipients and relations, in bulk."""
-    row_id, at = int(record["id"]), record["receivedAt"] or record["createdAt"]
-    sender = [] if record["fromAddress"] is None else [record["fromAddress"]]
-    lists = {"from": sender, **{role: record[name] for role, name in LISTS.items()}}
-    recipients = [
-        (row_id, role, position, text, fold_address(text), at)
-        for role, texts in lists.items()
-        for position, text in enumerate(texts)
-    ]
-    insert("INTO address (folded)", "(?)", [(key,) for key in {row[4] for row in recipients} if key])
     insert(
-        "INTO recipient (email_id, role, position, text, address_id, at)",
-        "(?, ?, ?, ?, (SELECT id FROM address WHERE folded = ?), ?)",
-        recipients,
+        "INTO recipient (email_id, role, position, text, folded, at)",
+        "(?, ?, ?, ?, ?, ?)",
+        [(row_id, *recipient) for recipient in prepared.recipients],
     )
-    relations = filter(None, map(relation, entries(record["relatedTo"])))
-    insert("INTO relation (email_id, type, record_id, at)", "(?, ?, ?, ?)", [(row_id, *key, at) for key in relations])
+    insert(
+        "INTO relation (email_id, type, record_id, at)",
+        "(?, ?, ?, ?)",
+        [(row_id, *link) for link in prepared.relations],
+    )
 
 
 def _see(row_id: int, msg_id: str | None) -> None:

@@ -45,7 +45,6 @@ def erase_person(address: str, dry_run: bool = False) -> Record:
             for contact_id in contacts:
                 delete_contact(contact_id)
             execute(f"DELETE FROM crm_user WHERE id IN ({marks(users)})", users)
-            execute("DELETE FROM address WHERE folded = ?", [fold_address(address)])
     if not dry_run and not forget():
         log.warning(
             "What was erased is in the write-ahead log until others stop reading; erase the same address again."
@@ -59,21 +58,13 @@ def _find(address: str) -> tuple[list[str], list[str], list[int]]:
     if key is None:
         raise Invalid(address="This can't be read as an e-mail address.")
     written = rows(
-        """SELECT r.text FROM recipient r JOIN address a ON a.id = r.address_id WHERE a.folded = ?
-        UNION SELECT k.text FROM contact_address k JOIN address a ON a.id = k.address_id WHERE a.folded = ?""",
+        "SELECT text FROM recipient WHERE folded = ? UNION SELECT text FROM contact_address WHERE folded = ?",
         [key, key],
     )
     forms = {key, *(bare_address(text) for (text,) in written), bare_address(address)}
     users = rows("SELECT id FROM crm_user WHERE folded = ? ORDER BY id", [key])
-    contacts = rows(
-        """SELECT DISTINCT k.contact_id FROM address a JOIN contact_address k ON k.address_id = a.id
-        WHERE a.folded = ? ORDER BY k.contact_id""",
-        [key],
-    )
-    emails = rows(
-        "SELECT DISTINCT r.email_id FROM address a JOIN recipient r ON r.address_id = a.id WHERE a.folded = ?",
-        [key],
-    )
+    contacts = rows("SELECT DISTINCT contact_id FROM contact_address WHERE folded = ? ORDER BY contact_id", [key])
+    emails = rows("SELECT DISTINCT email_id FROM recipient WHERE folded = ?", [key])
     return (
         [row[0] for row in users],
         [row[0] for row in contacts],

@@ -201,7 +201,7 @@ def test_nobody_else_can_read_the_copy_and_the_source_is_not_touched(scene: Scen
 # again
 
 
-@pytest.mark.parametrize("moment", ["address: copying", "email: copying", "indexes", "recipient: comparing"])
+@pytest.mark.parametrize("moment", ["contact_address: copying", "email: copying", "indexes", "recipient: comparing"])
 def test_killed_at_any_moment_it_leaves_nothing_and_can_be_run_again(scene: Scene, moment: str) -> None:
     """Nothing is doubled, and nothing missing."""
 
@@ -295,7 +295,7 @@ def test_it_refuses_while_the_service_runs(scene: Scene) -> None:
         assert server.process.wait(WITHIN) == 0
     done = run(scene)
     assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout.count("\n") == 14
+    assert done.stdout.count("\n") == 13
     assert not any(word in done.stdout for word in ("jane", "Offer", scene.token, scene.target))
 
 

@@ -16,7 +16,6 @@ from app import create_app
 from tests.samples import PROJECT, WITHIN, environment
 
 TABLES = {
-    "address",
     "company",
     "company_domain",
     "contact",

@@ -3,6 +3,7 @@
 `tests/schemas` holds the rows that each migration's tables can have: frozen SQL, as the migrations are.
 """
 
+import itertools
 import os
 import signal
 import sqlite3
@@ -32,29 +33,38 @@ Rows = dict[str, list[dict[str, Any]]]
 @pytest.fixture
 def path(tmp_path: Path) -> Iterator[Path]:
     yield tmp_path / "connector.db"
-    database.stop()
+    database.db.close()
 
 
 def make(path: Path, last: str) -> Rows:
     """A database as it was when this was the last migration, with rows in its tables; gives them."""
     with closing(sqlite3.connect(path)) as connection:
         connection.execute("PRAGMA journal_mode = wal")
-    Runner(database.attach(path), str(database.MIGRATIONS)).up(last)
-    database.stop()
-    with closing(sqlite3.connect(path)) as connection:
-        for name in MIGRATIONS[: MIGRATIONS.index(last) + 1]:
-            file = SCHEMAS / f"{name}.sql"
-            connection.executescript(file.read_text() if file.exists() else "")
+    for name in MIGRATIONS[: MIGRATIONS.index(last) + 1]:
+        Runner(database.attach(path), str(database.MIGRATIONS)).up(name)
+        database.db.close()
+        file = SCHEMAS / f"{name}.sql"
+        if file.exists():
+            with closing(sqlite3.connect(path)) as connection:
+                connection.executescript(file.read_text())
     return rows(path)
 
 
 def rows(path: Path) -> Rows:
-    """All rows of all tables, but for the search index and what SQLite and Peewee keep for themselves."""
+    """All rows of all tables, but for the search index and what SQLite and Peewee keep for themselves.
+
+    Addresses had a table of their own, with numbers, until 0006.
+    """
     with closing(sqlite3.connect(path)) as connection:
         connection.row_factory = sqlite3.Row
         tables = [row["name"] for row in connection.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")]
         own = [name for name in tables if not name.startswith(("sqlite_", "email_search", "schema_migration"))]
-        return {name: [dict(row) for row in connection.execute(f"SELECT * FROM {name}")] for name in own}
+        found = {name: [dict(row) for row in connection.execute(f"SELECT * FROM {name}")] for name in own}
+    numbered = {row["id"]: row["folded"] for row in found.pop("address", [])}
+    for row in itertools.chain.from_iterable(found.values()):
+        if "address_id" in row:
+            row["folded"] = numbered.get(row.pop("address_id"))
+    return found
 
 
 def kept(before: Rows, after: Rows) -> Rows:

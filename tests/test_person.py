@@ -70,6 +70,18 @@ def test_erasing_leaves_no_trace_in_the_files(app, ids, tmp_path):
         assert content.count(b"jane@acme.example") == content.count(b"mjane@acme.example.org")
 
 
+@pytest.mark.sqlite("its words for a schema")
+def test_an_address_goes_with_the_last_record_that_has_it(client):
+    """Also where only a mail or a contact is removed, and nobody is erased."""
+    mail = client.post("/api/v1/emails", json={"fromAddress": "ann@gone.example", "ccAddresses": ["Al@Gone.example"]})
+    contact = client.post("/api/v1/contacts", json={"emailAddresses": ["ann@gone.example", "b@gone.example"]})
+    client.delete(f"/api/v1/emails/{mail.json['id']}")
+    client.delete(f"/api/v1/contacts/{contact.json['id']}")
+    tables = [name for name in database.db.get_tables() if not name.startswith("email_search")]
+    assert {"recipient", "contact_address"} < set(tables)
+    assert [name for name in tables if "gone.example" in str(database.rows(f'SELECT * FROM "{name}"')).lower()] == []
+
+
 def test_the_change_feed_tells_what_was_erased_by_id_alone(app, client, ids):
     """A CRM that keeps a copy has to hear of it."""
     run(app, "erase", "jane@acme.example")

@@ -11,9 +11,11 @@ from urllib.parse import urlencode
 
 import psycopg
 import pytest
+from playhouse.migrations import Runner
 from psycopg.conninfo import conninfo_to_dict
 
 import database
+import models
 import storage.changes
 import storage.emails
 import upkeep
@@ -23,6 +25,7 @@ from settings import Misconfigured
 from storage.consistency import problems
 from tests.conftest import Client
 from tests.samples import EMAILS, MAIL, log
+from tests.test_migrations_forward import SCHEMAS
 
 OURS = "FROM pg_stat_activity WHERE application_name = 'connector' AND datname = current_database()"
 
@@ -194,6 +197,25 @@ def test_the_database_of_another_program_is_not_touched(postgres: Any) -> None:
         other.execute("CREATE TABLE email (id int)")
     with pytest.raises(database.Unusable, match="another program"):
         database.start(url)
+
+
+def test_the_rows_of_an_older_schema_go_forward(postgres: Any) -> None:
+    """As those of a file do, of which test_migrations_forward.py tells in full: addresses had numbers until 0006."""
+    url = postgres.create()
+    server = postgresql.Server(url, None)
+    database.db.initialize(server)
+    Runner(server, str(database.MIGRATIONS)).up("0002_records")
+    database.stop()
+    with psycopg.connect(url) as other:
+        other.execute((SCHEMAS / "0002_records.sql").read_bytes())
+    create_app({"DATABASE_URL": url})
+    [jane] = models.lookup_contacts(["Jane@ACME.example"])
+    assert jane["emailAddresses"] == ["JANE@acme.example", "jd@home.example", "?"]
+    for address in ("jane@acme.example", "John@CRM.example"):
+        assert [email["id"] for email in models.find_emails({"address": address}).records] == ["1"]
+    assert [email["roles"] for email in models.timeline("42").records] == [["from", "relatedTo"]]
+    assert problems() == ["There are emails whose words can't be found: 1, 4."]  # which only the verbs write
+    database.stop()
 
 
 @pytest.mark.parametrize(

@@ -85,10 +85,10 @@ READS = [
     (f"{EMAILS}?limit=50", 1, 50),
     (f"{EMAILS}?syncThreadId=t", 1, 25),
     (f"{EMAILS}?q=offer&receivedAfter={at(3)}", 1, 25),
-    (f"{EMAILS}?address=all@a.example", 2, 25),
-    (f"{EMAILS}?contactId=1", 3, 25),
-    (f"{CONTACTS}/1/emails", 3, 25),
-    (f"{CONTACTS}/1/emails?limit=50", 3, 50),
+    (f"{EMAILS}?address=all@a.example", 1, 25),
+    (f"{EMAILS}?contactId=1", 2, 25),
+    (f"{CONTACTS}/1/emails", 2, 25),
+    (f"{CONTACTS}/1/emails?limit=50", 2, 50),
     (CONTACTS, 1, 25),
     (COMPANIES, 1, 25),
     ("/api/v1/changes", 1, 25),
@@ -116,20 +116,20 @@ def test_the_statements_of_a_read_do_not_grow_with_the_rows(filled: Any) -> None
     for path, statements, _ in READS:
         with assert_query_count(TOKEN + statements + asks_what_waits(path)):
             assert filled.get(path).status_code == 200, path
-    for path, statements in [(lookup(180), 1), (f"{EMAILS}?limit=100", 1), (f"{CONTACTS}/1/emails?limit=100", 3)]:
+    for path, statements in [(lookup(180), 1), (f"{EMAILS}?limit=100", 1), (f"{CONTACTS}/1/emails?limit=100", 2)]:
         with assert_query_count(TOKEN + statements):
             assert len(filled.get(path).json) >= 100, path
 
 
 @pytest.mark.parametrize("count", [6, 60, 600])
 def test_a_mail_is_logged_in_as_many_statements_whatever_its_recipients(client: Any, count: int) -> None:
-    """Is it here; the mail, its addresses, recipients, links and msgId, each in bulk; the change."""
+    """Is it here; the mail, its recipients, links and msgId, each in bulk; the change."""
     mail = MAIL | {
         name: [f"{name}{n}@a.example" for n in range(count // 3)] for name in MAIL if name.endswith("Addresses")
     }
-    with assert_query_count(TOKEN + 7):
-        assert client.post(EMAILS, json=mail).status_code == 201
     with assert_query_count(TOKEN + 6):
+        assert client.post(EMAILS, json=mail).status_code == 201
+    with assert_query_count(TOKEN + 5):
         assert client.post(EMAILS, json=mail | {"rfc822MsgId": "2", "msgId": "2", "relatedTo": []}).status_code == 201
 
 
@@ -150,7 +150,7 @@ def test_finding_or_creating_takes_few_statements(filled: Any) -> None:
         with count_queries() as counted:
             body = {"emailAddresses": [f"new{n}@count{count}.example" for n in range(count)], "companyId": "c7"}
             assert filled.post(CONTACTS, json=body).status_code == 201
-        assert counted.count <= TOKEN + 7
+        assert counted.count <= TOKEN + 6
         with count_queries() as counted:
             assert (
                 filled.post(

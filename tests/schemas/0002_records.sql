@@ -10,13 +10,13 @@ INSERT INTO email (id, at, msg_id, rfc822_msg_id, rfc822_key, sync_thread_id, th
     from_name, has_attachments, subject, snippet, people, related_to, text_body, html_text, html_body, attachments) VALUES
     (1, '2026-01-31T08:30:00.000000Z', 'm1', '<hello@acme.example>', 'hello@acme.example', 't1', 't1', '<first@acme.example>',
     '2026-01-31T08:30:00.000000Z', '2026-02-01T00:00:00.000000Z', '2026-02-01T00:00:00.000002Z',
-    'Jane Doe', 1, 'Offer 4711', 'Dear John', 'Jane Doe
+    'Jane Doe', TRUE, 'Offer 4711', 'Dear John', 'Jane Doe
 jane@acme.example
 John <john@crm.example>
 undisclosed-recipients:;', '[{"type": "Contact", "id": "42"}]', 'Dear John', 'Dear John', '<p>Dear <b>John</b></p>',
     '[{"id": "1", "name": "offer.pdf", "content": "JVBERg=="}]'),
     (4, '2026-02-02T00:00:00.000000Z', NULL, NULL, NULL, NULL, NULL, NULL, NULL, '2026-02-02T00:00:00.000000Z', '2026-02-02T00:00:00.000000Z',
-    NULL, 0, NULL, '', '', NULL, NULL, NULL, NULL, NULL);
+    NULL, FALSE, NULL, '', '', NULL, NULL, NULL, NULL, NULL);
 INSERT INTO recipient (email_id, role, position, text, address_id, at) VALUES
     (1, 'from', 0, 'jane@acme.example', 1, '2026-01-31T08:30:00.000000Z'),
     (1, 'to', 0, 'John <john@crm.example>', 2, '2026-01-31T08:30:00.000000Z'),
