@@ -107,7 +107,7 @@ def change_company(company_id: str, changes: Mapping[str, Any]) -> Record:
 def delete_company(company_id: str) -> None:
     """Remove a company; its contacts stay, without companyId. Raises NotFound."""
     with writing():
-        for (contact_id,) in rows("SELECT id FROM contact WHERE company_id = ?", [company_id]):
+        for (contact_id,) in rows("SELECT id FROM contact WHERE company_id = ? ORDER BY created_at, id", [company_id]):
             _change(_CONTACT, contact_id, {"companyId": None})
         _delete(_COMPANY, company_id)
 
