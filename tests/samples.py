@@ -58,6 +58,19 @@ def environment(folder: Path, **settings: object) -> dict[str, str]:
     return os.environ | {name: str(value) for name, value in chosen.items()}
 
 
+def run_command(folder: Path, *words: str, **settings: object) -> "subprocess.CompletedProcess[str]":
+    """A command that ran to its end, in a process of its own, on a database in the folder."""
+    return subprocess.run(
+        [sys.executable, "-m", *words],
+        cwd=PROJECT,
+        env=environment(folder, **settings),
+        capture_output=True,
+        text=True,
+        timeout=WITHIN,
+        check=False,
+    )
+
+
 @contextmanager
 def serving(folder: Path, *command: str, **settings: object) -> Iterator[Server]:
     """A command (`cli serve`, if none is given) on a database in the folder, from its first answer to the end of the

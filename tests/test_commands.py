@@ -9,7 +9,6 @@ import shlex
 import signal
 import socket
 import subprocess
-import sys
 import threading
 import urllib.request
 from pathlib import Path
@@ -21,7 +20,7 @@ from flask import Flask
 import models
 import settings
 import tokens
-from tests.samples import PROJECT, WITHIN, environment, free_port, serving
+from tests.samples import WITHIN, free_port, run_command, serving
 
 Process = subprocess.CompletedProcess[str]
 
@@ -31,19 +30,6 @@ def run(app: Flask) -> Any:
     """Runs a command in this process; gives its result."""
     runner = app.test_cli_runner()
     return lambda *words: runner.invoke(args=words)
-
-
-def start(folder: Path, *command: str, **settings: object) -> Process:
-    """Runs a command in a process of its own to its end."""
-    return subprocess.run(
-        [sys.executable, "-m", *command],
-        cwd=PROJECT,
-        env=environment(folder, **settings),
-        capture_output=True,
-        text=True,
-        timeout=WITHIN,
-        check=False,
-    )
 
 
 def assert_refused(result: Any, *words: str) -> None:
@@ -218,8 +204,8 @@ def test_the_curl_line_of_an_ipv6_address_has_brackets(tmp_path: Path) -> None:
 
 def test_a_database_with_a_token_is_not_new(tmp_path: Path) -> None:
     """Who has set it up by command gets no second admin token at the start."""
-    assert start(tmp_path, "flask", "user", "add", "john@brightsync.example").returncode == 0
-    made = start(tmp_path, "flask", "token", "create", "john@brightsync.example")
+    assert run_command(tmp_path, "flask", "user", "add", "john@brightsync.example").returncode == 0
+    made = run_command(tmp_path, "flask", "token", "create", "john@brightsync.example")
     assert (made.returncode, made.stderr) == (0, "")
     with serving(tmp_path) as server:
         assert "bsc_" not in server.output.read_text()
@@ -232,7 +218,7 @@ def test_a_database_with_a_token_is_not_new(tmp_path: Path) -> None:
 @pytest.mark.parametrize("command", ["cli serve", "cli token list", "gunicorn", "flask run", "flask token list"])
 def test_a_wrong_setting_ends_every_start_with_one_sentence(tmp_path: Path, command: str) -> None:
     """Which setting and why; exit status 1, no traceback, and no worker that is started again and again."""
-    done = start(tmp_path, *command.split(), PORT="http")
+    done = run_command(tmp_path, *command.split(), PORT="http")
     assert (done.returncode, done.stdout) == (1, "")
     assert re.fullmatch(r"The configuration can't be used\. PORT: .*\.\n", done.stderr)
     assert list(tmp_path.iterdir()) == []
@@ -246,7 +232,7 @@ def test_a_database_that_cannot_be_used_ends_the_start_with_one_sentence(
     """A folder that can't be made, a file that is no database, a folder in the place of the file."""
     (tmp_path / "file").write_text("This is no database. " * 100)
     (tmp_path / "folder").mkdir()
-    done = start(tmp_path, *command.split(), DATABASE_URL=f"sqlite:///{tmp_path}/{place}", PORT=free_port())
+    done = run_command(tmp_path, *command.split(), DATABASE_URL=f"sqlite:///{tmp_path}/{place}", PORT=free_port())
     assert (done.returncode, done.stdout) == (1, "")
     assert re.fullmatch(r"The configuration can't be used\. DATABASE_URL: .*\.\n", done.stderr)
 
@@ -255,7 +241,7 @@ def test_a_database_that_cannot_be_used_ends_the_start_with_one_sentence(
 @pytest.mark.parametrize("command", ["cli serve", "gunicorn"])
 def test_an_address_that_is_not_ours_ends_the_start_with_one_sentence(tmp_path: Path, command: str, host: str) -> None:
     """Before a token is shown, which would not be shown again."""
-    done = start(tmp_path, *command.split(), HOST=host, PORT=free_port())
+    done = run_command(tmp_path, *command.split(), HOST=host, PORT=free_port())
     assert (done.returncode, done.stdout) == (1, "")
     assert re.search(r"^The configuration can't be used\. HOST and PORT: Can't listen on .*\.\n\Z", done.stderr, re.M)
     assert "Traceback" not in done.stderr
@@ -265,7 +251,7 @@ def test_an_address_that_is_not_ours_ends_the_start_with_one_sentence(tmp_path: 
 def test_a_port_that_is_in_use_ends_the_start_with_one_sentence(tmp_path: Path) -> None:
     """After a moment, in which a server that is just ending would have given it back."""
     with socket.create_server(("127.0.0.1", 0)) as other:
-        done = start(tmp_path, "cli", "serve", PORT=other.getsockname()[1])
+        done = run_command(tmp_path, "cli", "serve", PORT=other.getsockname()[1])
     assert (done.returncode, done.stdout) == (1, "")
     assert re.fullmatch(r"The configuration .* HOST and PORT: .*: Address already in use\.\n", done.stderr)
 
@@ -294,7 +280,7 @@ def test_help_describes_every_command_and_option(run: Any, command: str) -> None
 def test_a_command_that_is_not_there_gets_a_sentence(tmp_path: Path) -> None:
     """Of either program."""
     for program in ("cli", "flask"):
-        done = start(tmp_path, program, "token", "steal")
+        done = run_command(tmp_path, program, "token", "steal")
         assert (done.returncode, done.stdout) == (2, "")
         assert "No such command" in done.stderr
         assert "Traceback" not in done.stderr

@@ -4,7 +4,6 @@ import os
 import shutil
 import signal
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,7 @@ from app import create_app
 from database import moving, postgresql
 from storage.consistency import problems
 from tests.conftest import USER, Client
-from tests.samples import ACME, EMAILS, JANE, MAIL, PROJECT, WITHIN, ask, environment, log, serving
+from tests.samples import ACME, EMAILS, JANE, MAIL, WITHIN, ask, log, run_command, serving
 
 # What JSON's readers and writers would like to change: numbers, the order of keys, keys that come twice to the eye.
 ODD = [{"type": "Deal", "id": "1", "b": 1e22, "a": [1.0, True, None, {"é": "e\u0301", "😀": "\\u0000\t\"'%s\\."}]}]
@@ -120,15 +119,8 @@ def scene(client: Any, url: str, target: str, tmp_path: Path) -> Scene:
 
 def run(scene: Scene, *words: str) -> "subprocess.CompletedProcess[str]":
     """`flask database copy` in a process of its own."""
-    return subprocess.run(
-        [sys.executable, "-m", "flask", "database", "copy", "--to", *(words or [scene.target])],
-        cwd=PROJECT,
-        env=environment(scene.folder, DATABASE_URL=scene.url),
-        capture_output=True,
-        text=True,
-        timeout=WITHIN,
-        check=False,
-    )
+    copy = "flask", "database", "copy", "--to", *(words or [scene.target])
+    return run_command(scene.folder, *copy, DATABASE_URL=scene.url)
 
 
 def test_all_is_served_as_before(scene: Scene) -> None:

@@ -2,8 +2,6 @@
 
 import os
 import sqlite3
-import subprocess
-import sys
 from collections import namedtuple
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
@@ -20,7 +18,7 @@ import models
 import tokens
 import upkeep
 from tests.conftest import USER
-from tests.samples import JANE, MAIL, PROJECT, WITHIN, environment, free_port, serving
+from tests.samples import JANE, MAIL, free_port, run_command, serving
 
 Usage = namedtuple("Usage", "total used free")
 
@@ -56,18 +54,6 @@ def look(path: Path) -> list[upkeep.Finding]:
     return list(upkeep.examine({"DATABASE_URL": f"sqlite:///{path}", "HOST": "127.0.0.1", "PORT": free_port()}))
 
 
-def run(folder: Path, *command: str, **settings: object) -> "subprocess.CompletedProcess[str]":
-    return subprocess.run(
-        [sys.executable, "-m", *command],
-        cwd=PROJECT,
-        env=environment(folder, **settings),
-        capture_output=True,
-        text=True,
-        timeout=WITHIN,
-        check=False,
-    )
-
-
 def test_a_good_installation_has_no_problem(well: Flask) -> None:
     """And the lines can be shown by any terminal, and hold nothing that people wrote."""
     [line] = said(well)
@@ -96,7 +82,7 @@ def test_nothing_is_changed(well: Flask, file: Path) -> None:
 def test_it_looks_while_the_service_runs(tmp_path: Path) -> None:
     """And asks it how it is."""
     with serving(tmp_path) as server:
-        done = run(tmp_path, "flask", "doctor", PORT=server.port)
+        done = run_command(tmp_path, "flask", "doctor", PORT=server.port)
         assert (done.returncode, done.stderr) == (0, ""), done.stdout
         assert f"ok       The service answers at 127.0.0.1, port {server.port}" in done.stdout
 
@@ -104,12 +90,12 @@ def test_it_looks_while_the_service_runs(tmp_path: Path) -> None:
 @pytest.mark.parametrize("program", ["flask", "cli"])
 def test_it_looks_where_nothing_can_start(tmp_path: Path, program: str) -> None:
     """At a damaged database and at none, which it does not make."""
-    done = run(tmp_path, program, "doctor")
+    done = run_command(tmp_path, program, "doctor")
     assert (done.returncode, done.stderr) == (1, "")
     assert f"PROBLEM  There is no database {tmp_path}/connector.db." in done.stdout
     assert not (tmp_path / "connector.db").exists()
     (tmp_path / "connector.db").write_text("This is no database. " * 100)
-    done = run(tmp_path, program, "doctor")
+    done = run_command(tmp_path, program, "doctor")
     assert (done.returncode, done.stderr) == (1, "")
     assert "is damaged, or no database. Go back to a backup: flask restore FILE." in done.stdout
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from tests.samples import EMAILS, MAIL, PROJECT, WITHIN, Server, ask, environment, serving, until
+from tests.samples import EMAILS, MAIL, PROJECT, WITHIN, Server, ask, environment, run_command, serving, until
 
 SECRET = "hushhush"  # in every place in which something can be sent
 ADDRESS = f"{SECRET}@acme.example"
@@ -96,24 +96,13 @@ NO_HTTP = [
 ]
 
 
-def command(folder: Path, *words: str) -> "subprocess.CompletedProcess[str]":
-    """A command that was run on the database in the folder."""
-    return subprocess.run(
-        [sys.executable, "-m", *words],
-        cwd=PROJECT,
-        env=environment(folder),
-        capture_output=True,
-        text=True,
-        timeout=WITHIN,
-        check=True,
-    )
-
-
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[Server]:
     """gunicorn with everything on that tells of its work, as talkative as it can be made."""
-    command(tmp_path, "flask", "user", "add", "john@brightsync.example")
-    token = command(tmp_path, "flask", "token", "create", "john@brightsync.example", "--scope", "admin").stdout.strip()
+    run_command(tmp_path, "flask", "user", "add", "john@brightsync.example")
+    token = run_command(
+        tmp_path, "flask", "token", "create", "john@brightsync.example", "--scope", "admin"
+    ).stdout.strip()
     options = ("--log-level", "debug", "--capture-output")
     with serving(tmp_path, "gunicorn", *options, METRICS="on", WORKERS=2, BODY_LIMIT=LIMIT) as running:
         yield running._replace(token=token)
@@ -144,11 +133,13 @@ def test_nothing_that_was_sent_is_told(server: Server, tmp_path: Path) -> None:
     mail = tmp_path / f"{SECRET}.eml"
     mail.write_text(f"Message-ID: <{SECRET}3>\nFrom: {ADDRESS}\nSubject: {SECRET}\n\n{SECRET}\n")
     mail.with_name("copy.eml").write_text(f"Message-ID: <{SECRET}3>\nFrom: {ADDRESS}\nSubject: {SECRET}!\n\n{SECRET}\n")
-    imports = [command(tmp_path, "flask", "mail", "import", str(tmp_path / file)) for file in ("copy.eml", mail.name)]
+    imports = [
+        run_command(tmp_path, "flask", "mail", "import", str(tmp_path / file)) for file in ("copy.eml", mail.name)
+    ]
     told = "".join(f"{done.stdout}{done.stderr}" for done in imports).replace(mail.name, "")  # that was typed
     assert "copy differs" in told
 
-    token = command(tmp_path, "flask", "token", "create", "john@brightsync.example").stdout.strip()
+    token = run_command(tmp_path, "flask", "token", "create", "john@brightsync.example").stdout.strip()
     with sqlite3.connect(tmp_path / "connector.db") as other:  # a fault, whose message is what the table holds
         other.execute("PRAGMA ignore_check_constraints = 1")
         other.execute("UPDATE token SET scope = ? WHERE id = 2", [SECRET])

@@ -21,7 +21,7 @@ import tokens
 import upkeep
 from storage.consistency import problems
 from tests.conftest import USER
-from tests.samples import PROJECT, WITHIN, environment, serving
+from tests.samples import WITHIN, run_command, serving
 
 
 def subjects(file: Path) -> list[str]:
@@ -53,6 +53,10 @@ class Scene:
 
     def restore(self, *words: object) -> Any:
         return self.runner.invoke(args=["restore", *map(str, words or [self.copy])])
+
+    def run(self) -> "subprocess.CompletedProcess[str]":
+        """In a process of its own."""
+        return run_command(self.folder, "flask", "restore", str(self.copy))
 
     def refuses(self, *words: object, because: str) -> None:
         """The command fails with a sentence, and all files stay as they were."""
@@ -133,26 +137,13 @@ def test_it_refuses_while_a_process_uses_the_database(scene: Scene) -> None:
     scene.refuses(because="Stop it first")
 
 
-def command(scene: Scene) -> "subprocess.CompletedProcess[str]":
-    """`flask restore` in a process of its own."""
-    return subprocess.run(
-        [sys.executable, "-m", "flask", "restore", str(scene.copy)],
-        cwd=PROJECT,
-        env=environment(scene.folder),
-        capture_output=True,
-        text=True,
-        timeout=WITHIN,
-        check=False,
-    )
-
-
 def test_it_refuses_while_the_service_runs(scene: Scene) -> None:
     """Until it has ended."""
     with serving(scene.folder) as server:
-        assert command(scene).returncode == 1
+        assert scene.run().returncode == 1
         server.process.send_signal(signal.SIGTERM)
         assert server.process.wait(WITHIN) == 0
-        done = command(scene)
+        done = scene.run()
         assert (done.returncode, done.stderr) == (0, "")
     assert subjects(scene.file) == ["before"]
 
