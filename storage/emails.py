@@ -172,7 +172,8 @@ def _plan(filters: Mapping[str, str]) -> tuple[list[_Stream], list[str], list[An
         known = "SELECT 1 FROM sighting WHERE msg_key = ? LIMIT 1"
         key = _reading(filters["msgId"], fold_message_id, known)
         require("e.id IN (SELECT email_id FROM sighting WHERE msg_key = ?)", key)
-    few = bool(conditions)  # these find so few that every other filter just tests them
+    # Which filter's emails are walked through, while every other one tests them; those so far find but few.
+    walked = None if conditions else next((name for name in ("q", "address", "contactId") if name in filters), None)
     if "receivedAfter" in filters:
         require("{at} >= ? AND e.received_at IS NOT NULL", filters["receivedAfter"])
     if "receivedBefore" in filters:
@@ -183,29 +184,30 @@ def _plan(filters: Mapping[str, str]) -> tuple[list[_Stream], list[str], list[An
             keys = _contact_keys(contact_id)
         except NotFound:  # a link may name a contact that is not here
             keys = set()
-        if not few:
+        if walked == "contactId":
             streams = _streams_of_contact(contact_id, keys)
-        require(
-            f"""(EXISTS (SELECT 1 FROM recipient WHERE email_id = e.id AND folded || '' IN ({marks(keys)}))
-            OR EXISTS (SELECT 1 FROM relation WHERE email_id = e.id AND type = 'contact' AND record_id = ?))""",
-            *keys,
-            contact_id,
-        )
+        else:  # || '': among the recipients of the mail, not among all the mails of the address
+            require(
+                f"""(EXISTS (SELECT 1 FROM recipient WHERE email_id = e.id AND folded || '' IN ({marks(keys)}))
+                OR EXISTS (SELECT 1 FROM relation WHERE email_id = e.id AND type = 'contact' AND record_id = ?))""",
+                *keys,
+                contact_id,
+            )
     if "address" in filters:
         key = _reading(filters["address"], fold_address, "SELECT 1 FROM recipient WHERE folded = ? LIMIT 1")
-        if not few:
+        if walked == "address":
             streams = [_stream_of("recipient", "d.folded = ?", key)]
-        # || '': among the recipients of the mail, not among all the mails of the address
-        require("EXISTS (SELECT 1 FROM recipient WHERE email_id = e.id AND folded || '' = ?)", key)
+        else:
+            require("EXISTS (SELECT 1 FROM recipient WHERE email_id = e.id AND folded || '' = ?)", key)
     if "q" in filters:
         try:
             source, condition, words = full_text(filters["q"])
         except ValueError as error:
             raise Invalid(q=str(error)) from None
-        if few:
-            require(f"e.id IN (SELECT e.id FROM {source} WHERE {condition})", words)
-        else:
+        if walked == "q":
             streams = [_Stream(source, "e.at", "e.id", condition, [words])]
+        else:
+            require(f"e.id IN (SELECT e.id FROM {source} WHERE {condition})", words)
     return streams, conditions, parameters
 
 
