@@ -9,27 +9,22 @@ from peewee import Database
 from playhouse.migrate import SchemaMigrator
 
 MOST = 16  # with 32 or 64 a mail would cost 3 % less, and the search that comes first would wait twice as long
-LARGE = 100_000  # characters; a mail of more is indexed at once, so that what waits never takes long
 
 _COLUMNS = "subject, people, text_body, html_text"
 _LAST = "coalesce((SELECT max(id) FROM email_search_docsize), 0)"
 _INDEXED = "EXISTS (SELECT 1 FROM email_search_docsize WHERE id = old.id)"
-_IS_LARGE = f"{' + '.join(f'coalesce(length(new.{name}), 0)' for name in _COLUMNS.split(', '))} > {LARGE}"
 _TAKE_OUT = f"""INSERT INTO email_search (email_search, rowid, {_COLUMNS})
-    SELECT 'delete', old.id, old.subject, old.people, old.text_body, old.html_text WHERE {_INDEXED}"""
-_PUT_IN = f"INSERT INTO email_search (rowid, {_COLUMNS}) SELECT id, {_COLUMNS} FROM email WHERE id > {_LAST}"
+    VALUES ('delete', old.id, old.subject, old.people, old.text_body, old.html_text);"""
+_PUT_IN = f"INSERT INTO email_search (rowid, {_COLUMNS}) SELECT id, {_COLUMNS} FROM email WHERE id"
 STATEMENTS = (
     "DROP TRIGGER email_search_insert",
     "DROP TRIGGER email_search_update",
     "DROP TRIGGER email_search_delete",
-    f"CREATE TRIGGER email_search_insert AFTER INSERT ON email WHEN new.id >= {_LAST} + {MOST} OR {_IS_LARGE} "
-    f"BEGIN {_PUT_IN}; END",
-    f"CREATE TRIGGER email_search_update AFTER UPDATE OF {_COLUMNS} ON email WHEN {_INDEXED} OR {_IS_LARGE} "
-    f"BEGIN {_TAKE_OUT}; {_PUT_IN} OR id = old.id; END",
-    f"CREATE TRIGGER email_search_delete AFTER DELETE ON email WHEN {_INDEXED} BEGIN {_TAKE_OUT}; END",
-    # From 16 pieces of a size on they are merged a bit with each mail (0004). At as many, by default, all are merged at
-    # once, for which mails wait 50 to 150 ms: https://sqlite.org/fts5.html, 6.2
-    "INSERT INTO email_search (email_search, rank) VALUES ('crisismerge', 64)",
+    f"CREATE TRIGGER email_search_insert AFTER INSERT ON email WHEN new.id >= {_LAST} + {MOST} "
+    f"BEGIN {_PUT_IN} > {_LAST}; END",
+    f"CREATE TRIGGER email_search_update AFTER UPDATE OF {_COLUMNS} ON email WHEN {_INDEXED} "
+    f"BEGIN {_TAKE_OUT} {_PUT_IN} = old.id; END",
+    f"CREATE TRIGGER email_search_delete AFTER DELETE ON email WHEN {_INDEXED} BEGIN {_TAKE_OUT} END",
 )
 
 
