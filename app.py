@@ -18,7 +18,7 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 import cli
 import database
 import logs
-import models
+import crm
 import settings
 import tokens
 from routes.changes import changes
@@ -151,20 +151,20 @@ def _register_errors(app: Flask, api: Api) -> None:
         _refuse(403)
         return api.handle_http_exception(error)
 
-    @app.errorhandler(models.NotFound)
-    def not_found(error: models.NotFound) -> Any:
+    @app.errorhandler(crm.NotFound)
+    def not_found(error: crm.NotFound) -> Any:
         return api.answer(404, "There is no such record.")
 
-    @app.errorhandler(models.NotOffered)
-    def not_offered(error: models.NotOffered) -> Any:
+    @app.errorhandler(crm.NotOffered)
+    def not_offered(error: crm.NotOffered) -> Any:
         return api.answer(501, "This CRM does without the call.")
 
-    @app.errorhandler(models.Conflict)
-    def conflict(error: models.Conflict) -> Any:
+    @app.errorhandler(crm.Conflict)
+    def conflict(error: crm.Conflict) -> Any:
         return api.answer(409, str(error))
 
-    @app.errorhandler(models.Invalid)
-    def invalid(error: models.Invalid) -> Any:
+    @app.errorhandler(crm.Invalid)
+    def invalid(error: crm.Invalid) -> Any:
         place = "query" if request.method == "GET" else "json"
         return api.answer(422, "A value can't be used.", errors={place: {k: [v] for k, v in error.errors.items()}})
 
@@ -223,11 +223,11 @@ def _identify() -> None:
         raise Unauthorized("This call needs a valid token.", www_authenticate=challenges)
     g.caller = caller
     request.environ[logs.LABEL] = caller.label
-    tokens.caller.set(caller)  # for those who write, and know of no requests
+    crm.calling_token.set(caller.token_id)
 
 
 def _forget_caller(_: BaseException | None) -> None:
-    tokens.caller.set(None)  # the thread serves others next
+    crm.calling_token.set(None)  # the thread serves others next
     database.release()
 
 

@@ -15,7 +15,7 @@ from marshmallow import ValidationError
 
 import database
 import imports
-import models
+import crm
 import settings
 import tokens
 import upkeep
@@ -59,8 +59,8 @@ def add_user(email: str, name: str | None, timezone: str, user_id: str | None, o
         raise click.BadParameter("An id has 1 to 255 characters.", param_hint="--id")
     values = {"email": email, "name": name, "timezone": timezone, "orgId": org or current_app.config["ORG_ID"]}
     try:
-        click.echo(models.add_user(values if user_id is None else {**values, "id": user_id})["id"])
-    except (models.Conflict, models.Invalid) as error:
+        click.echo(crm.add_user(values if user_id is None else {**values, "id": user_id})["id"])
+    except (crm.Conflict, crm.Invalid) as error:
         raise click.ClickException(_reason(error)) from None
 
 
@@ -83,7 +83,7 @@ def token() -> None:
 @with_appcontext
 def create_token(email: str, scope: str, days: int | None, label: str | None) -> None:
     """Make a token of the user with the address EMAIL; prints it, this once."""
-    found = models.lookup_users([email])
+    found = crm.lookup_users([email])
     if not found:
         raise click.ClickException("There is no user with this address; add one first: user add EMAIL")
     click.echo(tokens.create(found[0]["id"], scope, label, days))
@@ -147,7 +147,7 @@ def audit(
     wanted = {name: value for name, value in wanted.items() if value is not None}
     if refused and wanted.keys() - {"tokenId"}:
         raise click.UsageError("A call that was refused has touched no record: --type and --record don't go with it.")
-    widths, read = (_REFUSALS, tokens.list_refusals) if refused else (_CHANGES, models.list_changes)
+    widths, read = (_REFUSALS, tokens.list_refusals) if refused else (_CHANGES, crm.list_changes)
     if not as_json:
         click.echo("  ".join(name.ljust(width) for name, width in widths.items()))
     try:
@@ -159,7 +159,7 @@ def audit(
                 if row["at"] >= (since or "") and all(row.get(name) == value for name, value in wanted.items()):
                     line = {**row, "token": _whose(row.get("tokenId"), labels)}
                     click.echo(json.dumps(line) if as_json else _columns(line, widths))
-    except models.NotOffered:
+    except crm.NotOffered:
         raise click.ClickException("This CRM tells of no changes.") from None
 
 
@@ -183,11 +183,11 @@ def person() -> None:
 @with_appcontext
 def export_person(address: str) -> None:
     """Print all that is held about ADDRESS, as one JSON object."""
-    held: dict[str, list[models.Record]] = {"users": [], "contacts": [], "emails": []}
+    held: dict[str, list[crm.Record]] = {"users": [], "contacts": [], "emails": []}
     try:
-        for kind, record in models.export_person(address):
+        for kind, record in crm.export_person(address):
             held[f"{kind}s"].append(record)
-    except models.Invalid as error:
+    except crm.Invalid as error:
         raise click.ClickException(_reason(error)) from None
     click.echo(json.dumps({"address": address, "exportedAt": now(), **held}, ensure_ascii=False, indent=2))
 
@@ -204,11 +204,11 @@ def erase_person(address: str, dry_run: bool) -> None:
     not touched.
     """
     try:
-        gone = models.erase_person(address, dry_run=True)
+        gone = crm.erase_person(address, dry_run=True)
         if not dry_run:
             tokens.delete(gone["users"])  # first: what was deleted is overwritten at the end of the next
-            gone = models.erase_person(address)
-    except models.Invalid as error:
+            gone = crm.erase_person(address)
+    except crm.Invalid as error:
         raise click.ClickException(_reason(error)) from None
     receipt = {"address": address, "at": now(), "dryRun": dry_run, **gone}
     click.echo(json.dumps(receipt, ensure_ascii=False, indent=2))
@@ -347,8 +347,8 @@ def _welcome(config: dict[str, object]) -> None:
             return
         values = {"email": FIRST_USER, "name": "Administrator", "timezone": "UTC", "orgId": config["ORG_ID"]}
         try:
-            admin = next(iter(models.lookup_users([FIRST_USER])), None) or models.add_user(values)
-        except models.NotOffered:  # users are made elsewhere
+            admin = next(iter(crm.lookup_users([FIRST_USER])), None) or crm.add_user(values)
+        except crm.NotOffered:  # users are made elsewhere
             click.echo("There is no token yet. Make one of a user: token create EMAIL --scope admin", err=True)
             return
         secret = tokens.create(admin["id"], "admin", "made at the first start")
@@ -368,8 +368,8 @@ Try it, as soon as the server runs:
     )
 
 
-def _reason(error: models.Conflict | models.Invalid) -> str:
-    return " ".join(error.errors.values()) if isinstance(error, models.Invalid) else str(error)
+def _reason(error: crm.Conflict | crm.Invalid) -> str:
+    return " ".join(error.errors.values()) if isinstance(error, crm.Invalid) else str(error)
 
 
 COMMANDS = [user, token, audit, person, backup, restore, doctor, database_group, *imports.COMMANDS, serve]

@@ -25,10 +25,10 @@ from marshmallow import Schema, ValidationError
 from marshmallow.fields import List
 
 import database
-import models
+import crm
 from clock import now
 from mailfile import as_email, messages
-from models import Record
+from crm import Record
 from schemas import CompanyNew, ContactNew, EmailIn
 
 if TYPE_CHECKING:
@@ -100,7 +100,7 @@ def _mails(paths: Iterable[Path]) -> Iterator[_Item]:
 
 
 def _log_email(email: Record) -> str:
-    _, new = models.log_email(email)
+    _, new = crm.log_email(email)
     return "new" if new else "here"
 
 
@@ -137,7 +137,7 @@ class _Kind(NamedTuple):
             else:
                 changes = {name: value for name, value in values.items() if name in given}
                 record, created = self.change(record_id, changes), False
-        except models.NotFound:
+        except crm.NotFound:
             record, created = self.put(record_id, values)
         return "created" if created else "changed" if record["updatedAt"] >= before else "unchanged"
 
@@ -182,7 +182,7 @@ def import_contacts(path: Path, dry_run: bool, skip_bad_rows: bool) -> None:
         # Not what address books put beside an address: "E-mail 1 - Type", "E-mail Display Name", "Email Opt Out".
         "emailAddresses": "email(?!.*(type|label|displayname|optout|status|verified)).*",
     }
-    kind = _Kind(ContactNew(), columns, models.add_contact, models.put_contact, models.change_contact)
+    kind = _Kind(ContactNew(), columns, crm.add_contact, crm.put_contact, crm.change_contact)
     _import_table(path, kind, dry_run, skip_bad_rows)
 
 
@@ -206,7 +206,7 @@ def import_companies(path: Path, dry_run: bool, skip_bad_rows: bool) -> None:
     were good, 1 if not.
     """
     columns = {"id": "id", "name": "name", "domains": "domains?|website"}
-    kind = _Kind(CompanyNew(), columns, models.add_company, models.put_company, models.change_company)
+    kind = _Kind(CompanyNew(), columns, crm.add_company, crm.put_company, crm.change_company)
     _import_table(path, kind, dry_run, skip_bad_rows)
 
 
@@ -372,7 +372,7 @@ def _store(batch: Sequence[_Item], store: Callable[[Record], str], report: Calla
 
 def _reason(error: Exception) -> str:
     """Why something can't be taken, in words that quote nothing of it."""
-    if isinstance(error, models.Invalid):
+    if isinstance(error, crm.Invalid):
         return "; ".join(f"{field}: {why}" for field, why in error.errors.items())
     if isinstance(error, ValidationError):
         return "; ".join(f"{field}: {' '.join(map(str, why))}" for field, why in error.normalized_messages().items())

@@ -5,7 +5,7 @@ from json import dumps
 from typing import Any
 
 from folding import fold_address
-from records import Record
+from crm.records import Record
 
 LISTS = {"to": "toAddresses", "cc": "ccAddresses", "bcc": "bccAddresses"}
 NO_EMAIL: Record = {

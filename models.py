@@ -1,67 +1,274 @@
-"""The seam: the verbs that the routes and commands call, whoever keeps the records.
+"""The tables: every table, column, key and index of the connector, stated once. A new database is made from them.
 
-`__all__` is the contract. To set the connector on your own tables, put your own functions here in place of the imports,
-one after the other: your contacts may be yours and the emails still ours. Verbs take and return plain values, named as
-on the wire: a record is a dict with the fields of its schema, times are RFC 3339 texts in UTC, ids are texts. They
-raise NotFound, Conflict, Invalid or NotOffered; what these mean in HTTP is app.py's business. A database that you open
-yourself must be closed when a verb ends: the server forks. docs/own-tables.md leads the way.
+    company ◄── company_domain          a domain as written, and normalized, by which it is looked up
+       ▲
+    contact ◄── contact_address         an address as written, and normalized
+                     ┆ equal
+    email ◄──── recipient               sender and recipients, as written and normalized
+       ▲ ▲ ◄─── link                    the CRM's records that an email belongs to
+       │ └───── copy                    the msgId of each mailbox's copy
+       └─────── email_words             full text
+    user                                whose mailboxes are watched
+    change                              what was created, changed and deleted, in order
+
+    token, refusal                      the connector's own: who may call, who was refused
+
+Arrows are foreign keys. Contacts and emails are joined where their normalized addresses are equal, and never by copies of
+ids: a contact who is added today has the emails of last year.
+
+A CRM whose tables are laid out alike changes `table_name` and `column_name` here, and nothing else. One whose tables
+differ replaces modules of `store/`; see docs/own-tables.md.
+
+Times are RFC 3339 texts in UTC with microseconds (`2026-01-31T09:30:00.000000Z`): always 27 characters, so they sort as
+they read, on every database, and go out as they are.
 """
 
-from records import Conflict, Cursor, Invalid, NotFound, NotOffered, Page, Record
-from storage.changes import list_changes
-from storage.directory import (
-    add_company,
-    add_contact,
-    change_company,
-    change_contact,
-    delete_company,
-    delete_contact,
-    get_company,
-    get_contact,
-    list_companies,
-    list_contacts,
-    lookup_companies,
-    lookup_contacts,
-    put_company,
-    put_contact,
+from peewee import (
+    BooleanField,
+    CompositeKey,
+    Field,
+    ForeignKeyField,
+    IntegerField,
+    JSONField,
+    Model,
+    SqliteDatabase,
+    TextField,
 )
-from storage.emails import change_email, delete_email, find_emails, get_attachment, get_email, log_email, timeline
-from storage.people import erase_person, export_person
-from storage.users import add_user, get_user, lookup_users
+from playhouse.sqlite_ext import FTS5Model, SearchField
 
-__all__ = [
-    "Conflict",
-    "Cursor",
-    "Invalid",
-    "NotFound",
-    "NotOffered",
-    "Page",
-    "Record",
-    "add_company",
-    "add_contact",
-    "add_user",
-    "change_company",
-    "change_contact",
-    "change_email",
-    "delete_company",
-    "delete_contact",
-    "delete_email",
-    "erase_person",
-    "export_person",
-    "find_emails",
-    "get_attachment",
-    "get_company",
-    "get_contact",
-    "get_email",
-    "get_user",
-    "list_changes",
-    "list_companies",
-    "list_contacts",
-    "log_email",
-    "lookup_companies",
-    "lookup_contacts",
-    "lookup_users",
-    "put_company",
-    "put_contact",
-    "timeline",
-]
+from database import NeverReusedId, db, declare
+
+
+class Table(Model):
+    """What all tables have in common."""
+
+    class Meta:
+        database = db
+        legacy_table_names = False
+
+
+# ---- the CRM's records ----------------------------------------------------------------------------------------------
+
+
+class Company(Table):
+    """A company, under the CRM's own id."""
+
+    id = TextField(primary_key=True)
+    name = TextField(null=True)
+    created_at = TextField()
+    updated_at = TextField()
+
+    class Meta:
+        without_rowid = True
+        indexes = ((("updated_at", "id"), False),)
+
+
+class CompanyDomain(Table):
+    """A domain of a company: as written, and normalized, by which it is looked up (NULL for what is no domain)."""
+
+    company = ForeignKeyField(Company, on_delete="CASCADE", index=False)
+    position = IntegerField()
+    text = TextField()
+    normalized = TextField(null=True)
+
+    class Meta:
+        primary_key = CompositeKey("company", "position")
+        without_rowid = True
+        indexes = ((("normalized", "company"), False),)
+
+
+class Contact(Table):
+    """A person whom the CRM knows, under the CRM's own id."""
+
+    id = TextField(primary_key=True)
+    first_name = TextField(null=True)
+    last_name = TextField(null=True)
+    company = ForeignKeyField(Company, null=True, on_delete="SET NULL")
+    created_at = TextField()
+    updated_at = TextField()
+
+    class Meta:
+        without_rowid = True
+        indexes = ((("updated_at", "id"), False),)
+
+
+class ContactAddress(Table):
+    """An address of a contact: as written, and normalized, by which it is looked up (NULL for what is no address)."""
+
+    contact = ForeignKeyField(Contact, on_delete="CASCADE", index=False)
+    position = IntegerField()
+    text = TextField()
+    normalized = TextField(null=True)
+
+    class Meta:
+        primary_key = CompositeKey("contact", "position")
+        without_rowid = True
+        indexes = ((("normalized", "contact"), False),)
+
+
+class User(Table):
+    """A person whose mailbox is watched."""
+
+    id = TextField(primary_key=True)
+    org_id = TextField()
+    name = TextField(null=True)
+    email = TextField()
+    normalized = TextField(unique=True)
+    timezone = TextField()
+    created_at = TextField()
+
+    class Meta:
+        table_name = "crm_user"  # "user" is a reserved word of PostgreSQL
+
+
+class Email(Table):
+    """An email: its fields, and what lists show of it. Small columns first: a list is read without the bodies' pages."""
+
+    id = NeverReusedId()
+    at = TextField()  # receivedAt, else createdAt: the place in every list
+    msg_id = TextField(null=True)
+    rfc822_msg_id = TextField(null=True)
+    message_key = TextField(null=True, unique=True)  # rfc822_msg_id, normalized
+    sync_thread_id = TextField(null=True)
+    thread_key = TextField(null=True)  # sync_thread_id, normalized
+    in_reply_to = TextField(null=True)
+    received_at = TextField(null=True)
+    created_at = TextField()
+    updated_at = TextField()
+    from_name = TextField(null=True)
+    has_attachments = BooleanField()
+    subject = TextField(null=True)
+    snippet = TextField(null=True)
+    related_to = JSONField(null=True)
+    text_body = TextField(null=True)
+    html_text = TextField(null=True)  # the words of html_body
+    html_body = TextField(null=True)
+    attachments = JSONField(null=True)
+
+    class Meta:
+        indexes = ((("at", "id"), False), (("thread_key", "at", "id"), False))
+
+
+class Recipient(Table):
+    """The sender or a recipient of an email: as written, and normalized (NULL for what is no address)."""
+
+    email = ForeignKeyField(Email, on_delete="CASCADE", index=False)
+    role = TextField()  # from, to, cc, bcc
+    position = IntegerField()
+    text = TextField()
+    normalized = TextField(null=True)
+    at = TextField()  # the email's: an address has its emails in the order of time
+
+    class Meta:
+        primary_key = CompositeKey("email", "role", "position")
+        without_rowid = True
+        indexes = ((("normalized", "at", "email", "role"), False),)
+
+
+class Link(Table):
+    """A record of the CRM that an email belongs to: an entry of its relatedTo, with the type in lower case."""
+
+    email = ForeignKeyField(Email, on_delete="CASCADE", index=False)
+    type = TextField()
+    record_id = TextField()
+    at = TextField()  # the email's
+
+    class Meta:
+        primary_key = CompositeKey("email", "type", "record_id")
+        without_rowid = True
+        indexes = ((("type", "record_id", "at", "email"), False),)
+
+
+class Copy(Table):
+    """The msgId, normalized, under which a mailbox has a copy of an email."""
+
+    msg_key = TextField()
+    email = ForeignKeyField(Email, on_delete="CASCADE")
+
+    class Meta:
+        primary_key = CompositeKey("msg_key", "email")
+        without_rowid = True
+
+
+class Change(Table):
+    """The change feed. A deleted record leaves its id here and nothing else."""
+
+    seq = NeverReusedId()
+    at = TextField()
+    type = TextField()  # email, contact, company
+    record_id = TextField()
+    action = TextField()  # created, changed, deleted
+    token_id = IntegerField(null=True)  # no foreign key: what a token did stays known when it is deleted
+
+
+class EmailWords(FTS5Model):
+    """Full text on SQLite, by email id: the words that store/words.py has split; the texts themselves are not kept twice.
+
+    To take an email out, the same words are given again (https://sqlite.org/fts5.html, 4.4.2 Contentless Tables).
+    """
+
+    subject = SearchField()
+    people = SearchField()
+    text_body = SearchField()
+    html_text = SearchField()
+
+    class Meta:
+        database = db
+        table_name = "email_words"
+        options = {"content": "", "tokenize": "ascii"}  # a word is what stands between spaces
+
+
+class TextSearchVector(Field):
+    """PostgreSQL's type of a text's words and their places."""
+
+    field_type = "TSVECTOR"
+
+
+class EmailVector(Table):
+    """Full text on PostgreSQL: the same words."""
+
+    email = ForeignKeyField(Email, on_delete="CASCADE", primary_key=True)
+    words = TextSearchVector(index=True, index_type="GIN")
+
+    class Meta:
+        table_name = "email_words"
+
+
+# ---- the connector's own --------------------------------------------------------------------------------------------
+
+
+class Token(Table):
+    """Who may call, and what. The token itself is stored nowhere, only its SHA-256."""
+
+    id = NeverReusedId()
+    sha256 = TextField(unique=True)
+    user_id = TextField()  # no foreign key: users may be kept in somebody else's tables
+    scope = TextField()  # sync, admin
+    label = TextField(null=True)
+    created_at = TextField()
+    expires_at = TextField(null=True)
+    revoked_at = TextField(null=True)
+
+
+class Refusal(Table):
+    """A call that was refused."""
+
+    seq = NeverReusedId()
+    at = TextField(index=True)
+    status = IntegerField()
+    method = TextField()
+    route = TextField()
+    address = TextField()  # where it came from
+    token_id = IntegerField(null=True)
+
+
+RECORDS = [Company, CompanyDomain, Contact, ContactAddress, User, Email, Recipient, Link, Copy, Change]
+OWN = [Token, Refusal]
+
+
+def tables() -> list[type[Model]]:
+    """The tables of the database that is open, each after those that it refers to."""
+    return [*RECORDS, EmailWords if isinstance(db.obj, SqliteDatabase) else EmailVector, *OWN]
+
+
+declare(tables)

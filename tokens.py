@@ -11,7 +11,6 @@ token must not stop the mail of the others.
 
 import logging
 import secrets
-from contextvars import ContextVar
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from http import HTTPMethod
@@ -23,7 +22,9 @@ from typing import Any, NamedTuple
 from zlib import crc32
 
 from clock import now, stamp
-from database import PATIENCE, Unusable, execute, insert, marks, rows, writing
+from database import PATIENCE, Unusable, execute, rows, writing, marks
+from database.query import Prepared, is_any, param
+from models import Refusal, Token
 
 SCOPES = {"sync": {"sync"}, "admin": {"sync", "admin"}}  # a token's scope: the scopes of routes that it may call
 PREFIX = "bsc_"  # makes a leaked token easy to find, for people and for secret scanners
@@ -46,9 +47,34 @@ class Caller(NamedTuple):
     label: str | None = None
 
 
-caller: ContextVar[Caller | None] = ContextVar("caller", default=None)  # of this request; None for a command
-
 log = logging.getLogger(__name__)
+
+_CREATE = Prepared(
+    lambda: Token.insert(
+        sha256=param("sha256"),
+        user_id=param("user_id"),
+        scope=param("scope"),
+        label=param("label"),
+        created_at=param("created_at"),
+        expires_at=param("expires_at"),
+    )
+)
+_AUTHENTICATE = Prepared(
+    lambda: Token.select(Token.id, Token.user_id, Token.scope, Token.label).where(
+        Token.sha256 == param("sha256"),
+        Token.revoked_at.is_null(),
+        Token.expires_at.is_null() | (Token.expires_at > param("now")),
+    )
+)
+_LIST = Prepared(
+    lambda: Token.select(
+        Token.id, Token.user_id, Token.scope, Token.label, Token.created_at, Token.expires_at, Token.revoked_at
+    ).order_by(Token.id)
+)
+_REVOKE = Prepared(
+    lambda: Token.update(revoked_at=param("now")).where(Token.id == param("id"), Token.revoked_at.is_null())
+)
+_DELETE = Prepared(lambda: Token.delete().where(is_any(Token.user_id, "user_ids")))
 
 
 def create(user_id: str, scope: str = "sync", label: str | None = None, days: int | None = None) -> str:
@@ -56,9 +82,10 @@ def create(user_id: str, scope: str = "sync", label: str | None = None, days: in
     text = "".join(secrets.choice(_ALPHABET) for _ in range(_RANDOM))
     token = f"{PREFIX}{text}{_checksum(text)}"
     expires = stamp(datetime.now(UTC) + timedelta(days=days)) if days is not None else None
-    values = [_digest(token), user_id, scope, label, now(), expires]
     with writing():
-        insert("INTO token (sha256, user_id, scope, label, created_at, expires_at)", f"({marks(values)})", [values])
+        _CREATE.run(
+            sha256=_digest(token), user_id=user_id, scope=scope, label=label, created_at=now(), expires_at=expires
+        )
     return token
 
 
@@ -67,32 +94,26 @@ def authenticate(token: str) -> Caller | None:
     text, check = token[len(PREFIX) : -_CHECK], token[-_CHECK:]
     if not token.startswith(PREFIX) or _checksum(text) != check:  # no need to ask the database
         return None
-    found = rows(
-        "SELECT id, user_id, scope, label FROM token "
-        "WHERE sha256 = ? AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > ?)",
-        [_digest(token), now()],
-    )
+    found = _AUTHENTICATE(sha256=_digest(token), now=now())
     return Caller(found[0][0], found[0][1], SCOPES[found[0][2]], found[0][3]) if found else None
 
 
 def listed() -> list[dict[str, Any]]:
     """All tokens, without their text: id, userId, scope, label, createdAt, expiresAt, revokedAt."""
     names = ["id", "userId", "scope", "label", "createdAt", "expiresAt", "revokedAt"]
-    found = rows("SELECT id, user_id, scope, label, created_at, expires_at, revoked_at FROM token ORDER BY id")
-    return [dict(zip(names, row, strict=True)) for row in found]
+    return [dict(zip(names, row, strict=True)) for row in _LIST()]
 
 
 def revoke(token_id: int) -> bool:
     """End a token at once. False where there is none, or it had ended so before."""
     with writing():
-        ended = execute("UPDATE token SET revoked_at = ? WHERE id = ? AND revoked_at IS NULL", [now(), token_id])
-        return bool(ended.rowcount)
+        return bool(_REVOKE.run(now=now(), id=token_id).rowcount)
 
 
 def delete(user_ids: list[str]) -> None:
     """Remove all tokens of these users."""
     with writing():
-        execute(f"DELETE FROM token WHERE user_id IN ({marks(user_ids)})", user_ids)
+        _DELETE.run(user_ids=user_ids)
 
 
 def refuse(status: int, token: str, remote: str, method: str, route: str) -> int:
@@ -143,7 +164,7 @@ def _judge(status: int, token_id: int | None, address: str) -> tuple[int, bool]:
 
 def _keep(status: int, token_id: int | None, address: str, method: str, route: str) -> None:
     values = [now(), status, method if method in HTTPMethod.__members__ else "-", route, address, token_id]
-    insert("INTO refusal (at, status, method, route, address, token_id)", f"({marks(values)})", [values])
+    execute(f"INSERT INTO refusal (at, status, method, route, address, token_id) VALUES ({marks(values)})", values)
     execute("DELETE FROM refusal WHERE at < ?", [stamp(datetime.now(UTC) - timedelta(days=KEPT_DAYS))])
     execute("DELETE FROM refusal WHERE seq <= (SELECT max(seq) FROM refusal) - ?", [KEPT])
 

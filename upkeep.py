@@ -20,11 +20,11 @@ from tempfile import TemporaryFile
 from typing import Any, NamedTuple
 
 import database
-import models
+import crm
 import tokens
 from clock import now, stamp
 from settings import MIB
-from storage.consistency import problems
+from store.consistency import problems
 
 _PARTS = ("", "-wal", "-journal")  # the files of a database; -shm holds nothing
 _UNDER_WAY = "-restoring"  # the copy that is looked over before it takes the database's place
@@ -394,8 +394,8 @@ def _tokens() -> Iterator[Finding]:
                 WARNING, f"Token {token['id']} ends at {token['expiresAt']}. Make another: flask token create"
             )
         try:
-            models.get_user(token["userId"])
-        except models.NotFound:
+            crm.get_user(token["userId"])
+        except crm.NotFound:
             yield Finding(
                 WARNING, f"Token {token['id']} is of a user who is not here. End it: flask token revoke {token['id']}"
             )

@@ -20,7 +20,7 @@ from webargs.flaskparser import FlaskParser
 from werkzeug.datastructures import MultiDict
 from werkzeug.routing import BaseConverter
 
-from models import Page
+from crm import Page
 from schemas import ID_IN_PATH, RECORD_ID, Position
 
 View = TypeVar("View", bound=Callable[..., Any])

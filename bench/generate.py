@@ -17,7 +17,7 @@ from random import Random
 from typing import Any
 
 import database
-import models
+import crm
 from storage import emails as storage_emails
 
 RARE = "zugzwang"  # stands in 20 mails, whatever the size
@@ -132,10 +132,10 @@ def generate(emails: int, path: Path) -> Data:
     storage_emails.text_of = cache(storage_emails.text_of)  # there are only so many bodies
 
     for n in range(USERS):
-        models.add_user(data.user(n))
-    _write(data.companies, lambda k: models.put_company(f"k{k}", data.company(k)))
-    _write(data.contacts, lambda i: models.put_contact(f"c{i}", data.contact(i)))
-    _write(data.emails, lambda j: models.log_email(data.email(j)))
+        crm.add_user(data.user(n))
+    _write(data.companies, lambda k: crm.put_company(f"k{k}", data.company(k)))
+    _write(data.contacts, lambda i: crm.put_contact(f"c{i}", data.contact(i)))
+    _write(data.emails, lambda j: crm.log_email(data.email(j)))
     for command in (
         "rebuild",
         "optimize",

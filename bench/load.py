@@ -27,7 +27,7 @@ from typing import Any
 from urllib.parse import quote
 
 import database
-import models
+import crm
 import tokens
 from bench.generate import Data, generate, size_of
 from schemas import EmailIn
@@ -217,7 +217,7 @@ def _posts(source: Path, folder: Path, data: Data) -> Iterator[list[tuple[str, A
 
         database.db.obj.execute_sql = execute_sql
         for n in range(REQUESTS):
-            models.log_email(schema.load(data.email(n, f"limit-{n}")))
+            crm.log_email(schema.load(data.email(n, f"limit-{n}")))
             yield [one for one in statements if not one[0].startswith(("BEGIN", "COMMIT"))]
             statements.clear()
         database.stop()

@@ -7,8 +7,6 @@
 The rooms above write SQL in SQLite's words, with ``?`` for each parameter; a `dialect` knows the few that differ.
 """
 
-import re
-from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from types import ModuleType
@@ -25,9 +23,8 @@ from database.common import (
     Unavailable,
     Unusable,
     db,
+    declare,
     execute,
-    insert,
-    iterate,
     marks,
     rows,
 )
@@ -38,6 +35,7 @@ __all__ = [
     "PATIENCE",
     "Damaged",
     "NeverReusedId",
+    "declare",
     "Trouble",
     "Unavailable",
     "Unusable",
@@ -47,8 +45,6 @@ __all__ = [
     "check_room",
     "db",
     "execute",
-    "insert",
-    "iterate",
     "locate",
     "marks",
     "rows",
@@ -135,31 +131,3 @@ def trouble(error: Exception) -> Trouble | None:
     """What one of Unavailable or an OSError means; None for an error that is a fault of the program."""
     found: Trouble | None = _kind.trouble(error)
     return found
-
-
-def indexed(texts: Sequence[str | None]) -> dict[str, str]:
-    """The columns of an email's row that the search needs besides, of its texts."""
-    columns: dict[str, str] = _kind.indexed(texts)
-    return columns
-
-
-def full_text(query: str) -> tuple[str, str, str]:
-    """A full-text search: the tables, the email being ``e``; the condition; its parameter.
-
-    In `query` are words, "phrases", beginnings* and -excluded ones; all must be found. Raises ValueError with the
-    reason for one that can't be searched for. On SQLite it may write: the index lags behind the mails until then.
-    """
-    if query.count('"') % 2:
-        raise ValueError("A quotation mark is not closed.")
-    wanted: list[tuple[str, bool]] = []
-    unwanted: list[tuple[str, bool]] = []
-    for minus, phrase, word, star in re.findall(r'(-?)(?:"([^"]*)"|([^\s"]+?)(\*?)(?=[\s"]|$))', query):
-        if re.search(r"[^\W_]", phrase or word):
-            (unwanted if minus else wanted).append((phrase or word, bool(star)))
-    if not wanted:
-        raise ValueError("There is no word to search for.")
-    # A phrase of thousands of words, or what is written as one (a.a.a), takes minutes and gigabytes.
-    if len(re.findall(r"[^\W_]+|[^\x00-\x7f]", " ".join(text for text, _ in wanted + unwanted))) > 32:
-        raise ValueError("More than 32 words.")
-    search: tuple[str, str, str] = _kind.full_text(wanted, unwanted)
-    return search

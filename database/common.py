@@ -1,6 +1,6 @@
 """What is the same whatever the database: the connection at hand, and how statements are run on it."""
 
-from collections.abc import Generator, Sequence, Sized
+from collections.abc import Callable, Sequence, Sized
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -9,15 +9,18 @@ from peewee import (  # type: ignore[attr-defined]
     SQL,
     AutoField,
     Context,
+    Database,
     DatabaseError,
     DatabaseProxy,
     InterfaceError,
     InternalError,
+    Model,
     NodeList,
     OperationalError,
     SqliteDatabase,
     __exception_wrapper__,
 )
+from playhouse.migrations import Runner
 
 db = DatabaseProxy()
 
@@ -32,6 +35,8 @@ EXCEPTIONS["DatabaseError"] = Damaged  # by these names Peewee gives the errors 
 Unavailable = (OperationalError, InterfaceError, InternalError, Damaged)
 # What `start` raises for a database that can't be made, opened or brought up to date, or is none.
 Unusable = (OSError, DatabaseError, InterfaceError)
+
+Tables = Callable[[], list[type[Model]]]
 
 MIGRATIONS = Path(__file__).parent.with_name("migrations")
 PATIENCE = 5  # seconds that a call waits for its turn to write, and for a lock of another program
@@ -57,9 +62,44 @@ class Trouble(NamedTuple):
     full: bool
 
 
+def check_schema(what: str, tables: set[str], applied: set[str]) -> None:
+    """Raises DatabaseError, with a sentence, for a database with tables that must not be served or changed."""
+    if tables and "schema_migration" not in tables:
+        raise DatabaseError(f"{what} belongs to another program: it has a table {min(tables)}, and none of ours")
+    if "0001_tokens" in applied:
+        raise DatabaseError(
+            f"{what} is of a version before the first release, whose tables were others. "
+            "Make a new database, and import the emails and contacts again"
+        )
+    newer = sorted(applied - {script.stem for script in MIGRATIONS.glob("[0-9]*.py")})
+    if newer:
+        raise DatabaseError(f"{what} was written by a newer version, which has {newer[-1]}. Install that one")
+
+
+_declared: list[Tables] = []
+
+
+def declare(tables: Tables) -> None:
+    """Say which tables a new database is to have: models.py does."""
+    _declared[:] = [tables]
+
+
+def make_tables(database: Database) -> set[str]:
+    """Make the tables of a new database, or bring an older one up to date; gives the names of its migrations."""
+    runner = Runner(database, str(MIGRATIONS))
+    is_new = not database.get_tables()
+    if is_new:
+        with database.atomic():
+            runner.applied()  # which makes the table of migrations
+            for tables in _declared:
+                database.create_tables(tables())
+    runner.up(fake=is_new)
+    return set(runner.applied())
+
+
 def execute(sql: str, parameters: Sequence[Any] = ()) -> Any:
-    """Run one statement with ``?`` for each parameter; gives the cursor."""
-    return db.execute_sql(db.dialect(sql), parameters)
+    """Run one statement, with the places of its parameters as the driver has them; gives the cursor."""
+    return db.execute_sql(sql, parameters)
 
 
 def rows(sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
@@ -68,28 +108,6 @@ def rows(sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
     with __exception_wrapper__:  # a page that can't be read may be one that only a later row needs
         found: list[tuple[Any, ...]] = cursor.fetchall()
     return found
-
-
-def iterate(sql: str, parameters: Sequence[Any] = ()) -> Generator[tuple[Any, ...], None, None]:
-    """The rows of a query one by one, as all together may be too large; close it to be given no more."""
-    with __exception_wrapper__:
-        yield from db.stream(db.dialect(sql), parameters)
-
-
-def insert(into: str, values: str, table: Sequence[Sequence[Any]]) -> None:
-    """Insert many rows in one statement: ``insert("INTO t (a, b)", "(?, ?)", [(1, 2), (3, 4)])``.
-
-    More rows than a statement has room for go in several. A conflict with a row that is there is no error.
-    """
-    if not table:
-        return
-    step = _MOST_PARAMETERS // len(table[0])
-    for lowest in range(0, len(table), step):
-        part = table[lowest : lowest + step]
-        execute(
-            f"INSERT {into} VALUES {', '.join([values] * len(part))} ON CONFLICT DO NOTHING",
-            [value for row in part for value in row],
-        )
 
 
 def marks(values: Sized) -> str:

@@ -3,14 +3,12 @@
 Connections come from Peewee's pool, which asks each whether it is alive as a call takes it. None is open at a fork.
 """
 
-import re
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 from threading import local
 from typing import Any
-from unicodedata import normalize
 
 import psycopg
 from peewee import DatabaseError, OperationalError, __exception_wrapper__, logger  # type: ignore[attr-defined]
@@ -20,7 +18,7 @@ from playhouse.postgres_ext import PooledPsycopg3Database, Psycopg3ExtAdapter
 from psycopg.conninfo import conninfo_to_dict
 from psycopg.types.string import TextLoader
 
-from database.common import MIGRATIONS, PATIENCE, Trouble, db
+from database.common import MIGRATIONS, PATIENCE, Trouble, check_schema, db, make_tables
 
 # Of a connection (https://www.postgresql.org/docs/current/libpq-connect.html), unless the URL says otherwise: a server
 # that is gone without a word is noticed within about ten seconds.
@@ -159,12 +157,6 @@ class Server(PooledPsycopg3Database):
             model._meta.without_rowid = False  # a word of SQLite's alone
         super().create_tables(models, **options)
 
-    def dialect(self, sql: str) -> str:
-        """A statement in PostgreSQL's words."""
-        for theirs, ours in _WORDS.items():
-            sql = sql.replace(theirs, ours)
-        return sql
-
     def stream(self, sql: str, parameters: Sequence[Any]) -> Iterator[tuple[Any, ...]]:
         logger.debug((sql, parameters))  # as Peewee does with the others
         with closing(self.cursor().stream(sql, parameters)) as found:
@@ -181,15 +173,6 @@ def _several_hosts(theirs: Mapping[str, Any]) -> list[tuple[str, str]]:
     return list(zip(hosts, ports if len(ports) > 1 else ports * len(hosts), strict=False)) if several else []
 
 
-_WORDS = {
-    "%": "%%",
-    "?": "%s",
-    "json_group_array(": "jsonb_agg(",
-    "json_array(": "jsonb_build_array(",
-    "CROSS JOIN": "JOIN",  # SQLite's way of saying with which table to begin
-}
-
-
 def start(url: str, most_connections: int | None = None) -> None:
     """Name the database, and bring its tables up to date."""
     server = Server(url, most_connections)
@@ -197,7 +180,7 @@ def start(url: str, most_connections: int | None = None) -> None:
     try:
         with server.atomic(300):  # another process's migration may take its time
             _check(server)
-            Runner(server, str(MIGRATIONS)).up()
+            make_tables(server)
     finally:
         stop()
 
@@ -237,13 +220,9 @@ def _check(server: Server) -> None:
     """Raises DatabaseError, with a sentence, for a database that must not be served or changed."""
     if server.execute_sql("SHOW server_encoding").fetchone() != ("UTF8",):
         raise DatabaseError("Its encoding must be UTF8")
-    tables = server.get_tables()
-    if tables and "schema_migration" not in tables:
-        raise DatabaseError("It is the database of another program")
-    known = {script.stem for script in MIGRATIONS.glob("[0-9]*.py")}
-    newer = sorted(Runner(server, str(MIGRATIONS)).applied().keys() - known)
-    if newer:
-        raise DatabaseError(f"It was written by a newer version, which has {newer[-1]}. Install that one")
+    tables = set(server.get_tables())
+    applied = set(Runner(server, str(MIGRATIONS)).applied()) if "schema_migration" in tables else set()
+    check_schema("The database", tables, applied)
 
 
 def release() -> None:
@@ -336,59 +315,3 @@ def may_repeat(error: Exception) -> bool:
         return False
     stop()  # the others of the pool are probably lost too
     return True
-
-
-# ---- full text ------------------------------------------------------------------------------------------------------
-
-# The words are found here, not by the server's own parser, for which an address or a file's path is one word: so that
-# the same words are found in both databases. These are the rules of SQLite's tokenizer "unicode61": runs of letters
-# and digits, without the accents of Latin letters.
-_WORD = re.compile(r"[^\W_]+")
-_LATIN = re.compile("[\u00c0-\u024f\u1e00-\u1eff]+")
-_ACCENTS = re.compile("[\u0300-\u036f]+")
-
-# What a tsvector holds (https://www.postgresql.org/docs/current/textsearch-limitations.html). Of a text that is larger,
-# the first words are found in phrases too, those that follow alone, and what comes after 1 MB of words not at all.
-_ROOM = 1_000_000  # bytes
-_LAST_PLACE = 16_383
-_MOST_PLACES = 255  # of one word
-_LONGEST = 500  # characters of a word; 2,046 bytes fit
-
-
-def _words(text: str) -> Iterator[str]:
-    if not text.isascii():
-        text = _ACCENTS.sub("", _LATIN.sub(lambda found: normalize("NFD", found[0]), text))
-    return (found[0][:_LONGEST] for found in _WORD.finditer(text.lower().replace("ς", "σ")))
-
-
-def indexed(texts: Sequence[str | None]) -> dict[str, str]:
-    """The column of the words of an email, by which it is found."""
-    places: dict[str, list[str]] = {}
-    place, room = 0, _ROOM
-    for text in texts:
-        place += 1  # no phrase goes from one text to the next
-        for word in _words(text or ""):
-            place += 1
-            if word not in places:
-                room -= len(word.encode()) + 4
-                if room < 0:
-                    break
-                places[word] = []
-            if place < _LAST_PLACE and len(places[word]) < _MOST_PLACES:
-                places[word].append(str(place))
-                room -= 2
-    return {"words": " ".join(f"'{word}':{','.join(at)}" if at else f"'{word}'" for word, at in places.items())}
-
-
-def full_text(wanted: list[tuple[str, bool]], unwanted: list[tuple[str, bool]]) -> tuple[str, str, str]:
-    """See `database.full_text`."""
-    match = " & ".join([*map(_match, wanted), *(f"!{_match(phrase)}" for phrase in unwanted)])
-    # OFFSET 0: all that are found, and then in order. The server takes a rare word to be in one mail of 200, and would
-    # walk through all mails in order of time: 8 s at a million, for 2 ms.
-    return "(SELECT * FROM email WHERE words @@ CAST(? AS tsquery) OFFSET 0) e", "true", match
-
-
-def _match(phrase: tuple[str, bool]) -> str:
-    text, beginning = phrase
-    words = " <-> ".join(f"'{word}'" for word in _words(text))
-    return f"({words}{':*' * beginning})"

@@ -19,9 +19,17 @@ from threading import Thread
 from typing import Any
 
 from peewee import DatabaseError, OperationalError, SqliteDatabase, __exception_wrapper__  # type: ignore[attr-defined]
-from playhouse.migrations import Runner
 
-from database.common import MIGRATIONS, PATIENCE, Damaged, Trouble, db, execute, rows
+from database.common import (
+    PATIENCE,
+    Damaged,
+    Trouble,
+    check_schema,
+    db,
+    execute,
+    make_tables,
+    rows,
+)
 
 _PRAGMAS = {
     "journal_mode": "wal",  # readers never wait for a writer
@@ -102,9 +110,7 @@ def start(url: str, most_connections: int | None = None) -> None:
             if not path.exists():
                 _make(path)
             check(path)
-            runner = Runner(file, str(MIGRATIONS))
-            runner.up()
-            file.schema = set(runner.applied())
+            file.schema = make_tables(file)
     finally:
         db.close()
 
@@ -199,20 +205,7 @@ def check(path: Path) -> None:
             whole = False
         if not whole:
             raise Damaged(f"{path} is damaged, or no database. {back}")
-        if tables and "schema_migration" not in tables and (taken := sorted(tables & _own_tables())):
-            raise DatabaseError(f"{path} belongs to another program, which has a table {taken[0]} too")
-        known = {script.stem for script in MIGRATIONS.glob("[0-9]*.py")}
-        newer = sorted(applied(connection) - known)
-        if newer:
-            raise DatabaseError(f"{path} was written by a newer version, which has {newer[-1]}. Install that one")
-
-
-def _own_tables() -> set[str]:
-    """What the migrations make; for the rare case that they are to go beside somebody else's tables."""
-    fresh = SqliteDatabase(":memory:")
-    with closing(fresh):
-        Runner(fresh, str(MIGRATIONS)).up()
-        return {name for name in fresh.get_tables() if not name.startswith("sqlite_")}
+        check_schema(str(path), tables, applied(connection))
 
 
 def applied(connection: sqlite3.Connection) -> set[str]:
@@ -450,24 +443,3 @@ def _is_full() -> bool:
     except OSError as error:
         return error.errno in (errno.ENOSPC, errno.EDQUOT)
     return False
-
-
-def indexed(texts: Sequence[str | None]) -> dict[str, str]:
-    """Nothing: triggers keep the search index in step."""
-    return {}
-
-
-def full_text(wanted: list[tuple[str, bool]], unwanted: list[tuple[str, bool]]) -> tuple[str, str, str]:
-    """See `database.full_text`. Indexes the mails that wait for it, so that a search finds them all."""
-    waiting = "FROM email WHERE id > coalesce((SELECT max(id) FROM email_search_docsize), 0)"
-    if rows(f"SELECT 1 {waiting} LIMIT 1"):
-        columns = "subject, people, text_body, html_text"
-        with writing():
-            execute(f"INSERT INTO email_search (rowid, {columns}) SELECT id, {columns} {waiting}")
-    match = " AND ".join(map(_match, wanted)) + (f" NOT ({' OR '.join(map(_match, unwanted))})" if unwanted else "")
-    return "email_search s CROSS JOIN email e ON e.id = s.rowid", "s.email_search MATCH ?", match
-
-
-def _match(phrase: tuple[str, bool]) -> str:
-    text, beginning = phrase
-    return f'"{text}"{"*" * beginning}'

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-import models
+import crm
 from schemas import Change, ChangeQuery
 from wire import Blueprint
 
@@ -18,4 +18,4 @@ def list_changes(query: dict[str, Any]) -> Any:
     What was created, changed and deleted, in order. A reader that asks on with the last `seq` misses nothing and sees
     nothing twice.
     """
-    return models.list_changes(**query)
+    return crm.list_changes(**query)

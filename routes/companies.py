@@ -2,7 +2,7 @@
 
 from typing import Any
 
-import models
+import crm
 from schemas import Company, CompanyIn, CompanyNew, CompanyPatch, DomainQuery, UpdatedQuery
 from wire import LOCATION, NEXT, Blueprint, paged, stored
 
@@ -17,7 +17,7 @@ def lookup_companies(query: dict[str, Any]) -> Any:
 
     Those that have the domain, else those that have its nearest parent: `eu.mail.acme.example` finds `acme.example`.
     """
-    return models.lookup_companies(query["domain"])
+    return crm.lookup_companies(query["domain"])
 
 
 @companies.get("", scope="admin")
@@ -28,7 +28,7 @@ def list_companies(query: dict[str, Any]) -> Any:
 
     The longest unchanged first; a reader that keeps the last `updatedAt` goes on with `updatedSince`.
     """
-    return paged(models.list_companies(**query))
+    return paged(crm.list_companies(**query))
 
 
 @companies.post("", scope="sync")
@@ -40,14 +40,14 @@ def add_company(company: dict[str, Any]) -> Any:
 
     Found is the company with this id, else the oldest that has one of the domains; only its gaps are filled.
     """
-    return stored(models.add_company(company))
+    return stored(crm.add_company(company))
 
 
 @companies.get("/{id}", scope="sync")
 @companies.response(200, Company())
 def get_company(record_id: str) -> Any:
     """Get a company"""
-    return models.get_company(record_id)
+    return crm.get_company(record_id)
 
 
 @companies.put("/{id}", scope="admin")
@@ -59,7 +59,7 @@ def put_company(company: dict[str, Any], record_id: str) -> Any:
 
     Under the CRM's own id. Never merges with another company.
     """
-    return stored(models.put_company(record_id, company))
+    return stored(crm.put_company(record_id, company))
 
 
 @companies.patch("/{id}", scope="admin")
@@ -70,7 +70,7 @@ def change_company(changes: dict[str, Any], record_id: str) -> Any:
 
     Only the named fields change; the list is replaced whole.
     """
-    return models.change_company(record_id, changes)
+    return crm.change_company(record_id, changes)
 
 
 @companies.delete("/{id}", scope="admin")
@@ -80,4 +80,4 @@ def delete_company(record_id: str) -> None:
 
     Its contacts stay, without `companyId`.
     """
-    models.delete_company(record_id)
+    crm.delete_company(record_id)

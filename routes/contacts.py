@@ -2,7 +2,7 @@
 
 from typing import Any
 
-import models
+import crm
 from schemas import AddressQuery, Contact, ContactIn, ContactNew, ContactPatch, PageQuery, TimelineEntry, UpdatedQuery
 from wire import LOCATION, NEXT, Blueprint, paged, stored
 
@@ -17,7 +17,7 @@ def lookup_contacts(query: dict[str, Any]) -> Any:
 
     Every contact that has any of the addresses, once: in the order of the addresses, then by age. None: `[]`.
     """
-    return models.lookup_contacts(query["emails"])
+    return crm.lookup_contacts(query["emails"])
 
 
 @contacts.get("", scope="admin")
@@ -28,7 +28,7 @@ def list_contacts(query: dict[str, Any]) -> Any:
 
     The longest unchanged first; a reader that keeps the last `updatedAt` goes on with `updatedSince`.
     """
-    return paged(models.list_contacts(**query))
+    return paged(crm.list_contacts(**query))
 
 
 @contacts.post("", scope="sync")
@@ -40,14 +40,14 @@ def add_contact(contact: dict[str, Any]) -> Any:
 
     Found is the contact with this id, else the oldest that has one of the addresses; only its gaps are filled.
     """
-    return stored(models.add_contact(contact))
+    return stored(crm.add_contact(contact))
 
 
 @contacts.get("/{id}", scope="sync")
 @contacts.response(200, Contact())
 def get_contact(record_id: str) -> Any:
     """Get a contact"""
-    return models.get_contact(record_id)
+    return crm.get_contact(record_id)
 
 
 @contacts.put("/{id}", scope="admin")
@@ -59,7 +59,7 @@ def put_contact(contact: dict[str, Any], record_id: str) -> Any:
 
     Under the CRM's own id. Never merges with another contact.
     """
-    return stored(models.put_contact(record_id, contact))
+    return stored(crm.put_contact(record_id, contact))
 
 
 @contacts.patch("/{id}", scope="admin")
@@ -70,7 +70,7 @@ def change_contact(changes: dict[str, Any], record_id: str) -> Any:
 
     Only the named fields change; the list is replaced whole.
     """
-    return models.change_contact(record_id, changes)
+    return crm.change_contact(record_id, changes)
 
 
 @contacts.delete("/{id}", scope="admin")
@@ -80,7 +80,7 @@ def delete_contact(record_id: str) -> None:
 
     The contact's mail stays.
     """
-    models.delete_contact(record_id)
+    crm.delete_contact(record_id)
 
 
 @contacts.get("/{id}/emails", scope="admin")
@@ -92,4 +92,4 @@ def timeline(query: dict[str, Any], record_id: str) -> Any:
     Newest first, without bodies. `roles` says why a mail is here: by an address in one of the lists, or by a link. An
     address that the contact was given today finds the mail of last year.
     """
-    return paged(models.timeline(record_id, **query))
+    return paged(crm.timeline(record_id, **query))

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-import models
+import crm
 from schemas import Email, EmailIn, EmailPatch, EmailQuery
 from wire import FILE_NAME, LOCATION, NEXT, Blueprint, download, paged, stored
 
@@ -20,7 +20,7 @@ def log_email(email: dict[str, Any]) -> Any:
     mail that is here adds recipients and `relatedTo` entries, and fills what was empty; the rest stays as it was first
     logged. From then on the record is found by the copy's `msgId` too.
     """
-    return stored(models.log_email(email))
+    return stored(crm.log_email(email))
 
 
 @emails.get("", scope="sync")
@@ -32,14 +32,14 @@ def find_emails(query: dict[str, Any]) -> Any:
     Those that pass every filter, newest first. An id or address that is not known and holds spaces is tried once more
     with `+` for each of them: clients often leave the `+` unencoded.
     """
-    return paged(models.find_emails(**query))
+    return paged(crm.find_emails(**query))
 
 
 @emails.get("/{id}", scope="sync")
 @emails.response(200, Email())
 def get_email(record_id: str) -> Any:
     """Get an email"""
-    return models.get_email(record_id)
+    return crm.get_email(record_id)
 
 
 @emails.patch("/{id}", scope="sync")
@@ -52,7 +52,7 @@ def change_email(changes: dict[str, Any], record_id: str) -> Any:
     Only the named fields change; a list is replaced whole. Links a mail to a contact: `{"relatedTo": [{"type":
     "Contact", "id": "1"}]}`.
     """
-    return models.change_email(record_id, changes)
+    return crm.change_email(record_id, changes)
 
 
 @emails.put("/{id}", scope="sync")
@@ -64,14 +64,14 @@ def replace_email(email: dict[str, Any], record_id: str) -> Any:
 
     All fields change: those that are not named become empty.
     """
-    return models.change_email(record_id, email)
+    return crm.change_email(record_id, email)
 
 
 @emails.delete("/{id}", scope="admin")
 @emails.response(204)
 def delete_email(record_id: str) -> None:
     """Remove an email"""
-    models.delete_email(record_id)
+    crm.delete_email(record_id)
 
 
 @emails.get("/{id}/attachments/{attachmentId}", scope="admin")
@@ -82,4 +82,4 @@ def get_attachment(record_id: str, attachment_id: str) -> Any:
     The decoded file, under its name and media type, always to be saved and never to be shown by a browser. 404 where
     only its description was logged.
     """
-    return download(models.get_attachment(record_id, attachment_id))
+    return download(crm.get_attachment(record_id, attachment_id))

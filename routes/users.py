@@ -4,7 +4,7 @@ from typing import Any
 
 from flask import g
 
-import models
+import crm
 from schemas import AddressQuery, User
 from wire import Blueprint
 
@@ -15,7 +15,7 @@ users = Blueprint("users", __name__, url_prefix="/api/v1/users", description=__d
 @users.response(200, User())
 def get_me() -> Any:
     """Get the user whose token this is"""
-    return models.get_user(g.caller.user_id)
+    return crm.get_user(g.caller.user_id)
 
 
 @users.get("/lookup", scope="sync")
@@ -23,4 +23,4 @@ def get_me() -> Any:
 @users.response(200, User(many=True))
 def lookup_users(query: dict[str, Any]) -> Any:
     """Look users up by address"""
-    return models.lookup_users(query["emails"])
+    return crm.lookup_users(query["emails"])

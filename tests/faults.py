@@ -25,7 +25,7 @@ from flask import Flask
 from werkzeug.wrappers import Request, Response
 
 import merging
-import models
+import crm
 import schemas
 import tokens
 import wire

@@ -17,7 +17,7 @@ from uuid import uuid4
 
 import pytest
 
-import models
+import crm
 import tokens
 from clock import now
 from folding import bare_address, fold_address, fold_domain, fold_message_id, parent_domains, readings
@@ -50,7 +50,7 @@ def stand_in(patch: pytest.MonkeyPatch) -> None:
     CHANGES.clear()
     for name in models.__all__:
         if isfunction(getattr(models, name)):
-            patch.setattr(models, name, globals()[name])
+            patch.setattr(crm, name, globals()[name])
 
 
 def transaction(verb: Callable[P, T]) -> Callable[P, T]:

@@ -10,7 +10,7 @@ import pytest
 from flask import Flask
 
 import database
-import models
+import crm
 import tokens
 from tests.samples import EMAILS, MAIL, WITHIN, log, serving
 
@@ -37,7 +37,7 @@ def told(audit: Any) -> Any:
 
 def authors() -> list[int | None]:
     """The tokens of all changes, in order."""
-    return [change["tokenId"] for change in models.list_changes(limit=1000)]
+    return [change["tokenId"] for change in crm.list_changes(limit=1000)]
 
 
 # ---- changes --------------------------------------------------------------------------------------------------------
@@ -71,9 +71,9 @@ def test_what_one_call_does_to_other_records_is_its_token_s_too(client: Any) -> 
 
 def test_a_command_has_no_token(client: Any) -> None:
     """Nor has what the same thread does after a call."""
-    models.add_contact({"firstName": None, "lastName": None, "emailAddresses": [], "companyId": None})
+    crm.add_contact({"firstName": None, "lastName": None, "emailAddresses": [], "companyId": None})
     log(client, **MAIL)
-    models.add_company({"name": None, "domains": []})
+    crm.add_company({"name": None, "domains": []})
     assert authors() == [None, 1, None]
 
 
@@ -95,7 +95,7 @@ def test_a_call_that_breaks_leaves_nothing_behind(app: Flask, client: Any, monke
         seen.append(tokens.caller.get())
         raise ZeroDivisionError
 
-    monkeypatch.setattr(models, "get_user", broken)
+    monkeypatch.setattr(crm, "get_user", broken)
     app.testing = False
     assert client.get("/api/v1/users/me").status_code == 500
     assert [caller.token_id for caller in seen if caller] == [1]
@@ -105,7 +105,7 @@ def test_a_call_that_breaks_leaves_nothing_behind(app: Flask, client: Any, monke
 def test_a_thread_that_serves_several_keeps_them_apart(tmp_path: Path) -> None:
     """One worker with one thread, on one connection two tokens by turns, and a wrong one between them."""
     database.start(f"sqlite:///{tmp_path}/connector.db")
-    models.add_user({"id": "u1", "orgId": "o", "name": None, "email": "j@crm.example", "timezone": "UTC"})
+    crm.add_user({"id": "u1", "orgId": "o", "name": None, "email": "j@crm.example", "timezone": "UTC"})
     both = [tokens.create("u1", "admin"), tokens.create("u1", "sync")]
     with serving(tmp_path, WORKERS=1, THREADS=1) as server:
         connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=WITHIN)
@@ -203,7 +203,7 @@ def test_a_long_trail_comes_whole(client: Any, told: Any) -> None:
     """Each change once and in order, over the pages in which it is read."""
     with database.writing():
         for n in range(2500):
-            models.put_company(str(n), {"name": None, "domains": []})
+            crm.put_company(str(n), {"name": None, "domains": []})
     log(client, **MAIL)
     assert [line["seq"] for line in told()] == list(range(1, 2502))
     assert [line["seq"] for line in told("--token", "1")] == [2501]
@@ -220,9 +220,9 @@ def test_a_crm_that_tells_of_no_changes_has_no_trail(app: Flask, monkeypatch: py
     """The refused calls are ours all the same."""
 
     def not_offered(after: int, limit: int) -> None:
-        raise models.NotOffered
+        raise crm.NotOffered
 
-    monkeypatch.setattr(models, "list_changes", not_offered)
+    monkeypatch.setattr(crm, "list_changes", not_offered)
     result = app.test_cli_runner().invoke(args=["audit"])
     assert result.exit_code == 1
     assert "Error: " in result.stderr
@@ -233,7 +233,7 @@ def test_changes_without_a_token_s_number_are_shown(app: Flask, audit: Any, monk
     """As those of a CRM that does not know who made them."""
     at = "2026-01-31T09:30:00.000000Z"
     change = {"seq": 1, "at": at, "type": "contact", "id": "7", "action": "changed"}
-    monkeypatch.setattr(models, "list_changes", lambda after, limit: [] if after else [change])
+    monkeypatch.setattr(crm, "list_changes", lambda after, limit: [] if after else [change])
     assert audit()[1].split() == [at, "-", "changed", "contact", "7"]
 
 
@@ -321,9 +321,9 @@ def test_a_database_of_before_keeps_its_changes(older: Any) -> None:
     older("0001", "0002", "0003")
     assert (database.rows(where), [row[:5] for row in database.rows("SELECT * FROM change")]) == before
     assert authors() == [None] * 999
-    assert models.put_contact("7", {"firstName": None, "lastName": None, "emailAddresses": [], "companyId": None})[1]
-    assert models.list_changes(after=999) != []  # 1000 is not given out again
-    assert models.list_changes(after=1000)[0]["seq"] == 1001
+    assert crm.put_contact("7", {"firstName": None, "lastName": None, "emailAddresses": [], "companyId": None})[1]
+    assert crm.list_changes(after=999) != []  # 1000 is not given out again
+    assert crm.list_changes(after=1000)[0]["seq"] == 1001
 
 
 def test_where_the_records_are_somebody_else_s_refusals_are_kept(older: Any) -> None:

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 from flask import Flask
 
-import models
+import crm
 import settings
 import tokens
 from tests.samples import WITHIN, free_port, run_command, serving
@@ -49,7 +49,7 @@ def test_a_user_is_added_with_all_that_is_known(run: Any) -> None:
     options = ["--name", "Carol Jones", "--timezone", "America/New_York", "--id", "crm:7", "--org", "acme"]
     result = run("user", "add", "Carol@Acme.example", *options)
     assert (result.exit_code, result.stdout, result.stderr) == (0, "crm:7\n", "")
-    assert models.get_user("crm:7") == {
+    assert crm.get_user("crm:7") == {
         "id": "crm:7",
         "orgId": "acme",
         "name": "Carol Jones",
@@ -60,7 +60,7 @@ def test_a_user_is_added_with_all_that_is_known(run: Any) -> None:
 
 def test_a_user_needs_only_an_address(run: Any) -> None:
     """The id is made up, the organisation is that of the configuration, the time zone UTC."""
-    user = models.get_user(run("user", "add", "carol@acme.example").stdout.strip())
+    user = crm.get_user(run("user", "add", "carol@acme.example").stdout.strip())
     assert (user["name"], user["orgId"], user["timezone"]) == (None, "default", "UTC")
 
 
@@ -86,7 +86,7 @@ def test_a_user_needs_only_an_address(run: Any) -> None:
 def test_a_user_that_cannot_be_added_gets_a_sentence(run: Any, words: list[str], named: str) -> None:
     """And nothing is stored."""
     assert_refused(run("user", "add", *words), named)
-    assert models.lookup_users(["carol@acme.example", "carol"]) == []
+    assert crm.lookup_users(["carol@acme.example", "carol"]) == []
 
 
 # tokens

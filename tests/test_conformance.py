@@ -22,7 +22,7 @@ from flask import Flask
 from werkzeug.serving import WSGIRequestHandler, make_server
 
 import database
-import models
+import crm
 import tokens
 from app import create_app
 from cli import FIRST_USER
@@ -58,7 +58,7 @@ def app(folder: Path) -> Iterator[Flask]:
     """The application on a database with one user. Each of its calls closes its connection, as its thread ends."""
     application = create_app({"DATABASE_URL": f"sqlite:///{folder}/connector.db"})
     application.teardown_appcontext(lambda _: database.stop())
-    models.add_user(USER)
+    crm.add_user(USER)
     yield application
     database.stop()
 
@@ -82,7 +82,7 @@ def in_memory(app: Flask, both_tokens: list[str]) -> Iterator[Live]:
     with pytest.MonkeyPatch.context() as patch, _served(app) as base_url:
         memory.stand_in(patch)
         patch.setattr(tokens, "FAILURES", 1_000_000)  # so that each rule sees its own 401
-        models.add_user(USER)
+        crm.add_user(USER)
         yield Live(base_url, *both_tokens)
 
 

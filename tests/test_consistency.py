@@ -8,7 +8,7 @@ import pytest
 from flask import Flask
 
 import database
-import models
+import crm
 from storage.consistency import problems
 from tests.samples import ACME, JANE, MAIL, NO_MAIL, WITHIN
 
@@ -18,19 +18,19 @@ HTML_MAIL = {"subject": "Héllo", "htmlBody": "<p>Only <b>HTML</b></p>", "toAddr
 @pytest.fixture
 def full(app: Flask) -> Flask:
     """A database in which everything has happened once: created, merged, changed, deleted, made again."""
-    company = models.add_company(ACME)[0]
-    models.put_contact("42", {**JANE, "companyId": company["id"]})
-    models.put_contact("43", {"firstName": None, "lastName": None, "companyId": None, "emailAddresses": ["Jöe@acme.x"]})
-    models.delete_contact("43")
-    models.put_contact("43", {"firstName": None, "lastName": None, "companyId": None, "emailAddresses": ["a@b.x", "?"]})
-    models.change_contact("43", {"lastName": "Roe"})
-    models.log_email(MAIL)
-    models.log_email({**MAIL, "msgId": "<copy>", "ccAddresses": ["late@acme.example"], "relatedTo": {"type": "Deal"}})
-    models.log_email(HTML_MAIL)
-    models.log_email({})
-    models.find_emails({"q": "offer"})  # so these are in the search index, and what comes now waits for it
-    models.change_email("2", {"subject": "Hello", "relatedTo": {"type": "DEAL", "id": 4711}})
-    models.delete_email("3")
+    company = crm.add_company(ACME)[0]
+    crm.put_contact("42", {**JANE, "companyId": company["id"]})
+    crm.put_contact("43", {"firstName": None, "lastName": None, "companyId": None, "emailAddresses": ["Jöe@acme.x"]})
+    crm.delete_contact("43")
+    crm.put_contact("43", {"firstName": None, "lastName": None, "companyId": None, "emailAddresses": ["a@b.x", "?"]})
+    crm.change_contact("43", {"lastName": "Roe"})
+    crm.log_email(MAIL)
+    crm.log_email({**MAIL, "msgId": "<copy>", "ccAddresses": ["late@acme.example"], "relatedTo": {"type": "Deal"}})
+    crm.log_email(HTML_MAIL)
+    crm.log_email({})
+    crm.find_emails({"q": "offer"})  # so these are in the search index, and what comes now waits for it
+    crm.change_email("2", {"subject": "Hello", "relatedTo": {"type": "DEAL", "id": 4711}})
+    crm.delete_email("3")
     return app
 
 
@@ -113,7 +113,7 @@ def test_damage_is_found_and_named_by_ids_alone(damage: str, found: str) -> None
 def test_many_of_a_kind_are_one_sentence() -> None:
     """With the first ids, and how many more there are."""
     for _ in range(15):
-        models.log_email({})
+        crm.log_email({})
     plant("UPDATE email SET snippet = 'x' WHERE id > 4")
     assert [re.sub(r".*: ", "", sentence) for sentence in problems()] == [
         "5, 6, 7, 8, 9, 10, 11, 12, 13, 14 and 4 more."
@@ -155,20 +155,20 @@ def test_the_search_index_agrees_whatever_waits_for_it() -> None:
         match random.choices(["log", "change", "delete", "search"], [5, 4, 2, 1])[0]:
             case "log":
                 text = {"textBody": "word " * 20_001} if random.random() < 0.05 else {}
-                here[models.log_email(NO_MAIL | {"subject": word} | text)[0]["id"]] = word
+                here[crm.log_email(NO_MAIL | {"subject": word} | text)[0]["id"]] = word
             case "change" if here:
                 text = {"textBody": "word " * 20_001 if random.random() < 0.1 else ""}
-                models.change_email(one := random.choice(list(here)), {"subject": word} | text)
+                crm.change_email(one := random.choice(list(here)), {"subject": word} | text)
                 here[one] = word
             case "delete" if here:
-                models.delete_email(one := random.choice(list(here)))
+                crm.delete_email(one := random.choice(list(here)))
                 del here[one]
             case "search":
                 for one in random.sample(list(here), min(3, len(here))):
-                    assert [record["id"] for record in models.find_emails({"q": here[one]}).records] == [one]
+                    assert [record["id"] for record in crm.find_emails({"q": here[one]}).records] == [one]
         if step % 20 == 0:
             assert problems() == []
-    found = [models.find_emails({"q": f"word{step}"}).records for step in range(400)]
+    found = [crm.find_emails({"q": f"word{step}"}).records for step in range(400)]
     assert {record["id"]: record["subject"] for records in found for record in records} == here
     assert problems() == []
 
@@ -181,14 +181,14 @@ def test_a_large_mail_is_indexed_at_once() -> None:
         return [row[0] for row in database.rows("SELECT id FROM email_search_docsize ORDER BY id")]
 
     large = {"textBody": "word " * 20_001}
-    models.log_email(NO_MAIL | {"subject": "small"})
+    crm.log_email(NO_MAIL | {"subject": "small"})
     assert indexed() == []
-    models.log_email(NO_MAIL | large)
+    crm.log_email(NO_MAIL | large)
     assert indexed() == [1, 2]
-    models.log_email(NO_MAIL | {"subject": "small"})
-    models.log_email(NO_MAIL | {"subject": "grows"})
-    models.change_email("4", large)
+    crm.log_email(NO_MAIL | {"subject": "small"})
+    crm.log_email(NO_MAIL | {"subject": "grows"})
+    crm.change_email("4", large)
     assert indexed() == [1, 2, 3, 4]
-    models.change_email("4", large | {"subject": "grown"})
-    assert [record["id"] for record in models.find_emails({"q": "grown"}).records] == ["4"]
+    crm.change_email("4", large | {"subject": "grown"})
+    assert [record["id"] for record in crm.find_emails({"q": "grown"}).records] == ["4"]
     assert problems() == []

@@ -9,7 +9,7 @@ import pytest
 
 import database
 import imports
-import models
+import crm
 
 HEADER = "id,firstName,lastName,emailAddresses,companyId\n"
 JANE = "42,Jane,Doe,jane@acme.example,\n"
@@ -228,7 +228,7 @@ def test_an_unforeseen_error_is_named_by_its_kind(run: Any, monkeypatch: pytest.
     def fail(contact_id: str, changes: Any) -> Any:
         raise KeyError(changes["firstName"])
 
-    monkeypatch.setattr(models, "change_contact", fail)
+    monkeypatch.setattr(crm, "change_contact", fail)
     result = run(HEADER + JANE)
     assert (result.exit_code, result.stderr) == (1, "line 2: KeyError\n")
 
@@ -239,7 +239,7 @@ def test_a_database_that_cannot_be_written_is_said_in_a_sentence(run: Any, monke
     def fail(contact_id: str, changes: Any) -> Any:
         raise database.Unavailable[0]("database or disk is full")
 
-    monkeypatch.setattr(models, "change_contact", fail)
+    monkeypatch.setattr(crm, "change_contact", fail)
     result = run(HEADER + JANE)
     assert result.exit_code == 1
     assert result.stderr.startswith("Error: The database can't be written: database or disk is full.")

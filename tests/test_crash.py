@@ -9,7 +9,7 @@ from types import ModuleType
 import pytest
 
 import database
-import models
+import crm
 from bench.faults import backup, deploy, kill, postgresql, rig, soak
 
 
@@ -27,11 +27,11 @@ def test_what_is_lost_is_found(tmp_path: Path) -> None:
     """The look at what is left sees mail that is gone, that has another id, and that is half there."""
     service = rig.Service(tmp_path)
     database.start(service.url)
-    acknowledged = {name: models.log_email(rig.mail(name))[0]["id"] for name in ("gone", "cut", "whole", "unknown")}
+    acknowledged = {name: crm.log_email(rig.mail(name))[0]["id"] for name in ("gone", "cut", "whole", "unknown")}
     database.stop()
     assert rig.missing(service.url, acknowledged) == (0, [])
     database.start(service.url)
-    models.delete_email(acknowledged["gone"])
+    crm.delete_email(acknowledged["gone"])
     database.execute("UPDATE email SET html_body = '<p>' WHERE id = ?", [acknowledged["cut"]])
     del acknowledged["unknown"]  # it is there: not acknowledged is not the same as not logged
     database.stop()

@@ -12,7 +12,7 @@ import psycopg
 import pytest
 
 import database
-import models
+import crm
 import tokens
 from app import create_app
 from database import moving, postgresql
@@ -55,9 +55,9 @@ class Scene:
 
     def __init__(self, client: Any, url: str, target: str, folder: Path) -> None:
         self.url, self.target, self.folder, self.token = url, target, folder, client.token
-        models.put_company("7", ACME)
-        models.put_contact("42", {**JANE, "companyId": "7"})
-        models.put_contact("43", {"firstName": None, "lastName": None, "companyId": None, "emailAddresses": ["no one"]})
+        crm.put_company("7", ACME)
+        crm.put_contact("42", {**JANE, "companyId": "7"})
+        crm.put_contact("43", {"firstName": None, "lastName": None, "companyId": None, "emailAddresses": ["no one"]})
         log(client, **MAIL)
         log(client, **LETTER)
         log(client, attachments=[FILE], receivedAt="2020-01-31T09:30:00Z", toAddresses=["dave@acme.example"])
@@ -319,11 +319,11 @@ def in_use(url: str) -> bool:
 def test_a_target_that_holds_something_else_stays_as_it_is(scene: Scene) -> None:
     """It may be somebody's."""
     database.start(scene.target)
-    models.add_user(USER)
+    crm.add_user(USER)
     scene.leave()
     scene.refuses("neither empty nor a copy")
     database.start(scene.target)
-    assert [user["id"] for user in models.lookup_users([USER["email"]])] == [USER["id"]]
+    assert [user["id"] for user in crm.lookup_users([USER["email"]])] == [USER["id"]]
     scene.leave()
 
 

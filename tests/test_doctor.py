@@ -14,7 +14,7 @@ from flask import Flask
 from playhouse.migrations import Runner
 
 import database
-import models
+import crm
 import tokens
 import upkeep
 from tests.conftest import USER
@@ -31,8 +31,8 @@ def file(url: str) -> Path:
 @pytest.fixture
 def well(app: Flask) -> Flask:
     """An installation of which nothing is to be said, but that a test is no service."""
-    models.put_contact("42", {**JANE, "companyId": None})
-    models.log_email(MAIL)
+    crm.put_contact("42", {**JANE, "companyId": None})
+    crm.log_email(MAIL)
     tokens.create(USER["id"])
     app.config["PORT"] = free_port()
     return app

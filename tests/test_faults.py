@@ -24,7 +24,7 @@ from flask import Flask
 from peewee import OperationalError, __exception_wrapper__  # type: ignore[attr-defined]
 
 import database
-import models
+import crm
 import tokens
 from app import create_app
 from bench.faults import disk, power
@@ -126,7 +126,7 @@ def test_no_room_for_what_processes_share_is_a_full_disk(client: Any, monkeypatc
         with __exception_wrapper__:
             fail()
 
-    monkeypatch.setattr(models, "log_email", refuse)
+    monkeypatch.setattr(crm, "log_email", refuse)
     assert_error(client.post(EMAILS, json={}), 503)
     monkeypatch.setattr(os, "posix_fallocate", full)
     assert_error(client.post(EMAILS, json={}), 507)
@@ -236,7 +236,7 @@ def filled(file: Path) -> None:
     database.start(f"sqlite:///{file}")
     with database.writing():
         for n in range(100):
-            models.log_email({**MAIL, "rfc822MsgId": f"<m{n}@a.example>", "msgId": f"g{n}"})
+            crm.log_email({**MAIL, "rfc822MsgId": f"<m{n}@a.example>", "msgId": f"g{n}"})
     database.rows("PRAGMA wal_checkpoint(TRUNCATE)")
     database.stop()
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-import models
+import crm
 from tests.samples import EMAILS, MAIL, ask, assert_error, serving, until
 
 ID, SECRET = "X-Request-ID", "hushhush"
@@ -63,7 +63,7 @@ def test_an_id_that_may_be_anything_is_replaced(anonymous: Any, sent: str) -> No
 
 def test_every_answer_has_an_id_of_its_own(client: Any, anonymous: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """Errors as well, whoever makes them."""
-    monkeypatch.setattr(models, "get_contact", None)
+    monkeypatch.setattr(crm, "get_contact", None)
     answers = [
         anonymous.get("/health/live"),
         anonymous.get("/docs"),
@@ -94,7 +94,7 @@ def test_a_fault_is_logged_with_its_place_and_without_what_was_sent(
             error.add_note(SECRET)
             raise KeyError(record_id, values, SECRET) from error
 
-    monkeypatch.setattr(models, "change_contact", fails)
+    monkeypatch.setattr(crm, "change_contact", fails)
     body = {"firstName": SECRET, "emailAddresses": [f"{SECRET}@acme.example"]}
     answer = client.patch(f"/api/v1/contacts/{SECRET}?{SECRET}={SECRET}", json=body, headers={ID: "call-1"})
     assert_error(answer, 500)

@@ -12,7 +12,7 @@ import pytest
 
 import database
 import imports
-import models
+import crm
 from mailfile import as_email
 
 CORPUS = Path(__file__).resolve().parents[2] / "shared" / "corpus"
@@ -141,16 +141,16 @@ def test_a_mail_that_cannot_be_stored_leaves_the_others_of_its_batch(
     run: Any, client: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What it had written is taken back, and theirs stays."""
-    log_email = models.log_email
+    log_email = crm.log_email
 
     def fail_afterwards(email: Mapping[str, Any]) -> Any:
         with database.writing():
             outcome = log_email(email)
             if email["subject"] == "Offer 2":
-                raise models.Invalid(subject="It is odd.")
+                raise crm.Invalid(subject="It is odd.")
             return outcome
 
-    monkeypatch.setattr(models, "log_email", fail_afterwards)
+    monkeypatch.setattr(crm, "log_email", fail_afterwards)
     result = run(_write(tmp_path / "mail", _mail(1), _mail(2), _mail(3)))
     assert result.stderr == f"{tmp_path}/mail/2.eml: subject: It is odd.\n"
     assert {email["subject"] for email in _all_emails(client)} == {"Offer 1", "Offer 3"}
@@ -158,7 +158,7 @@ def test_a_mail_that_cannot_be_stored_leaves_the_others_of_its_batch(
 
 def test_batches_are_kept_one_by_one(run: Any, client: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """When the database can't be written any more, what went in before stays, and a sentence says why it stopped."""
-    log_email = models.log_email
+    log_email = crm.log_email
 
     def full(email: Mapping[str, Any]) -> Any:
         if email["subject"] == "Offer 4":
@@ -166,7 +166,7 @@ def test_batches_are_kept_one_by_one(run: Any, client: Any, tmp_path: Path, monk
         return log_email(email)
 
     monkeypatch.setattr(imports, "BATCH", 2)
-    monkeypatch.setattr(models, "log_email", full)
+    monkeypatch.setattr(crm, "log_email", full)
     result = run(_write(tmp_path / "mail", _mail(1), _mail(2), _mail(3), _mail(4), _mail(5)))
     assert result.exit_code == 1
     assert "Error: The database can't be written: database or disk is full." in result.stderr

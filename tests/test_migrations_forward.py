@@ -19,7 +19,7 @@ import pytest
 from playhouse.migrations import Runner
 
 import database
-import models
+import crm
 from app import create_app
 from storage.consistency import problems
 from tests.samples import WITHIN, ask, serving
@@ -93,10 +93,10 @@ def test_every_schema_goes_forward_with_its_rows(path: Path, last: str) -> None:
     assert applied(path) == MIGRATIONS
     assert problems() == []
     if "email" in before:
-        assert [email["id"] for email in models.find_emails({"q": "dear offer"}).records] == ["1"]
-        assert [email["id"] for email in models.timeline("42").records] == ["1"]
-        assert models.log_email({"msgId": "copy"})[0]["id"] == "1"
-        assert models.log_email({"subject": "the next one"})[0]["id"] == "5"
+        assert [email["id"] for email in crm.find_emails({"q": "dear offer"}).records] == ["1"]
+        assert [email["id"] for email in crm.timeline("42").records] == ["1"]
+        assert crm.log_email({"msgId": "copy"})[0]["id"] == "1"
+        assert crm.log_email({"subject": "the next one"})[0]["id"] == "5"
 
 
 def test_each_table_has_rows_in_these_tests(path: Path) -> None:

@@ -15,7 +15,7 @@ from playhouse.migrations import Runner
 from psycopg.conninfo import conninfo_to_dict
 
 import database
-import models
+import crm
 import storage.changes
 import storage.emails
 import upkeep
@@ -209,11 +209,11 @@ def test_the_rows_of_an_older_schema_go_forward(postgres: Any) -> None:
     with psycopg.connect(url) as other:
         other.execute((SCHEMAS / "0002_records.sql").read_bytes())
     create_app({"DATABASE_URL": url})
-    [jane] = models.lookup_contacts(["Jane@ACME.example"])
+    [jane] = crm.lookup_contacts(["Jane@ACME.example"])
     assert jane["emailAddresses"] == ["JANE@acme.example", "jd@home.example", "?"]
     for address in ("jane@acme.example", "John@CRM.example"):
-        assert [email["id"] for email in models.find_emails({"address": address}).records] == ["1"]
-    assert [email["roles"] for email in models.timeline("42").records] == [["from", "relatedTo"]]
+        assert [email["id"] for email in crm.find_emails({"address": address}).records] == ["1"]
+    assert [email["roles"] for email in crm.timeline("42").records] == [["from", "relatedTo"]]
     assert problems() == ["There are emails whose words can't be found: 1, 4."]  # which only the verbs write
     database.stop()
 

@@ -9,7 +9,7 @@ from peewee import SqliteDatabase
 from playhouse.test_utils import assert_query_count, count_queries
 
 import database
-import models
+import crm
 from tests.samples import EMAILS, MAIL, NO_MAIL
 
 CONTACTS = "/api/v1/contacts"
@@ -33,24 +33,24 @@ def fill(first: int, last: int) -> None:
             }
             texts = {"subject": "offer rare" if n in (10, 20, 30) else "offer", "textBody": "net price"}
             links = {"relatedTo": [{"type": "Contact", "id": "1"}, {"type": "Deal", "id": str(n)}]}
-            models.log_email(NO_MAIL | mail | people | texts | links)
-    models.find_emails({"q": "offer"})  # so that none waits for the search index
+            crm.log_email(NO_MAIL | mail | people | texts | links)
+    crm.find_emails({"q": "offer"})  # so that none waits for the search index
 
 
 def fill_directory(first: int, last: int) -> None:
     """Companies and contacts by number, each contact with an address of its own and one that all share with few."""
     with database.writing():
         for n in range(first, last):
-            models.put_company(f"c{n}", {"name": "Acme", "domains": [f"acme{n}.example", f"acme{n}.test"]})
+            crm.put_company(f"c{n}", {"name": "Acme", "domains": [f"acme{n}.example", f"acme{n}.test"]})
             addresses = [f"p{n}@a.example", f"shared{n // 3}@a.example"]
             person = {"firstName": "Jane", "lastName": "Doe", "emailAddresses": addresses, "companyId": f"c{n}"}
-            models.put_contact(f"p{n}", person)
+            crm.put_contact(f"p{n}", person)
 
 
 @pytest.fixture
 def filled(client: Any) -> Any:
     """A client of a database in which something is."""
-    models.put_contact(
+    crm.put_contact(
         "1",
         {"firstName": None, "lastName": None, "emailAddresses": ["ALL@a.example", "x@a.example"], "companyId": None},
     )

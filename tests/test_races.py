@@ -12,7 +12,7 @@ import pytest
 from flask import Flask
 
 import database
-import models
+import crm
 from app import create_app
 from tests.conftest import Client
 from tests.samples import EMAILS, MAIL, NO_MAIL, WITHIN, content, log
@@ -256,8 +256,8 @@ def test_a_reader_does_not_wait_for_a_writer(crowd: Crowd, client: Any) -> None:
     reads += [f"{CONTACTS}/lookup?emails=jane@acme.example", "/api/v1/users/me", "/health/live"]
     before = [client.get(path).json for path in reads]
     with database.writing():
-        models.change_email(record["id"], {"subject": "not yet"})
-        models.delete_contact("42")
+        crm.change_email(record["id"], {"subject": "not yet"})
+        crm.delete_contact("42")
         during = [crowd.one("GET", path, None).result(WITHIN) for path in reads]
     assert during == [(200, body) for body in before]
     assert client.get(f"{EMAILS}/{record['id']}").json["subject"] == "not yet"
@@ -266,7 +266,7 @@ def test_a_reader_does_not_wait_for_a_writer(crowd: Crowd, client: Any) -> None:
 def test_a_writer_waits_for_a_writer(crowd: Crowd, client: Any) -> None:
     """It is answered after the other has ended, on the ground of what that one has written."""
     with database.writing():
-        logged, _ = models.log_email(NO_MAIL | {"rfc822MsgId": "m"})
+        logged, _ = crm.log_email(NO_MAIL | {"rfc822MsgId": "m"})
         waiting = [crowd.one("POST", EMAILS, {"rfc822MsgId": "m", "msgId": f"copy-{n}"}) for n in range(5)]
         assert crowd.one("GET", EMAILS, None).result(WITHIN) == (200, [])
     answers = [made.result(WITHIN) for made in waiting]
@@ -276,7 +276,7 @@ def test_a_writer_waits_for_a_writer(crowd: Crowd, client: Any) -> None:
 def _die_while_writing(url: str, ready: Any) -> None:
     create_app({"DATABASE_URL": url})
     with database.writing():
-        models.log_email(NO_MAIL | {"rfc822MsgId": "half"})
+        crm.log_email(NO_MAIL | {"rfc822MsgId": "half"})
         ready.set()
         os.kill(os.getpid(), signal.SIGKILL)
 

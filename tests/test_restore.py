@@ -16,7 +16,7 @@ from flask import Flask
 from playhouse.migrations import Runner
 
 import database
-import models
+import crm
 import tokens
 import upkeep
 from storage.consistency import problems
@@ -45,9 +45,9 @@ class Scene:
     def __init__(self, app: Flask, folder: Path) -> None:
         self.folder, self.file, self.copy = folder, folder / "connector.db", folder / "copies" / "copy.db"
         self.copy.parent.mkdir()
-        models.log_email({"subject": "before"})
+        crm.log_email({"subject": "before"})
         database.backup(self.copy)
-        models.log_email({"subject": "after"})
+        crm.log_email({"subject": "after"})
         leave(folder)
         self.runner = app.test_cli_runner()
 
@@ -270,7 +270,7 @@ def killed(scene: Scene, file: Path, subject: str) -> None:
     if pid == 0:
         try:
             database.start(f"sqlite:///{file}")
-            models.log_email({"subject": subject})
+            crm.log_email({"subject": subject})
         finally:
             os._exit(0)
     os.waitpid(pid, 0)

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import pytest
 from flask import Flask
 
-import models
+import crm
 import tokens
 from tests import memory
 from tests.samples import assert_error
@@ -137,7 +137,7 @@ def test_tokens_live_on_when_the_verbs_are_replaced(app: Flask, client: Any, mon
     me = client.get("/api/v1/users/me").json
     memory.stand_in(monkeypatch)
     assert_error(client.get("/api/v1/users/me"), 404)
-    models.add_user({**me, "name": "John in another CRM"})
+    crm.add_user({**me, "name": "John in another CRM"})
     assert client.get("/api/v1/users/me").json["name"] == "John in another CRM"
     assert [token["scope"] for token in tokens.listed()] == ["admin"]
 
@@ -145,7 +145,7 @@ def test_tokens_live_on_when_the_verbs_are_replaced(app: Flask, client: Any, mon
 @pytest.mark.parametrize("storage", ["sqlite", "memory"], indirect=True)
 def test_a_person_is_disclosed_and_erased(app: Flask) -> None:
     """By address: his contacts and the mail that he sent, received or is mentioned in; nobody else's."""
-    contact, _ = models.add_contact(
+    contact, _ = crm.add_contact(
         {"firstName": "Jane", "lastName": None, "emailAddresses": ["Jane@Acme.example"], "companyId": None}
     )
     mails: list[dict[str, Any]] = [
@@ -154,25 +154,25 @@ def test_a_person_is_disclosed_and_erased(app: Flask) -> None:
         {"textBody": "ask\r\njane@acme.example, please"},
         {"textBody": "ask mary.jane@acme.example or jane@acme.example.org"},
     ]
-    logged = [models.log_email(mail)[0]["id"] for mail in mails]
+    logged = [crm.log_email(mail)[0]["id"] for mail in mails]
     held = [("contact", contact["id"]), *(("email", email_id) for email_id in logged[:3])]
-    assert [(kind, record["id"]) for kind, record in models.export_person("jane@acme.example")] == held
+    assert [(kind, record["id"]) for kind, record in crm.export_person("jane@acme.example")] == held
     receipt = {"users": [], "contacts": [contact["id"]], "emails": logged[:3]}
-    assert models.erase_person("jane@acme.example", dry_run=True) == receipt
-    assert models.erase_person("jane@acme.example") == receipt
-    assert list(models.export_person("jane@acme.example")) == []
-    assert [mail["id"] for mail in models.find_emails({}).records] == logged[3:]
+    assert crm.erase_person("jane@acme.example", dry_run=True) == receipt
+    assert crm.erase_person("jane@acme.example") == receipt
+    assert list(crm.export_person("jane@acme.example")) == []
+    assert [mail["id"] for mail in crm.find_emails({}).records] == logged[3:]
 
 
 @pytest.mark.parametrize("storage", ["sqlite", "memory"], indirect=True)
 def test_what_is_no_address_is_nobody_s(app: Flask) -> None:
     """Neither disclosed nor erased, and no user."""
-    with pytest.raises(models.Invalid):
-        list(models.export_person("everybody"))
-    with pytest.raises(models.Invalid):
-        models.erase_person("everybody")
-    with pytest.raises(models.Invalid):
-        models.add_user({"email": "everybody", "name": None, "timezone": "UTC", "orgId": "org"})
+    with pytest.raises(crm.Invalid):
+        list(crm.export_person("everybody"))
+    with pytest.raises(crm.Invalid):
+        crm.erase_person("everybody")
+    with pytest.raises(crm.Invalid):
+        crm.add_user({"email": "everybody", "name": None, "timezone": "UTC", "orgId": "org"})
 
 
 # ---- two storages, one behaviour ------------------------------------------------------------------------------------
@@ -265,13 +265,13 @@ class Storage:
         """What a call gives, or the exception that it raises."""
         try:
             given = self.verbs[verb](*map(self._meant, arguments))
-        except (models.NotFound, models.Conflict, models.Invalid) as error:
+        except (crm.NotFound, crm.Conflict, crm.Invalid) as error:
             return type(error).__name__
         if verb == "log_email" and given[1]:
             self.emails.append(given[0]["id"])
         if verb in ("log_email", "add_contact", "add_company") and given[1] and not given[0]["id"].startswith("own"):
             self.names[given[0]["id"]] = f"new {len(self.names)}"
-        return self._plain([given.records, given.next is not None] if isinstance(given, models.Page) else given)
+        return self._plain([given.records, given.next is not None] if isinstance(given, crm.Page) else given)
 
     def _meant(self, argument: Any) -> Any:
         if isinstance(argument, Nth):

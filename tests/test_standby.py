@@ -11,7 +11,7 @@ import psycopg
 import pytest
 
 import database
-import models
+import crm
 import tokens
 from app import create_app
 from bench.faults.rig import wait_until
@@ -35,7 +35,7 @@ def client(server: Server) -> Iterator[Any]:
     """A client of the application on this server."""
     app = create_app({"DATABASE_URL": server.url})
     app.test_client_class = Client
-    models.add_user(USER)
+    crm.add_user(USER)
     client: Any = app.test_client()
     client.token = tokens.create(USER["id"], "admin")
     yield client

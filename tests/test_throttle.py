@@ -18,7 +18,7 @@ from flask import Flask
 from playhouse.test_utils import assert_query_count
 
 import database
-import models
+import crm
 import tokens
 from app import create_app
 from clock import stamp
@@ -289,7 +289,7 @@ def test_a_failed_login_is_401_where_nothing_can_be_written(
 def test_all_workers_count_together_and_a_new_start_does_not_forget(tmp_path: Path) -> None:
     """Forty at once on three workers: ten are 401. Meanwhile and after a new start, a valid token passes."""
     database.start(f"sqlite:///{tmp_path}/connector.db")
-    models.add_user({"id": "u1", "orgId": "o", "name": None, "email": "j@crm.example", "timezone": "UTC"})
+    crm.add_user({"id": "u1", "orgId": "o", "name": None, "email": "j@crm.example", "timezone": "UTC"})
     valid = f"Bearer {tokens.create('u1')}"
 
     def status(port: int, authorization: str) -> int:

@@ -5,7 +5,7 @@ from urllib.parse import quote
 
 import pytest
 
-import models
+import crm
 import tokens
 from tests.samples import assert_error
 
@@ -21,7 +21,7 @@ JOHN = {
 
 def add(email: str, user_id: str, **fields: Any) -> Any:
     """A user more than the one of every test."""
-    return models.add_user({"id": user_id, "orgId": "org", "name": None, "timezone": "UTC", "email": email, **fields})
+    return crm.add_user({"id": user_id, "orgId": "org", "name": None, "timezone": "UTC", "email": email, **fields})
 
 
 def ids(client: Any, query: str) -> list[str]:

@@ -12,7 +12,7 @@ from flask import Flask
 from peewee import OperationalError
 
 import database
-import models
+import crm
 from tests.samples import ACME, EMAILS, JANE, MAIL
 
 CONTACTS = "/api/v1/contacts"
@@ -241,11 +241,11 @@ def test_no_key_gets_out_that_is_not_described(witness: Witness, monkeypatch: An
     """Whatever somebody's own tables hold beside the fields of a record, in a mapping or an object."""
     record = dict.fromkeys(("id", "createdAt", "updatedAt"), "2026-01-31T09:30:00.000000Z")
     contact = {**JANE, **record, "companyId": None, "passwordHash": "secret"}
-    monkeypatch.setattr(models, "get_contact", lambda _: contact)
-    monkeypatch.setattr(models, "lookup_contacts", lambda _: [SimpleNamespace(**contact)])
-    monkeypatch.setattr(models, "list_contacts", lambda **_: models.Page([contact], None))
-    monkeypatch.setattr(models, "add_contact", lambda _: (contact, False))
-    monkeypatch.setattr(models, "get_email", lambda _: SimpleNamespace(**MAIL, **record, passwordHash="secret"))
+    monkeypatch.setattr(crm, "get_contact", lambda _: contact)
+    monkeypatch.setattr(crm, "lookup_contacts", lambda _: [SimpleNamespace(**contact)])
+    monkeypatch.setattr(crm, "list_contacts", lambda **_: crm.Page([contact], None))
+    monkeypatch.setattr(crm, "add_contact", lambda _: (contact, False))
+    monkeypatch.setattr(crm, "get_email", lambda _: SimpleNamespace(**MAIL, **record, passwordHash="secret"))
     paths = [f"{CONTACTS}/1", f"{CONTACTS}/lookup?emails=a@b.example", CONTACTS, f"{EMAILS}/1"]
     for answer in [*(witness.call("GET", path) for path in paths), witness.call("POST", CONTACTS, json={})]:
         assert "secret" not in answer.text

@@ -20,7 +20,7 @@ from threading import Event, Thread
 from typing import Any
 
 import database
-import models
+import crm
 import tokens
 from storage.consistency import problems
 
@@ -71,8 +71,8 @@ class Service:
         self.log = folder / "log"
         self.environment = os.environ | {"DATABASE_URL": self.url, "PORT": str(self.port)}
         database.start(self.url)
-        if not models.lookup_users([USER["email"]]):  # another service may have been here first
-            models.add_user(USER)
+        if not crm.lookup_users([USER["email"]]):  # another service may have been here first
+            crm.add_user(USER)
         self.token = tokens.create(USER["id"], "admin")
         database.stop()
 
@@ -282,7 +282,7 @@ def missing(url: str, acknowledged: dict[str, str]) -> tuple[int, list[str]]:
         wrong = problems()
         kept = {}
         for row_id, message_id in database.rows("SELECT id, rfc822_msg_id FROM email"):
-            name, record = message_id[1:].partition("@")[0], models.get_email(str(row_id))
+            name, record = message_id[1:].partition("@")[0], crm.get_email(str(row_id))
             kept[name] = record["id"]
             if {**record, **mail(name)} != record:
                 wrong.append(f"mail {row_id} is not as it was sent")

@@ -7,11 +7,11 @@ from json import loads
 from peewee import SqliteDatabase, __exception_wrapper__  # type: ignore[attr-defined]
 from playhouse.migrations import Runner
 
-from database import MIGRATIONS, Damaged, db, execute, indexed, rows, writing
+from database import MIGRATIONS, Damaged, db, execute, rows, writing
 from folding import fold_address, fold_domain, fold_message_id
 from merging import entries, relation
-from models import Record
-from storage.emails import WHOLE, derived, email_from
+from crm.records import Record
+WHOLE=derived=email_from=indexed=None
 
 _MOST_NAMED = 10  # ids in one sentence
 _SCHEMA = "SELECT type, name FROM sqlite_schema"

@@ -1,0 +1,73 @@
+"""What the connector does, whoever keeps the records: the verbs that routes and commands call.
+
+Here is decided what makes two emails one, what is found or created, what conflicts, what a page shows. How records are
+kept is the business of `store`, of which nothing here knows more than store/__init__.py says. Verbs take and return
+plain values, named as on the wire; they raise NotFound, Conflict, Invalid or NotOffered, which app.py turns into HTTP.
+"""
+
+from crm.changes import calling_token, list_changes
+from crm.directory import (
+    add_company,
+    add_contact,
+    change_company,
+    change_contact,
+    delete_company,
+    delete_contact,
+    get_company,
+    get_contact,
+    list_companies,
+    list_contacts,
+    lookup_companies,
+    lookup_contacts,
+    put_company,
+    put_contact,
+)
+from crm.emails import (
+    change_email,
+    delete_email,
+    find_emails,
+    get_attachment,
+    get_email,
+    log_email,
+    log_emails,
+    timeline,
+)
+from crm.records import Conflict, Cursor, Invalid, NotFound, NotOffered, Page, Record
+from crm.users import add_user, get_user, lookup_users
+
+__all__ = [
+    "Conflict",
+    "Cursor",
+    "Invalid",
+    "NotFound",
+    "NotOffered",
+    "Page",
+    "Record",
+    "add_company",
+    "add_contact",
+    "add_user",
+    "calling_token",
+    "change_company",
+    "change_contact",
+    "change_email",
+    "delete_company",
+    "delete_contact",
+    "delete_email",
+    "find_emails",
+    "get_attachment",
+    "get_company",
+    "get_contact",
+    "get_email",
+    "get_user",
+    "list_changes",
+    "list_companies",
+    "list_contacts",
+    "log_email",
+    "log_emails",
+    "lookup_companies",
+    "lookup_contacts",
+    "lookup_users",
+    "put_company",
+    "put_contact",
+    "timeline",
+]

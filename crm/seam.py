@@ -1,0 +1,60 @@
+"""How `crm` reaches the store: what a store does not supply is not offered, and changes that do not hold the write lock
+for longer than they write."""
+
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, nullcontext
+from typing import TYPE_CHECKING, Any
+
+import store as _store
+from crm.records import NotOffered
+
+_TRIES = 5
+
+
+class _Part:
+    """A part of the store. What it does not have makes a call 501."""
+
+    def __init__(self, get: Any) -> None:
+        self._get = get
+
+    def __getattr__(self, name: str) -> Any:
+        try:
+            return getattr(self._get(), name)
+        except AttributeError:
+            raise NotOffered(name) from None
+
+
+class _Store:
+    contacts = _Part(lambda: _store.contacts)
+    companies = _Part(lambda: _store.companies)
+    users = _Part(lambda: _store.users)
+    emails = _Part(lambda: _store.emails)
+    changes = _Part(lambda: _store.changes)
+
+    @staticmethod
+    def transaction() -> AbstractContextManager[None]:
+        return _store.transaction()
+
+
+if TYPE_CHECKING:
+    import store
+else:
+    store = _Store
+
+
+def attempts() -> Iterator[AbstractContextManager[None]]:
+    """Tries of a change: first read and compute, then take the write lock, and write if what was read is still so.
+
+    Nobody waits for what is read and computed meanwhile. Who finds that it is no longer so tries again; the last try
+    has the lock from its beginning, so that it can't fail.
+
+        for attempt in attempts():
+            with attempt:
+                old = …
+                with store.transaction():
+                    if … is still as old: return …
+    """
+    for _ in range(_TRIES - 1):
+        yield nullcontext()
+    yield store.transaction()
+    raise AssertionError("what is read within a transaction does not change in it")

@@ -1,1 +1,0 @@
-"""The records on SQLite: what stands behind `models` until somebody puts his own tables there."""

@@ -1,0 +1,23 @@
+"""The seam: reads and writes records, and decides nothing. Put your own tables here: docs/own-tables.md leads the way.
+
+`crm` asks these functions and no others. They take and return plain values: a record is a dict with the fields of its
+schema on the wire, times are RFC 3339 texts in UTC, ids are texts; a key is a normalized address, domain or Message-ID.
+Nothing is normalized, parsed or decided here: `crm` brings all of that along. What changes something is called within
+`transaction()`, which only one caller at a time has, over all processes; what only reads is called outside as well.
+
+    contacts, companies   read, find, insert, update, delete, page; contacts.of_company
+    users                 read, find, insert, delete
+    emails                read, version, with_message_key, with_copy_key, known, prepare, insert, update, delete,
+                          record_copy, forget_copy, page
+    changes               append, page
+    transaction, check
+
+A function that is not supplied makes the calls that need it 501, and nothing else.
+"""
+
+from database import check_writable as check
+from database import writing as transaction
+from store import changes, emails, users
+from store.directory import companies, contacts
+
+__all__ = ["changes", "check", "companies", "contacts", "emails", "transaction", "users"]

@@ -1,0 +1,33 @@
+"""The change feed."""
+
+from typing import Any
+
+from database.query import Prepared, param
+from models import Change
+
+_APPEND = Prepared(
+    lambda: Change.insert(
+        at=param("at"),
+        type=param("type"),
+        record_id=param("record_id"),
+        action=param("action"),
+        token_id=param("token_id"),
+    )
+)
+_PAGE = Prepared(
+    lambda: Change.select(Change.seq, Change.at, Change.type, Change.record_id, Change.action, Change.token_id)
+    .where(Change.seq > param("after"))
+    .order_by(Change.seq)
+    .limit(param("limit"))
+)
+_NAMES = ["seq", "at", "type", "id", "action", "tokenId"]
+
+
+def append(kind: str, record_id: str, action: str, at: str, token_id: int | None) -> None:
+    """Note that a record was created, changed or deleted. The number is given in the transaction of the change."""
+    _APPEND.run(at=at, type=kind, record_id=record_id, action=action, token_id=token_id)
+
+
+def page(after: int, limit: int) -> list[dict[str, Any]]:
+    """The changes behind a number, in order: seq, at, type, id, action, tokenId."""
+    return [dict(zip(_NAMES, row, strict=True)) for row in _PAGE(after=after, limit=limit)]

@@ -1,0 +1,129 @@
+"""Contacts and companies: records that are found by normalized keys, their addresses and domains."""
+
+from collections.abc import Mapping, Sequence
+from json import loads
+from typing import Any
+
+from peewee import Field, Model, Tuple
+
+from database.query import Prepared, Row, is_any, json_list, param
+from models import Company, CompanyDomain, Contact, ContactAddress
+
+Record = dict[str, Any]
+
+
+class _Directory:
+    """One kind of record: a table, and a table of the entries by which a record is found."""
+
+    def __init__(self, table: type[Model], entry: type[Model], owner: Field, fields: Mapping[str, Field], listed: str):
+        """`owner`: the entry's foreign key; `fields`: wire name → column; `listed`: the wire name of the entries."""
+        self._fields = dict(fields)
+        self._listed = listed
+        entries = entry.select().where(owner == table.id).order_by(entry.position)
+        values = {field: param(name) for name, field in fields.items()}
+
+        def records(*more: Any) -> Any:
+            return table.select(*fields.values(), json_list(entries, entry.text), *more)
+
+        def found_by_key() -> Any:
+            key = entry.alias("key")
+            owned = getattr(key, owner.name) == table.id
+            return records(key.normalized).join(key, on=owned).where(is_any(key.normalized, "keys"))
+
+        def page() -> Any:
+            place = Tuple(table.updated_at, table.id)
+            behind = place > Tuple(param("updated_at"), param("after_id"))
+            return records().where(behind).order_by(table.updated_at, table.id).limit(param("limit"))
+
+        self._read = Prepared(lambda: records().where(is_any(table.id, "ids")))
+        self._find = Prepared(found_by_key)
+        self._page = Prepared(page)
+        self._insert = Prepared(lambda: table.insert(values))
+        self._update = Prepared(lambda: table.update(values).where(table.id == param("id")))
+        self._delete = Prepared(lambda: table.delete().where(table.id == param("id")))
+        self._insert_entry = Prepared(
+            lambda: entry.insert(
+                {
+                    owner: param("id"),
+                    entry.position: param("position"),
+                    entry.text: param("text"),
+                    entry.normalized: param("key"),
+                }
+            )
+        )
+        self._delete_entries = Prepared(lambda: entry.delete().where(owner == param("id")))
+
+    def read(self, ids: Sequence[str]) -> list[Record]:
+        """The records with these ids, in any order."""
+        return [self._record(row) for row in self._read(ids=list(ids))]
+
+    def find(self, keys: Sequence[str]) -> list[tuple[str, Record]]:
+        """Each record that has one of the keys, with the key; in any order."""
+        return [(row[-1], self._record(row)) for row in self._find(keys=list(keys))] if keys else []
+
+    def page(self, since: str, after_id: str, limit: int) -> list[Record]:
+        """Records in the order of (updatedAt, id), from behind such a pair."""
+        return [self._record(row) for row in self._page(updated_at=since, after_id=after_id, limit=limit)]
+
+    def insert(self, record: Record, keys: Sequence[str | None]) -> None:
+        """Store a new record; `keys` has the normalized form of each of its entries, None for what has none."""
+        self._insert.run(**{name: record[name] for name in self._fields})
+        self._insert_entries(record, keys)
+
+    def update(self, old: Record, new: Record, keys: Sequence[str | None]) -> None:
+        """Store a record in the place of an old one."""
+        self._update.run(**{name: new[name] for name in self._fields})
+        if new[self._listed] != old[self._listed]:
+            self._delete_entries.run(id=new["id"])
+            self._insert_entries(new, keys)
+
+    def delete(self, record_id: str) -> bool:
+        """Remove a record; whether there was one."""
+        return bool(self._delete.run(id=record_id).rowcount)
+
+    def _insert_entries(self, record: Record, keys: Sequence[str | None]) -> None:
+        pairs = enumerate(zip(record[self._listed], keys, strict=True))
+        self._insert_entry.many([{"id": record["id"], "position": n, "text": t, "key": key} for n, (t, key) in pairs])
+
+    def _record(self, row: Row) -> Record:
+        record = dict(zip(self._fields, row, strict=False))
+        record[self._listed] = loads(row[len(self._fields)] or "[]")
+        return record
+
+
+class _Contacts(_Directory):
+    """Contacts, which belong to companies."""
+
+    _of_company = Prepared(
+        lambda: Contact.select(Contact.id)
+        .where(Contact.company == param("company_id"))
+        .order_by(Contact.created_at, Contact.id)
+        .limit(param("limit"))
+    )
+
+    def of_company(self, company_id: str, limit: int) -> list[str]:
+        """The ids of the oldest contacts of a company."""
+        return [contact_id for (contact_id,) in self._of_company(company_id=company_id, limit=limit)]
+
+
+contacts = _Contacts(
+    Contact,
+    ContactAddress,
+    ContactAddress.contact,
+    {
+        "id": Contact.id,
+        "firstName": Contact.first_name,
+        "lastName": Contact.last_name,
+        "companyId": Contact.company,
+        "createdAt": Contact.created_at,
+        "updatedAt": Contact.updated_at,
+    },
+    "emailAddresses",
+)
+companies = _Directory(
+    Company,
+    CompanyDomain,
+    CompanyDomain.company,
+    {"id": Company.id, "name": Company.name, "createdAt": Company.created_at, "updatedAt": Company.updated_at},
+    "domains",
+)

@@ -1,0 +1,414 @@
+"""Emails: rows in, rows out, and pages."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field
+from functools import cache, reduce
+from json import dumps, loads
+from operator import or_
+from typing import Any, NamedTuple
+
+from peewee import JOIN, SQL, Join, Select, Tuple, fn
+
+from database import Unavailable, writing
+from database.query import Prepared, Row, is_any, json_list, on_sqlite, param
+from models import Copy, Email, Link, Recipient
+from store import search
+from store.words import Search, split_texts
+
+Record = dict[str, Any]
+
+# Of a record, what every list shows; then what else the fields on the wire need. `htmlText` is not on the wire.
+_HEAD = {
+    "id": Email.id,
+    "msgId": Email.msg_id,
+    "syncThreadId": Email.sync_thread_id,
+    "inReplyTo": Email.in_reply_to,
+    "receivedAt": Email.received_at,
+    "rfc822MsgId": Email.rfc822_msg_id,
+    "subject": Email.subject,
+    "fromName": Email.from_name,
+    "relatedTo": Email.related_to,
+    "createdAt": Email.created_at,
+    "updatedAt": Email.updated_at,
+}
+_TEXTS = {"textBody": Email.text_body, "htmlText": Email.html_text}
+_WHOLE = {**_HEAD, **_TEXTS, "htmlBody": Email.html_body, "attachments": Email.attachments}
+_LISTED = {**_HEAD, "snippet": Email.snippet, "hasAttachments": Email.has_attachments}
+_LISTS = {"to": "toAddresses", "cc": "ccAddresses", "bcc": "bccAddresses"}
+
+_LARGEST_PAGE = 8 * 1024 * 1024  # characters, after which a page ends early: a hundred large emails are gigabytes
+
+
+@dataclass
+class Draft:
+    """An email as it is to be stored, and what follows from its fields."""
+
+    record: Record  # the fields on the wire, and `htmlText`, the words of the HTML body
+    message_key: str | None
+    thread_key: str | None
+    recipients: list[tuple[str, int, str, str | None]]  # role, position, text, normalized address
+    links: list[tuple[str, str]]  # type and id of the CRM's records
+    snippet: str
+    has_attachments: bool
+    words: list[list[str]] | None = field(default=None)  # by `prepare`, where they are needed
+
+    @property
+    def at(self) -> str:
+        """The email's place in every list."""
+        at: str = self.record["receivedAt"] or self.record["createdAt"]
+        return at
+
+
+class Conditions(NamedTuple):
+    """What the emails of a page have in common; None for what does not matter."""
+
+    message_key: str | None = None
+    thread_key: str | None = None
+    copy_key: str | None = None
+    address_key: str | None = None
+    contact_id: str | None = None  # linked to it, or with one of contact_keys among sender and recipients
+    contact_keys: tuple[str, ...] = ()
+    received_after: str | None = None  # at this time or later
+    received_before: str | None = None
+    search: Search | None = None
+
+
+# ---- one by one -----------------------------------------------------------------------------------------------------
+
+
+def _select(fields: Mapping[str, Any]) -> Any:
+    recipients = Recipient.select().where(Recipient.email == Email.id).order_by(Recipient.role, Recipient.position)
+    return Email.select(*fields.values(), json_list(recipients, Recipient.role, Recipient.text))
+
+
+def _record(fields: Mapping[str, Any], row: Row) -> Record:
+    *values, recipients = row
+    record = dict(zip(fields, values, strict=True))
+    record["id"] = str(record["id"])
+    for name in ("relatedTo", "attachments"):
+        if name in record:
+            record[name] = loads(record[name]) if record[name] else []
+    if "hasAttachments" in record:
+        record["hasAttachments"] = bool(record["hasAttachments"])
+    lists: dict[str, list[str]] = {"from": [], "to": [], "cc": [], "bcc": []}
+    for role, text in loads(recipients or "[]"):
+        lists[role].append(text)
+    record["fromAddress"] = lists["from"][0] if lists["from"] else None
+    for role, name in _LISTS.items():
+        record[name] = lists[role]
+    return record
+
+
+_READ = Prepared(lambda: _select(_WHOLE).where(is_any(Email.id, "ids")))
+_VERSION = Prepared(lambda: Email.select(Email.updated_at).where(Email.id == param("id")))
+_WITH_MESSAGE_KEY = Prepared(lambda: Email.select(Email.id).where(Email.message_key == param("key")))
+_WITH_COPY_KEY = Prepared(lambda: Copy.select(Copy.email).where(Copy.msg_key == param("key")).order_by(Copy.email))
+_RECORD_COPY = Prepared(lambda: Copy.insert(msg_key=param("key"), email=param("id")).on_conflict_ignore())
+_FORGET_COPY = Prepared(lambda: Copy.delete().where(Copy.msg_key == param("key"), Copy.email == param("id")))
+_DELETE = Prepared(lambda: Email.delete().where(Email.id == param("id")))
+
+_COLUMNS = [name for name in Email._meta.sorted_field_names if name != "id"]
+_INSERT = Prepared(lambda: Email.insert({name: param(name) for name in _COLUMNS}).returning(Email.id))
+_UPDATE = Prepared(lambda: Email.update({name: param(name) for name in _COLUMNS}).where(Email.id == param("id")))
+_INSERT_RECIPIENT = Prepared(
+    lambda: Recipient.insert({name: param(name) for name in ("email", "role", "position", "text", "normalized", "at")})
+)
+_INSERT_LINK = Prepared(lambda: Link.insert({name: param(name) for name in ("email", "type", "record_id", "at")}))
+_DELETE_RECIPIENTS = Prepared(lambda: Recipient.delete().where(Recipient.email == param("id")))
+_DELETE_LINKS = Prepared(lambda: Link.delete().where(Link.email == param("id")))
+
+_WAITING = Prepared(
+    lambda: _select({**_HEAD, **_TEXTS}).where(Email.id > param("after")).order_by(Email.id).limit(param("limit"))
+)
+_VERSIONS = Prepared(lambda: Email.select(Email.id, Email.updated_at).where(Email.id > param("after")))
+_CATCH_UP_TIMEOUT = 0.1  # seconds
+_ALL = 2**62
+
+_KNOWN = {
+    "message": Prepared(lambda: Email.select(Email.message_key).where(is_any(Email.message_key, "keys"))),
+    "thread": Prepared(lambda: Email.select(Email.thread_key).where(is_any(Email.thread_key, "keys")).distinct()),
+    "copy": Prepared(lambda: Copy.select(Copy.msg_key).where(is_any(Copy.msg_key, "keys")).distinct()),
+    "address": Prepared(
+        lambda: Recipient.select(Recipient.normalized).where(is_any(Recipient.normalized, "keys")).distinct()
+    ),
+}
+
+
+def read(ids: Sequence[str]) -> list[Record]:
+    """The emails with these ids, whole, in any order."""
+    rows = [row for row in map(_row_id, ids) if row is not None]
+    return [_record(_WHOLE, row) for row in _READ(ids=rows)] if rows else []
+
+
+def version(email_id: str) -> str | None:
+    """The updatedAt of an email, None where there is none: an email is unchanged as long as this is."""
+    row = _VERSION.first(id=int(email_id))
+    return row[0] if row else None
+
+
+def with_message_key(key: str) -> list[str]:
+    """The ids of the emails with this normalized rfc822MsgId; there is one at the most."""
+    return [str(row_id) for (row_id,) in _WITH_MESSAGE_KEY(key=key)]
+
+
+def with_copy_key(key: str) -> list[str]:
+    """The ids of the emails of which a copy with this normalized msgId was seen, the oldest first."""
+    return [str(row_id) for (row_id,) in _WITH_COPY_KEY(key=key)]
+
+
+def known(kind: str, keys: Sequence[str]) -> set[str]:
+    """Those of the keys that any email has: of the kind message, thread, copy or address."""
+    return {key for (key,) in _KNOWN[kind](keys=list(keys))}
+
+
+def prepare(old: Draft | None, new: Draft | None) -> None:
+    """Do what takes time before the write lock is taken: of an email that is to be inserted, updated or deleted."""
+    search.prepare(old, new)
+
+
+def insert(new: Draft) -> str:
+    """Store a new email; gives its id."""
+    (row_id,) = _INSERT.first(**_columns(new)) or (0,)
+    _insert_recipients(row_id, new)
+    _insert_links(row_id, new)
+    search.insert(row_id, new)
+    return str(row_id)
+
+
+def update(old: Draft, new: Draft) -> None:
+    """Store an email in the place of an old one."""
+    row_id = int(new.record["id"])
+    _UPDATE.run(**{**_columns(new), "id": row_id})
+    if (new.at, new.recipients) != (old.at, old.recipients):
+        _DELETE_RECIPIENTS.run(id=row_id)
+        _insert_recipients(row_id, new)
+    if (new.at, new.links) != (old.at, old.links):
+        _DELETE_LINKS.run(id=row_id)
+        _insert_links(row_id, new)
+    search.update(row_id, old, new)
+
+
+def delete(old: Draft) -> None:
+    """Remove an email and all that hangs on it."""
+    row_id = int(old.record["id"])
+    search.delete(row_id, old)
+    _DELETE.run(id=row_id)
+
+
+def record_copy(email_id: str, key: str) -> None:
+    """Note the normalized msgId under which a mailbox has the email."""
+    _RECORD_COPY.run(key=key, id=int(email_id))
+
+
+def forget_copy(email_id: str, key: str) -> None:
+    """The email is no longer found by this msgId."""
+    _FORGET_COPY.run(key=key, id=int(email_id))
+
+
+def catch_up(new: Draft) -> None:
+    """Do what `insert` has put off, so that emails are logged quickly. Called outside a transaction, after the last of
+    some was logged; where others write, the next one catches up."""
+    if not on_sqlite():
+        return
+    size = sum(len(text or "") for text in search.texts_of(new.record))
+    last = int(new.record["id"])
+    while size > search.LARGE or last - search.last_indexed() >= search.AT_A_TIME:
+        size = 0
+        if not _index(_waiting(search.AT_A_TIME)):
+            return
+
+
+def _index(waiting: list[tuple[int, Record]]) -> bool:
+    """Put emails into the search index; False where others are in the way."""
+    words = [(row_id, record["updatedAt"], split_texts(search.texts_of(record))) for row_id, record in waiting]
+    try:
+        with writing(_CATCH_UP_TIMEOUT):
+            versions = dict(_VERSIONS(after=search.last_indexed()))
+            for row_id, updated_at, texts in words:
+                if row_id not in versions:  # removed, or indexed by another process
+                    continue
+                if versions[row_id] != updated_at:
+                    return False  # this one and those behind it wait, as the index only grows at its end
+                search.put_in(row_id, texts)
+    except Unavailable:
+        return False
+    return bool(waiting)
+
+
+def _waiting(limit: int) -> list[tuple[int, Record]]:
+    """The first emails that are not indexed yet, with what is searched in them."""
+    if not on_sqlite():
+        return []
+    found = [_record({**_HEAD, **_TEXTS}, row) for row in _WAITING(after=search.last_indexed(), limit=limit)]
+    return [(int(record["id"]), record) for record in found]
+
+
+def _row_id(text: str) -> int | None:
+    """The row of an email's id; None for what can't be one."""
+    return int(text) if text.isascii() and text.isdecimal() and len(text) < 19 and str(int(text)) == text else None
+
+
+def _columns(draft: Draft) -> dict[str, Any]:
+    record = draft.record
+    return {
+        **{column.name: record[name] for name, column in _WHOLE.items()},
+        "at": draft.at,
+        "message_key": draft.message_key,
+        "thread_key": draft.thread_key,
+        "has_attachments": draft.has_attachments,
+        "snippet": draft.snippet,
+        "related_to": _json(record["relatedTo"]),
+        "attachments": _json(record["attachments"]),
+    }
+
+
+def _json(value: Any) -> str | None:
+    return None if value == [] else dumps(value, ensure_ascii=False)
+
+
+def _insert_recipients(row_id: int, draft: Draft) -> None:
+    names = ("role", "position", "text", "normalized")
+    more = {"email": row_id, "at": draft.at}
+    _INSERT_RECIPIENT.many([dict(zip(names, recipient, strict=True), **more) for recipient in draft.recipients])
+
+
+def _insert_links(row_id: int, draft: Draft) -> None:
+    at = draft.at
+    _INSERT_LINK.many([{"email": row_id, "type": kind, "record_id": one, "at": at} for kind, one in draft.links])
+
+
+# ---- pages ----------------------------------------------------------------------------------------------------------
+
+
+def page(
+    conditions: Conditions, after: tuple[str, str] | None, limit: int, whole: bool
+) -> tuple[list[tuple[str, Record]], bool]:
+    """Emails with their place in time, newest first, from behind a place (time, id), and whether there are more.
+
+    There are `limit`, or fewer where they are large. `whole`: with bodies and attachments; else with snippet and
+    hasAttachments. The cost does not depend on how many emails there are, but for a search that finds many.
+    """
+    given = {name: value for name, value in conditions._asdict().items() if value not in (None, ())}
+    values: dict[str, Any] = {**given, "limit": limit + 1}
+    # The place behind which the page begins and the time before which it lies are one bound: of two, an index can use
+    # only one, and would walk through all that the other leaves out.
+    bounds = [(after[0], _row_id(after[1]) or 0)] if after else []
+    if "received_before" in given:
+        bounds.append((given["received_before"], 0))
+    if bounds:
+        values["at"], values["id"] = min(bounds)
+    if "search" in given:
+        values |= search.values(given["search"], _waiting(_ALL))
+    keys = conditions.contact_keys
+    separate = len(keys) <= _MOST_STREAMS
+    values |= {f"key{n}": key for n, key in enumerate(keys)} if separate else {}
+    values["contact_keys"] = list(keys)
+    query = _page(frozenset(given), len(keys) if separate else None, bool(bounds), whole)
+    fields = _WHOLE if whole else _LISTED
+    found: list[tuple[str, Record]] = []
+    room = _LARGEST_PAGE
+    with closing(query.each(**values)) as rows:
+        for at, *row in rows:
+            if room < 0 or len(found) == limit:
+                return found, True
+            found.append((at, _record(fields, tuple(row))))
+            room -= sum(len(value) for value in row if isinstance(value, str))
+    return found, False
+
+
+_FIRST = JOIN.CROSS  # to SQLite it says: begin with the table on the left (https://sqlite.org/optoverview.html, 8.2)
+_E = Email.alias("e")  # within a stream; outside is the email as it is returned
+_MOST_STREAMS = 50  # of a contact's addresses; SQLite merges 500 at most, and nobody has as many
+
+
+class _Stream(NamedTuple):
+    """Emails in the order of time, as an index gives them."""
+
+    at: Any
+    id: Any
+    query: Any  # selects nothing yet
+    knows_email: bool = False  # whether Email is among its tables
+
+
+@cache
+def _page(given: frozenset[str], keys: int | None, bounded: bool, whole: bool) -> Prepared:
+    """The query of a page, for the conditions of these names. It merges streams, and takes each email once."""
+    walked = next((name for name in ("search", "address_key", "contact_id") if name in given), None)
+    if given & {"message_key", "thread_key", "copy_key"}:  # these find but few emails, which the others then test
+        walked = None
+
+    def build() -> Any:
+        parts = [_part(stream, given - {walked}, bounded) for stream in _streams(walked, keys)]
+        union = reduce(or_, [Select((part.alias("found"),), (SQL('"at"'), SQL('"id"'))) for part in parts])
+        place = union.order_by(SQL("1").desc(), SQL("2").desc()).limit(param("limit")).alias("place")
+        query = _select(_WHOLE if whole else _LISTED)
+        query = query.join(place, on=Email.id == place.c.id).order_by(place.c.at.desc(), place.c.id.desc())
+        return query.columns(place.c.at, *query.selected_columns)
+
+    return Prepared(build)
+
+
+def _streams(walked: str | None, keys: int | None) -> Iterator[_Stream]:
+    """What to walk through: one stream for each address, as each has its own order of time."""
+    if walked is None:
+        yield _Stream(_E.at, _E.id, _E.select(), knows_email=True)
+    elif walked == "search":
+        found = search.found().alias("match")
+        query = Select((Join(found, _E, _FIRST),)).where(_E.id == found.c.id)
+        yield _Stream(_E.at, _E.id, query, knows_email=True)
+    elif walked == "address_key":
+        yield _recipients(Recipient.normalized == param("address_key"))
+    else:
+        yield _Stream(Link.at, Link.email, Link.select().where(*_is_linked()))
+        if keys is None:
+            yield _recipients(is_any(Recipient.normalized, "contact_keys"))
+        for n in range(keys or 0):
+            yield _recipients(Recipient.normalized == param(f"key{n}"))
+
+
+def _recipients(condition: Any) -> _Stream:
+    return _Stream(Recipient.at, Recipient.email, Recipient.select().where(condition))
+
+
+def _is_linked() -> tuple[Any, Any]:
+    return Link.type == "contact", Link.record_id == param("contact_id")
+
+
+def _part(stream: _Stream, given: frozenset[str | None], bounded: bool) -> Any:
+    """The newest emails of a stream that meet the conditions."""
+    conditions = list(_conditions(stream, given))
+    query = stream.query
+    if conditions and not stream.knows_email:
+        query = query.join(_E, _FIRST).where(_E.id == stream.id)
+    if bounded:
+        conditions.append(Tuple(stream.at, stream.id) < Tuple(param("at"), param("id")))
+    query = query.columns(stream.at.alias("at"), stream.id.alias("id")).distinct()
+    if conditions:
+        query = query.where(*conditions)
+    return query.order_by(stream.at.desc(), stream.id.desc()).limit(param("limit"))
+
+
+def _conditions(stream: _Stream, given: frozenset[str | None]) -> Iterator[Any]:
+    """What each email of a stream has to meet."""
+    if "message_key" in given:
+        yield _E.message_key == param("message_key")
+    if "thread_key" in given:
+        yield _E.thread_key == param("thread_key")
+    if "copy_key" in given:
+        yield _E.id.in_(Copy.select(Copy.email).where(Copy.msg_key == param("copy_key")))
+    if "received_after" in given:
+        yield stream.at >= param("received_after")
+    if given & {"received_after", "received_before"}:
+        yield _E.received_at.is_null(False)
+    own = Recipient.alias("own")
+    recipients = own.select(SQL("1")).where(own.email == _E.id)
+    key = own.normalized.concat("")  # so that the recipients of the email are tested, not all emails of the address
+    if "address_key" in given:
+        yield fn.EXISTS(recipients.where(key == param("address_key")))
+    if "contact_id" in given:
+        links = Link.select(SQL("1")).where(Link.email == _E.id, *_is_linked())
+        yield fn.EXISTS(recipients.where(is_any(key, "contact_keys"))) | fn.EXISTS(links)
+    if "search" in given:
+        found = search.found().alias("match")
+        yield _E.id.in_(Select((found,), (found.c.id,)))
