@@ -15,10 +15,12 @@ _APPEND = Prepared(
     )
 )
 _PAGE = Prepared(
-    lambda: Change.select(Change.seq, Change.at, Change.type, Change.record_id, Change.action, Change.token_id)
-    .where(Change.seq > param("after"))
-    .order_by(Change.seq)
-    .limit(param("limit"))
+    lambda: (
+        Change.select(Change.seq, Change.at, Change.type, Change.record_id, Change.action, Change.token_id)
+        .where(Change.seq > param("after"))
+        .order_by(Change.seq)
+        .limit(param("limit"))
+    )
 )
 _NAMES = ["seq", "at", "type", "id", "action", "tokenId"]
 

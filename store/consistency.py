@@ -11,7 +11,8 @@ from database import MIGRATIONS, Damaged, db, execute, rows, writing
 from folding import fold_address, fold_domain, fold_message_id
 from merging import entries, relation
 from crm.records import Record
-WHOLE=derived=email_from=indexed=None
+
+WHOLE = derived = email_from = indexed = None
 
 _MOST_NAMED = 10  # ids in one sentence
 _SCHEMA = "SELECT type, name FROM sqlite_schema"

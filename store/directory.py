@@ -95,10 +95,12 @@ class _Contacts(_Directory):
     """Contacts, which belong to companies."""
 
     _of_company = Prepared(
-        lambda: Contact.select(Contact.id)
-        .where(Contact.company == param("company_id"))
-        .order_by(Contact.created_at, Contact.id)
-        .limit(param("limit"))
+        lambda: (
+            Contact.select(Contact.id)
+            .where(Contact.company == param("company_id"))
+            .order_by(Contact.created_at, Contact.id)
+            .limit(param("limit"))
+        )
     )
 
     def of_company(self, company_id: str, limit: int) -> list[str]:

@@ -14,7 +14,9 @@ from functools import lru_cache
 from typing import NamedTuple
 from unicodedata import category, normalize
 
-MOST_CHARACTERS = 1_000_000  # of an email's texts, that can be searched: to index more would hold the write lock for long
+MOST_CHARACTERS = (
+    1_000_000  # of an email's texts, that can be searched: to index more would hold the write lock for long
+)
 MOST_WORDS = 32  # in a search
 _LONGEST_WORD = 500  # characters; PostgreSQL takes 2,046 bytes
 

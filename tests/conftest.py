@@ -14,7 +14,7 @@ import database
 import crm
 import tokens
 from app import create_app
-from tests import postgresql
+from tests import memory, postgresql
 
 # The tests of the calls, which know nothing of our tables: they run once more on the verbs of tests/memory.py. Except
 # those that patch something: it is something of ours.
@@ -86,7 +86,7 @@ def storage(request: pytest.FixtureRequest) -> Iterator[str]:
     chosen = getattr(request, "param", "sqlite")
     with pytest.MonkeyPatch.context() as patch:
         if chosen == "memory":
-            raise NotImplementedError
+            memory.stand_in(patch)
         yield chosen
 
 
