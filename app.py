@@ -95,7 +95,7 @@ class Connector(Flask):
         try:
             return super().dispatch_request()
         except database.Unavailable as error:
-            if not database.may_repeat(error):
+            if not database.is_retryable(error):
                 raise
         return super().dispatch_request()
 
@@ -178,13 +178,13 @@ def _register_errors(app: Flask, api: Api) -> None:
 
         @app.errorhandler(unavailable)
         def not_served(error: Exception) -> Any:
-            trouble = database.trouble(error)
-            if trouble is None:
+            problem = database.problem_of(error)
+            if problem is None:
                 raise error
-            app.logger.error("The database can't serve: %s", trouble.why)
+            app.logger.error("The database can't serve: %s", problem.reason)
             if request.blueprint == "health":
-                return api.answer(503, f"The database can't serve now. {trouble.why}.", headers={"Retry-After": "5"})
-            if trouble.full:
+                return api.answer(503, f"The database can't serve now. {problem.reason}.", headers={"Retry-After": "5"})
+            if problem.disk_full:
                 return api.answer(507, "There is no room for it now.", headers={"Retry-After": "60"})
             return api.answer(503, "The database can't serve now.", headers={"Retry-After": "5"})
 

@@ -222,8 +222,8 @@ def backup(file: Path) -> None:
     try:
         database.backup(file)
     except database.Unusable as error:
-        trouble = database.trouble(error)
-        raise click.ClickException(f"No backup was made: {trouble.why if trouble else error}.") from None
+        problem = database.problem_of(error)
+        raise click.ClickException(f"No backup was made: {problem.reason if problem else error}.") from None
 
 
 @click.command()

@@ -23,7 +23,7 @@ from typing import Any, NamedTuple
 from zlib import crc32
 
 from clock import now, stamp
-from database import PATIENCE, Unusable, execute, insert, marks, rows, writing
+from database import LOCK_TIMEOUT, Unusable, execute, insert, placeholders, rows, writing
 
 SCOPES = {"sync": {"sync"}, "admin": {"sync", "admin"}}  # a token's scope: the scopes of routes that it may call
 PREFIX = "bsc_"  # makes a leaked token easy to find, for people and for secret scanners
@@ -58,7 +58,8 @@ def create(user_id: str, scope: str = "sync", label: str | None = None, days: in
     expires = stamp(datetime.now(UTC) + timedelta(days=days)) if days is not None else None
     values = [_digest(token), user_id, scope, label, now(), expires]
     with writing():
-        insert("INTO token (sha256, user_id, scope, label, created_at, expires_at)", f"({marks(values)})", [values])
+        columns = "sha256, user_id, scope, label, created_at, expires_at"
+        insert(f"INTO token ({columns})", f"({placeholders(values)})", [values])
     return token
 
 
@@ -92,7 +93,7 @@ def revoke(token_id: int) -> bool:
 def delete(user_ids: list[str]) -> None:
     """Remove all tokens of these users."""
     with writing():
-        execute(f"DELETE FROM token WHERE user_id IN ({marks(user_ids)})", user_ids)
+        execute(f"DELETE FROM token WHERE user_id IN ({placeholders(user_ids)})", user_ids)
 
 
 def refuse(status: int, token: str, remote: str, method: str, route: str) -> int:
@@ -105,14 +106,14 @@ def refuse(status: int, token: str, remote: str, method: str, route: str) -> int
     Never raises: where no row can be written, there is none. A failed login waits a tenth of a second for that at most,
     so that nobody without a token keeps the service waiting; a missing scope as long as any call that writes.
     """
-    patience = PATIENCE if status == 403 else 0
+    timeout = LOCK_TIMEOUT if status == 403 else 0
     address, seconds, deadline = _network(remote), 0, monotonic() + 0.1
     while True:
         try:
             token_id = next((row[0] for row in rows("SELECT id FROM token WHERE sha256 = ?", [_digest(token)])), None)
             seconds, keep = _judge(status, token_id, address)
             if keep:
-                with writing(patience):
+                with writing(timeout):
                     seconds, keep = _judge(status, token_id, address)  # others may have come in between
                     if keep:
                         _keep(429 if seconds else status, token_id, address, method, route)
@@ -143,7 +144,7 @@ def _judge(status: int, token_id: int | None, address: str) -> tuple[int, bool]:
 
 def _keep(status: int, token_id: int | None, address: str, method: str, route: str) -> None:
     values = [now(), status, method if method in HTTPMethod.__members__ else "-", route, address, token_id]
-    insert("INTO refusal (at, status, method, route, address, token_id)", f"({marks(values)})", [values])
+    insert("INTO refusal (at, status, method, route, address, token_id)", f"({placeholders(values)})", [values])
     execute("DELETE FROM refusal WHERE at < ?", [stamp(datetime.now(UTC) - timedelta(days=KEPT_DAYS))])
     execute("DELETE FROM refusal WHERE seq <= (SELECT max(seq) FROM refusal) - ?", [KEPT])
 

@@ -50,7 +50,7 @@ def restore(path: Path, file: Path, despite: bool = False) -> Path | None:
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     new = path.with_name(path.name + _UNDER_WAY)
     try:
-        with database.alone(path):
+        with database.exclusive_use(path):
             try:
                 _prepare(file, new, despite)
                 _give(path)
@@ -206,8 +206,8 @@ def _attempt(what: str, findings: Iterator[Finding]) -> Iterator[Finding]:
 
 
 def _why(error: Exception) -> str:
-    trouble = database.trouble(error)
-    return trouble.why if trouble else str(error)
+    problem = database.problem_of(error)
+    return problem.reason if problem else str(error)
 
 
 def _sqlite() -> Iterator[Finding]:
@@ -307,7 +307,7 @@ def _disk(path: Path) -> Iterator[Finding]:
 
 def _service(path: Path, config: Mapping[str, Any]) -> Iterator[Finding]:
     try:
-        with database.alone(path):
+        with database.exclusive_use(path):
             yield Finding(FINE, "The service does not run")
             return
     except BlockingIOError:

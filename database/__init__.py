@@ -17,31 +17,31 @@ from peewee import SqliteDatabase
 
 from database import sqlite
 from database.common import (
+    LOCK_TIMEOUT,
     MIGRATIONS,
-    PATIENCE,
     Damaged,
+    DatabaseProblem,
     NeverReusedId,
-    Trouble,
     Unavailable,
     Unusable,
     db,
     execute,
     insert,
     iterate,
-    marks,
+    placeholders,
     rows,
 )
-from database.sqlite import alone, check, check_room, locate, sync
+from database.sqlite import check, check_room, exclusive_use, locate, sync
 
 __all__ = [
     "MIGRATIONS",
-    "PATIENCE",
+    "LOCK_TIMEOUT",
     "Damaged",
     "NeverReusedId",
-    "Trouble",
+    "DatabaseProblem",
     "Unavailable",
     "Unusable",
-    "alone",
+    "exclusive_use",
     "attach",
     "check",
     "check_room",
@@ -50,7 +50,7 @@ __all__ = [
     "insert",
     "iterate",
     "locate",
-    "marks",
+    "placeholders",
     "rows",
     "sync",
 ]
@@ -98,24 +98,24 @@ def follow(glance: float = 0) -> None:
     _kind.follow(glance)
 
 
-def writing(patience: float = PATIENCE) -> AbstractContextManager[None]:
+def writing(timeout: float = LOCK_TIMEOUT) -> AbstractContextManager[None]:
     """A transaction that writes; all of it is kept, or nothing. May be nested.
 
     Writers take turns: what is read in it stays as it is until it ends. Raises OperationalError where others don't stop
     writing for so many seconds; with 0, at once. Readers need neither lock nor transaction.
     """
-    context: AbstractContextManager[None] = _kind.writing(patience)
+    context: AbstractContextManager[None] = _kind.writing(timeout)
     return context
 
 
-def may_repeat(error: Exception) -> bool:
+def is_retryable(error: Exception) -> bool:
     """Whether a call that ended with this error has certainly left nothing, and may do better at once."""
-    return bool(_kind.may_repeat(error))
+    return bool(_kind.is_retryable(error))
 
 
-def forget() -> bool:
+def purge_deleted() -> bool:
     """Leave no trace of what was deleted; False where something is in the way."""
-    return bool(_kind.forget())
+    return bool(_kind.purge_deleted())
 
 
 def backup(file: Path) -> None:
@@ -131,9 +131,9 @@ def check_writable() -> None:
     _kind.check_writable()
 
 
-def trouble(error: Exception) -> Trouble | None:
+def problem_of(error: Exception) -> DatabaseProblem | None:
     """What one of Unavailable or an OSError means; None for an error that is a fault of the program."""
-    found: Trouble | None = _kind.trouble(error)
+    found: DatabaseProblem | None = _kind.problem_of(error)
     return found
 
 

@@ -21,7 +21,7 @@ from typing import Any
 from peewee import DatabaseError, OperationalError, SqliteDatabase, __exception_wrapper__  # type: ignore[attr-defined]
 from playhouse.migrations import Runner
 
-from database.common import MIGRATIONS, PATIENCE, Damaged, Trouble, db, execute, rows
+from database.common import LOCK_TIMEOUT, MIGRATIONS, Damaged, DatabaseProblem, db, execute, rows
 
 _PRAGMAS = {
     "journal_mode": "wal",  # readers never wait for a writer
@@ -72,12 +72,12 @@ class _File(SqliteDatabase):
         follow()
         began = time.monotonic()
         try:
-            with _waiting(0 if began < self.locked_until else PATIENCE):
+            with _waiting(0 if began < self.locked_until else LOCK_TIMEOUT):
                 super().begin(lock_type)
         except OperationalError:
             ended = time.monotonic()
-            if ended - began > PATIENCE / 2:
-                self.locked_until = ended + PATIENCE
+            if ended - began > LOCK_TIMEOUT / 2:
+                self.locked_until = ended + LOCK_TIMEOUT
             raise
 
     def dialect(self, sql: str) -> str:
@@ -98,7 +98,7 @@ def start(url: str, most_connections: int | None = None) -> None:
     file = attach(path)
     _show_use(path)
     try:
-        with _only_writer(patience=300):  # another process's migration may take its time
+        with _only_writer(timeout=300):  # another process's migration may take its time
             if not path.exists():
                 _make(path)
             check(path)
@@ -117,13 +117,13 @@ def locate(url: str) -> Path:
 def attach(path: Path) -> _File:
     """See `database.attach`."""
     # IMMEDIATE: read-then-write in a deferred transaction fails at once with SQLITE_BUSY_SNAPSHOT, whatever timeout.
-    file = _File(str(path), pragmas=_PRAGMAS, timeout=PATIENCE, lock_type="IMMEDIATE")
+    file = _File(str(path), pragmas=_PRAGMAS, timeout=LOCK_TIMEOUT, lock_type="IMMEDIATE")
     db.initialize(file)
     return file
 
 
 @contextmanager
-def alone(path: Path) -> Iterator[None]:
+def exclusive_use(path: Path) -> Iterator[None]:
     """Have a database to oneself: no process has started on it, and none can. Raises BlockingIOError."""
     handle = _lock_use(path, LOCK_EX)
     try:
@@ -137,7 +137,7 @@ _in_use: list[int] = []
 
 def _show_use(path: Path) -> None:
     """Show that this process uses the database, until it ends; those that it forks share the lock, and keep it."""
-    deadline = time.monotonic() + PATIENCE
+    deadline = time.monotonic() + LOCK_TIMEOUT
     while True:
         try:
             _in_use.append(_lock_use(path, LOCK_SH))
@@ -271,13 +271,13 @@ def stop() -> None:
         db.close()
 
 
-def may_repeat(error: Exception) -> bool:
+def is_retryable(error: Exception) -> bool:
     """Never: whatever can be waited for was waited for."""
     return False
 
 
 @contextmanager
-def writing(patience: float = PATIENCE) -> Iterator[None]:
+def writing(timeout: float = LOCK_TIMEOUT) -> Iterator[None]:
     """Writers take turns at a lock of the system, which wakes the next at once; two that sleep in SQLite's own busy
     handler have been seen to wait 1.9 s.
     """
@@ -285,28 +285,28 @@ def writing(patience: float = PATIENCE) -> Iterator[None]:
         with db.atomic():
             yield
     else:
-        with _only_writer(patience), _waiting(patience), db.atomic():
+        with _only_writer(timeout), _waiting(timeout), db.atomic():
             yield
 
 
 @contextmanager
-def _waiting(patience: float) -> Iterator[None]:
+def _waiting(timeout: float) -> Iterator[None]:
     """SQLite itself waits as long for a lock of another program."""
-    if patience == PATIENCE:
+    if timeout == LOCK_TIMEOUT:
         yield
         return
-    execute(f"PRAGMA busy_timeout = {patience * 1000:.0f}")
+    execute(f"PRAGMA busy_timeout = {timeout * 1000:.0f}")
     try:
         yield
     finally:
-        execute(f"PRAGMA busy_timeout = {PATIENCE * 1000}")
+        execute(f"PRAGMA busy_timeout = {LOCK_TIMEOUT * 1000}")
 
 
 _given_up: set[int] = set()  # while there are calls that waited in vain, others don't: threads would pile up
 
 
 @contextmanager
-def _only_writer(patience: float = PATIENCE) -> Iterator[None]:
+def _only_writer(timeout: float = LOCK_TIMEOUT) -> Iterator[None]:
     """Hold the writers' lock; raises OperationalError where others don't give it up for so many seconds.
 
     They queue in the system, which wakes the longest waiting one at once and forgets those that were killed. The
@@ -328,12 +328,12 @@ def _only_writer(patience: float = PATIENCE) -> Iterator[None]:
     try:
         flock(handle, LOCK_EX | LOCK_NB)
     except BlockingIOError:
-        if not patience or _given_up:
+        if not timeout or _given_up:
             os.close(handle)
             raise OperationalError("database is locked") from None
         Thread(target=wait, daemon=True).start()
         try:
-            turn.result(patience)
+            turn.result(timeout)
         except TimeoutError:
             _given_up.add(handle)
             turn.add_done_callback(leave)
@@ -344,7 +344,7 @@ def _only_writer(patience: float = PATIENCE) -> Iterator[None]:
         os.close(handle)
 
 
-def forget() -> bool:
+def purge_deleted() -> bool:
     """Leave no trace of what was deleted, neither in the search index nor in the file's free pages.
 
     Writes the whole file anew, which takes its size again on the disk meanwhile. False where someone's long reading
@@ -405,7 +405,7 @@ def _check_room() -> None:
 
 
 # What SQLite can meet without a fault of ours, by its result code (https://sqlite.org/rescode.html).
-_TROUBLES = {
+_PROBLEMS = {
     sqlite3.SQLITE_BUSY: "The database is locked by another program",
     sqlite3.SQLITE_NOMEM: "There is no memory left",
     sqlite3.SQLITE_READONLY: "The database is readonly",
@@ -418,13 +418,13 @@ _TROUBLES = {
 }
 
 
-def trouble(error: Exception) -> Trouble | None:
+def problem_of(error: Exception) -> DatabaseProblem | None:
     """What one of Unavailable or an OSError means; None for an error that is a fault of the program.
 
     Closes this thread's connection where it would go on like that after the file was repaired.
     """
     if isinstance(error, OSError):
-        return Trouble(error.strerror or type(error).__name__, error.errno in (errno.ENOSPC, errno.EDQUOT))
+        return DatabaseProblem(error.strerror or type(error).__name__, error.errno in (errno.ENOSPC, errno.EDQUOT))
     codes = []
     cause: BaseException | None = error
     while cause:  # Peewee names an error anew, and then fails to roll back what SQLite rolled back by itself
@@ -432,15 +432,15 @@ def trouble(error: Exception) -> Trouble | None:
             codes.append((cause.sqlite_errorcode & 0xFF, cause.sqlite_errorname))
         cause = cause.__context__
     if not codes:  # our own words, or Peewee's
-        return Trouble(str(error), False)
-    code, name = next((one for one in codes if one[0] in _TROUBLES), codes[0])
-    if code not in _TROUBLES:
+        return DatabaseProblem(str(error), False)
+    code, name = next((one for one in codes if one[0] in _PROBLEMS), codes[0])
+    if code not in _PROBLEMS:
         return None
     if code == sqlite3.SQLITE_FULL or (code in (sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN) and _is_full()):
-        return Trouble(_TROUBLES[sqlite3.SQLITE_FULL], True)
+        return DatabaseProblem(_PROBLEMS[sqlite3.SQLITE_FULL], True)
     if code in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
         stop()
-    return Trouble(f"{_TROUBLES[code]} ({name})", False)
+    return DatabaseProblem(f"{_PROBLEMS[code]} ({name})", False)
 
 
 def _is_full() -> bool:

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 from uuid import uuid4
 
 from clock import now
-from database import execute, insert, marks, rows, writing
+from database import execute, insert, placeholders, rows, writing
 from folding import fold_address, fold_domain, parent_domains, readings
 from merging import union
 from records import Cursor, Invalid, NotFound, Page, Record
@@ -138,7 +138,7 @@ def _find(kind: _Kind, keys: Sequence[str]) -> dict[str, list[Record]]:
     """For each of the keys that is known, its records by age, then id; in one statement."""
     by_key: dict[str, dict[str, Record]] = {}  # once, though an address may stand twice in a contact
     if keys:
-        owners = f"JOIN {kind.table} k ON k.{kind.name}_id = c.id WHERE k.folded IN ({marks(keys)})"
+        owners = f"JOIN {kind.table} k ON k.{kind.name}_id = c.id WHERE k.folded IN ({placeholders(keys)})"
         found = rows(f"SELECT {_select(kind, 'k.folded')} {owners}", keys)
         for row, record in zip(found, _records(kind, found), strict=True):
             by_key.setdefault(row[-1], {})[row[0]] = record
@@ -216,7 +216,8 @@ def _save(kind: _Kind, old: Record | None, new: Record) -> Record:
     columns = {column: new[field] for field, column in kind.columns.items()}
     columns |= {"created_at": new["createdAt"], "updated_at": moment, "id": new["id"]}
     if old is None:
-        execute(f"INSERT INTO {kind.name} ({', '.join(columns)}) VALUES ({marks(columns)})", list(columns.values()))
+        into = f"{kind.name} ({', '.join(columns)})"
+        execute(f"INSERT INTO {into} VALUES ({placeholders(columns)})", list(columns.values()))
     else:
         assignments = ", ".join(f"{column} = ?" for column in columns)
         execute(f"UPDATE {kind.name} SET {assignments} WHERE id = ?", [*columns.values(), new["id"]])

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import models
 from clock import now
-from database import execute, full_text, indexed, insert, iterate, marks, rows, writing
+from database import execute, full_text, indexed, insert, iterate, placeholders, rows, writing
 from folding import fold_address, fold_message_id, readings
 from merging import LISTS, NO_EMAIL, entries, merged, relation
 from preview import find_file, has_files, snippet, text_of
@@ -148,7 +148,7 @@ def _streams_of_contact(contact_id: str, keys: set[str]) -> list[_Stream]:
     """One stream for each of a contact's addresses, as each has its own order of time, and one for the links to it."""
     linked = _stream_of("relation", "d.type = 'contact' AND d.record_id = ?", contact_id)
     if len(keys) > _MOST_STREAMS:
-        return [linked, _stream_of("recipient", f"d.folded IN ({marks(keys)})", *keys)]
+        return [linked, _stream_of("recipient", f"d.folded IN ({placeholders(keys)})", *keys)]
     return [linked, *(_stream_of("recipient", "d.folded = ?", key) for key in keys)]
 
 
@@ -188,7 +188,7 @@ def _plan(filters: Mapping[str, str]) -> tuple[list[_Stream], list[str], list[An
             streams = _streams_of_contact(contact_id, keys)
         else:  # || '': among the recipients of the mail, not among all the mails of the address
             require(
-                f"""(EXISTS (SELECT 1 FROM recipient WHERE email_id = e.id AND folded || '' IN ({marks(keys)}))
+                f"""(EXISTS (SELECT 1 FROM recipient WHERE email_id = e.id AND folded || '' IN ({placeholders(keys)}))
                 OR EXISTS (SELECT 1 FROM relation WHERE email_id = e.id AND type = 'contact' AND record_id = ?))""",
                 *keys,
                 contact_id,
@@ -327,9 +327,8 @@ class _Prepared(NamedTuple):
 
 def _insert_email(record: Record, prepared: _Prepared) -> Record:
     columns = prepared.columns
-    inserted = execute(
-        f"INSERT INTO email ({', '.join(columns)}) VALUES ({marks(columns)}) RETURNING id", list(columns.values())
-    )
+    statement = f"INSERT INTO email ({', '.join(columns)}) VALUES ({placeholders(columns)}) RETURNING id"
+    inserted = execute(statement, list(columns.values()))
     row_id = inserted.fetchone()[0]
     _insert_people(row_id, prepared)
     _see(row_id, record["msgId"])

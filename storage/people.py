@@ -4,7 +4,7 @@ import logging
 import re
 from collections.abc import Iterator
 
-from database import execute, forget, marks, rows, writing
+from database import execute, placeholders, purge_deleted, rows, writing
 from folding import bare_address, fold_address
 from records import Invalid, Record
 from storage.directory import delete_contact, get_contact
@@ -44,8 +44,8 @@ def erase_person(address: str, dry_run: bool = False) -> Record:
                 delete_email(str(row_id))
             for contact_id in contacts:
                 delete_contact(contact_id)
-            execute(f"DELETE FROM crm_user WHERE id IN ({marks(users)})", users)
-    if not dry_run and not forget():
+            execute(f"DELETE FROM crm_user WHERE id IN ({placeholders(users)})", users)
+    if not dry_run and not purge_deleted():
         log.warning(
             "What was erased is in the write-ahead log until others stop reading; erase the same address again."
         )

@@ -5,7 +5,7 @@ from typing import Any
 from uuid import uuid4
 
 from clock import now
-from database import insert, marks, rows, writing
+from database import insert, placeholders, rows, writing
 from folding import fold_address
 from records import Conflict, Invalid, NotFound, Record
 from storage.directory import in_order
@@ -24,7 +24,7 @@ def add_user(user: Mapping[str, Any]) -> Record:
         if rows("SELECT 1 FROM crm_user WHERE id = ? OR folded = ?", [user["id"], key]):
             raise Conflict("A user with this id or address is here already.")
         values = [*(user[field] for field in _USER_FIELDS), key, now()]
-        insert(f"INTO crm_user ({_USER}, folded, created_at)", f"({marks(values)})", [values])
+        insert(f"INTO crm_user ({_USER}, folded, created_at)", f"({placeholders(values)})", [values])
     return user
 
 
@@ -39,7 +39,7 @@ def lookup_users(addresses: Sequence[str]) -> list[Record]:
     """The users who have any of the addresses, each once, in the order of the addresses."""
 
     def find(keys: Sequence[str]) -> dict[str, list[Record]]:
-        found = rows(f"SELECT folded, {_USER} FROM crm_user WHERE folded IN ({marks(keys)})", keys)
+        found = rows(f"SELECT folded, {_USER} FROM crm_user WHERE folded IN ({placeholders(keys)})", keys)
         return {key: [dict(zip(_USER_FIELDS, row, strict=True))] for key, *row in found}
 
     return in_order(addresses, fold_address, find)

@@ -310,7 +310,7 @@ def in_use(url: str) -> bool:
         with psycopg.connect(url) as other:
             return other.execute("SELECT pg_try_advisory_lock(%s)", [postgresql._WRITERS]).fetchone() == (False,)
     try:
-        with database.alone(database.locate(url)):
+        with database.exclusive_use(database.locate(url)):
             return False
     except BlockingIOError:
         return True
@@ -329,7 +329,7 @@ def test_a_target_that_holds_something_else_stays_as_it_is(scene: Scene) -> None
 
 def test_a_database_is_no_copy_of_itself(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nor does it wait for itself."""
-    monkeypatch.setattr(postgresql, "PATIENCE", 0.1)
+    monkeypatch.setattr(postgresql, "LOCK_TIMEOUT", 0.1)
     scene.target = scene.url
     scene.refuses("uses one of the two")
 

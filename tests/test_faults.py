@@ -351,7 +351,7 @@ def test_calls_that_waited_in_vain_do_not_pile_up(client: Any, file: Path, servi
     with open(f"{file}-lock") as other:
         flock(other, LOCK_EX)
         for _ in range(10):
-            with pytest.raises(database.Unavailable), database.writing(patience=0.05):
+            with pytest.raises(database.Unavailable), database.writing(timeout=0.05):
                 pass
         assert threading.active_count() <= before + 1
         assert client.get(EMAILS).status_code == 200
@@ -367,7 +367,7 @@ def test_a_search_is_sooner_refused_than_without_the_last_mail(client: Any, file
     logged = log(client, **MAIL)
     with open(f"{file}-lock") as other:
         flock(other, LOCK_EX)
-        with pytest.raises(database.Unavailable), database.writing(patience=0.05):
+        with pytest.raises(database.Unavailable), database.writing(timeout=0.05):
             pass
         assert_error(client.get(EMAILS, query_string={"q": "offer"}), 503)
         assert client.get(EMAILS).json == [logged]
@@ -380,14 +380,14 @@ def test_a_search_is_sooner_refused_than_without_the_last_mail(client: Any, file
 
 def test_after_one_has_waited_in_vain_nobody_else_does(client: Any, file: Path, monkeypatch: Any) -> None:
     """Else those behind a file that another program keeps locked would wait one after the other."""
-    monkeypatch.setattr(database.sqlite, "PATIENCE", 0.1)
+    monkeypatch.setattr(database.sqlite, "LOCK_TIMEOUT", 0.1)
     database.execute("PRAGMA busy_timeout = 100")
     said: list[str] = []
     database.db.connection().set_trace_callback(said.append)
     with closing(sqlite3.connect(file, isolation_level=None)) as other:
         other.execute("BEGIN EXCLUSIVE")
         for waits in (True, False):
-            with pytest.raises(database.Unavailable), database.writing(patience=0.1):
+            with pytest.raises(database.Unavailable), database.writing(timeout=0.1):
                 pass
             assert ("PRAGMA busy_timeout = 0" not in said) == waits
         assert client.get(EMAILS).json == []

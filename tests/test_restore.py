@@ -159,8 +159,8 @@ def test_it_refuses_while_another_program_has_the_file_open(scene: Scene) -> Non
 
 def test_nothing_starts_while_it_is_under_way(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
     """It would serve one file, and write another."""
-    monkeypatch.setattr(database.sqlite, "PATIENCE", 0.1)
-    with database.alone(scene.file), pytest.raises(OSError, match="is being replaced"):
+    monkeypatch.setattr(database.sqlite, "LOCK_TIMEOUT", 0.1)
+    with database.exclusive_use(scene.file), pytest.raises(OSError, match="is being replaced"):
         database.start(f"sqlite:///{scene.file}")
     assert subjects(scene.file) == ["before", "after"]
 
