@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Mapping
-from contextlib import suppress
 from functools import cache
 from json import JSONEncoder
 from typing import Any
@@ -32,7 +31,6 @@ from schemas import Error
 from wire import REFUSALS, RecordIdConverter, read_on
 
 PROTECTED = "/api/v1"
-GLANCE = 0.1  # seconds for which who reads may have the file before; who writes has none
 
 OPENAPI = {
     "API_TITLE": "BrightSync CRM connector",
@@ -133,7 +131,6 @@ def create_app(environment: Mapping[str, Any] | None = None) -> Flask:
         app.register_blueprint(metrics)
     _register_errors(app, api)
     app.before_request(_name)
-    app.before_request(_follow_the_file)
     app.before_request(_identify)
     app.teardown_request(_forget_caller)
     app.after_request(_harden)
@@ -187,12 +184,6 @@ def _register_errors(app: Flask, api: Api) -> None:
             if problem.disk_full:
                 return api.answer(507, "There is no room for it now.", headers={"Retry-After": "60"})
             return api.answer(503, "The database can't serve now.", headers={"Retry-After": "5"})
-
-
-def _follow_the_file() -> None:
-    """Read on in the file that is open, where no other can be had; who writes is told."""
-    with suppress(*database.Unavailable, OSError):
-        database.follow(GLANCE)
 
 
 def _name() -> None:

@@ -31,10 +31,11 @@ from database.common import (
     placeholders,
     rows,
 )
-from database.sqlite import check, check_room, exclusive_use, locate, sync
+from database.sqlite import PARTS, check, check_room, exclusive_use, locate, open_private, overwrite
 
 __all__ = [
     "MIGRATIONS",
+    "PARTS",
     "LOCK_TIMEOUT",
     "Damaged",
     "NeverReusedId",
@@ -50,9 +51,10 @@ __all__ = [
     "insert",
     "iterate",
     "locate",
+    "open_private",
+    "overwrite",
     "placeholders",
     "rows",
-    "sync",
 ]
 
 _kind: ModuleType = sqlite  # or postgresql
@@ -88,14 +90,6 @@ def stop() -> None:
 def release() -> None:
     """A call has ended: its connection is for others."""
     _kind.release()
-
-
-def follow(glance: float = 0) -> None:
-    """Notice that the database which this thread has open has gone or was replaced.
-
-    `glance`: seconds for which one look is enough.
-    """
-    _kind.follow(glance)
 
 
 def writing(timeout: float = LOCK_TIMEOUT) -> AbstractContextManager[None]:

@@ -284,17 +284,17 @@ def _is_server(url: str) -> bool:
 def _read_file(path: Path) -> Iterator[_End]:
     if not path.is_file():
         raise Refused(f"There is no database {path}.")
-    with sqlite.exclusive_use(path), _read_only(path) as end:
-        yield end
+    with sqlite.exclusive_use(path) as connection:
+        if connection is None:
+            raise Refused(f"There is no database {path}.")
+        yield _present(connection)
 
 
-@contextmanager
-def _read_only(path: Path) -> Iterator[_End]:
+def _present(connection: sqlite3.Connection) -> _End:
     """A file of the present schema, as it is at this moment."""
-    with closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True, isolation_level=None)) as connection:
-        connection.execute("BEGIN")
-        _require_present(sqlite.applied(connection))
-        yield _File(connection)
+    connection.execute("PRAGMA query_only = 1")
+    _require_present(sqlite.applied(connection))
+    return _File(connection)
 
 
 def _require_present(applied: set[str]) -> None:
@@ -306,10 +306,9 @@ def _require_present(applied: set[str]) -> None:
 def _fill_file(path: Path) -> Iterator[_End]:
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     new = path.with_name(f"{path.name}{_UNDER_WAY}")
-    with sqlite.exclusive_use(path):
-        if path.exists():  # whatever is in it stays
-            with _read_only(path) as end:
-                yield end
+    with sqlite.exclusive_use(path) as present:
+        if present is not None:  # whatever is in it stays
+            yield _present(present)
             return
         try:
             _remove(new)
@@ -327,9 +326,6 @@ def _fill_file(path: Path) -> Iterator[_End]:
                 connection.execute("BEGIN")
                 yield _File(connection)
                 connection.execute("COMMIT")
-            if os.geteuid() == 0:  # it is of the user whom the service runs as
-                owner = path.parent.stat()
-                os.chown(new, owner.st_uid, owner.st_gid)
             with new.open("rb") as handle:
                 os.fsync(handle.fileno())
             new.rename(path)

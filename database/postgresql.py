@@ -249,7 +249,8 @@ def _check(server: Server) -> None:
 
 
 def release() -> None:
-    """Give this thread's connection back to the pool."""
+    """A call has ended: give its connection back to the pool, which asks whether it is alive before the next."""
+    db.calls.committed = False
     if not db.is_closed():
         db.close()
 
@@ -258,11 +259,6 @@ def stop() -> None:
     """Close this thread's connection, and those that nobody uses."""
     release()
     db.close_idle()
-
-
-def follow(glance: float = 0) -> None:
-    """A call begins. Whether its connection is alive, the pool asks as it takes one."""
-    db.calls.committed = False
 
 
 @contextmanager
