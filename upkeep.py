@@ -290,16 +290,6 @@ def _disk(path: Path) -> Iterator[Finding]:
 
 
 def _service(path: Path, config: Mapping[str, Any]) -> Iterator[Finding]:
-    try:
-        if path.exists():
-            with database.exclusive_use(path):
-                pass
-        yield Finding(FINE, "Nobody has the database open: the service does not run, or was not called yet")
-        return
-    except BlockingIOError:
-        pass
-    except (sqlite3.Error, database.Damaged):
-        return  # which is told of the file
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(config["HOST"], config["HOST"])
     where = f"{host}, port {config['PORT']}"
     try:
@@ -308,7 +298,13 @@ def _service(path: Path, config: Mapping[str, Any]) -> Iterator[Finding]:
             answer = connection.getresponse()
             health = dict(loads(answer.read()))
     except (OSError, HTTPException, ValueError):
-        yield Finding(WARNING, f"The database is in use, but nothing answers at {where}. By other settings?")
+        try:
+            if path.exists():
+                with database.exclusive_use(path):
+                    pass
+            yield Finding(FINE, "The service does not run")
+        except BlockingIOError:
+            yield Finding(WARNING, f"The database is in use, but nothing answers at {where}. By other settings?")
         return
     if answer.status == 200:
         yield Finding(FINE, f"The service answers at {where}")

@@ -154,7 +154,11 @@ def test_a_damaged_or_newer_database_that_is_in_use_is_refused(scene: Scene) -> 
     assert scene.restore().exit_code == 0
     [kept] = scene.kept()
     assert raw(kept) == ["before", "after"]
-    spoilt(scene.file)
+    with closing(sqlite3.connect(scene.file)) as other:
+        page = other.execute("SELECT rootpage FROM sqlite_schema WHERE name = 'email'").fetchone()[0]
+    with scene.file.open("r+b") as content:
+        content.seek((page - 1) * 4096)
+        content.write(b"\xa5" * 200)
     with closing(sqlite3.connect(scene.file)) as other:
         other.execute("SELECT count(*) FROM sqlite_schema").fetchall()
         scene.refuses(because="damaged")
