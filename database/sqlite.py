@@ -195,12 +195,13 @@ def check(path: Path) -> None:
             whole = False
         if not whole:
             raise Damaged(f"{path} is damaged, or no database. {back}")
-        if tables and "schema_migration" not in tables and (taken := sorted(tables & _own_tables())):
-            raise DatabaseError(f"{path} belongs to another program, which has a table {taken[0]} too")
-        known = {script.stem for script in MIGRATIONS.glob("[0-9]*.py")}
-        newer = sorted(applied(connection) - known)
-        if newer:
-            raise DatabaseError(f"{path} was written by a newer version, which has {newer[-1]}. Install that one")
+        scripts = applied(connection)
+    # Not above: Peewee's wrapper would take these for damage, by their name.
+    if tables and "schema_migration" not in tables and (taken := sorted(tables & _own_tables())):
+        raise DatabaseError(f"{path} belongs to another program, which has a table {taken[0]} too")
+    newer = sorted(scripts - {script.stem for script in MIGRATIONS.glob("[0-9]*.py")})
+    if newer:
+        raise DatabaseError(f"{path} was written by a newer version, which has {newer[-1]}. Install that one")
 
 
 def _own_tables() -> set[str]:
@@ -417,6 +418,8 @@ def overwrite(path: Path, new: Path, kept: Path) -> bool:
             check(path)
         except Damaged:
             return _take_place(path, new, kept)
+        except DatabaseError:  # of another version, or somebody else's: it may well be replaced
+            pass
         with closing(_open(new)) as source, closing(_open(path)) as present:
             same = applied(source) == applied(present)
             [(size,)] = present.execute("PRAGMA page_size")
