@@ -47,7 +47,7 @@ class _File(SqliteDatabase):
     """A database file that is there, and of the present schema once `schema` is set."""
 
     schema: set[str] | None = None  # the names of the migrations
-    locked_until = 0.0  # after one has waited in vain, nobody else does for a while: threads would pile up
+    locked_until = 0.0  # after one has waited in vain, nobody else waits as long for a while: threads would pile up
 
     def _connect(self) -> _Connection:
         before, _ = _files(self.database)
@@ -279,12 +279,13 @@ def writing(timeout: float = LOCK_TIMEOUT) -> Iterator[None]:
             yield
         return
     file, began = db.obj, time.monotonic()
-    if began < file.locked_until:
-        timeout = 0
+    in_vain = began < file.locked_until
+    if in_vain:  # long enough for other writers, once the cause is gone
+        timeout = min(timeout, 0.2)
     with ExitStack() as held:
         try:
             left = held.enter_context(write_lock(db.database, timeout))
-            held.enter_context(_busy_timeout(left))
+            held.enter_context(_busy_timeout(0 if in_vain else left))
             held.enter_context(db.atomic())
         except OperationalError:
             ended = time.monotonic()
