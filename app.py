@@ -2,13 +2,12 @@
 
 import os
 from collections.abc import Mapping
-from contextlib import suppress
 from functools import cache
 from json import JSONEncoder
 from typing import Any
 
 import flask_smorest
-from flask import Flask, Response, g, request
+from flask import Flask, Response, current_app, g, request
 from flask.json.provider import DefaultJSONProvider
 from gunicorn.http.errors import NoMoreData, ParseException
 from werkzeug.datastructures import Headers, WWWAuthenticate
@@ -32,7 +31,6 @@ from schemas import Error
 from wire import REFUSALS, RecordIdConverter, read_on
 
 PROTECTED = "/api/v1"
-GLANCE = 0.1  # seconds for which who reads may have the file before; who writes has none
 
 OPENAPI = {
     "API_TITLE": "BrightSync CRM connector",
@@ -95,7 +93,7 @@ class Connector(Flask):
         try:
             return super().dispatch_request()
         except database.Unavailable as error:
-            if not database.may_repeat(error):
+            if not database.is_retryable(error):
                 raise
         return super().dispatch_request()
 
@@ -131,9 +129,9 @@ def create_app(environment: Mapping[str, Any] | None = None) -> Flask:
         from metrics import metrics  # not above: elsewhere its library need not even be loaded
 
         app.register_blueprint(metrics)
+    app.extensions["brake"] = tokens.Brake()
     _register_errors(app, api)
     app.before_request(_name)
-    app.before_request(_follow_the_file)
     app.before_request(_identify)
     app.teardown_request(_forget_caller)
     app.after_request(_harden)
@@ -178,21 +176,15 @@ def _register_errors(app: Flask, api: Api) -> None:
 
         @app.errorhandler(unavailable)
         def not_served(error: Exception) -> Any:
-            trouble = database.trouble(error)
-            if trouble is None:
+            problem = database.problem_of(error)
+            if problem is None:
                 raise error
-            app.logger.error("The database can't serve: %s", trouble.why)
+            app.logger.error("The database can't serve: %s", problem.reason)
             if request.blueprint == "health":
-                return api.answer(503, f"The database can't serve now. {trouble.why}.", headers={"Retry-After": "5"})
-            if trouble.full:
+                return api.answer(503, f"The database can't serve now. {problem.reason}.", headers={"Retry-After": "5"})
+            if problem.disk_full:
                 return api.answer(507, "There is no room for it now.", headers={"Retry-After": "60"})
             return api.answer(503, "The database can't serve now.", headers={"Retry-After": "5"})
-
-
-def _follow_the_file() -> None:
-    """Read on in the file that is open, where no other can be had; who writes is told."""
-    with suppress(*database.Unavailable, OSError):
-        database.follow(GLANCE)
 
 
 def _name() -> None:
@@ -234,7 +226,8 @@ def _forget_caller(_: BaseException | None) -> None:
 def _refuse(status: int) -> int:
     """Keep that this call was refused; gives the seconds for which to answer 429."""
     address, route = request.remote_addr or "", request.environ[logs.ROUTE]
-    return tokens.refuse(status, _token(), address, request.method, route)
+    brake: tokens.Brake = current_app.extensions["brake"]
+    return brake.refuse(status, _token(), address, request.method, route)
 
 
 def _token() -> str:

@@ -124,7 +124,7 @@ class _Moment(click.ParamType[str]):
 
 # What `audit` shows, and how wide.
 _CHANGES = {"at": 27, "token": 24, "action": 7, "type": 7, "id": 0}
-_REFUSALS = {"at": 27, "token": 24, "status": 6, "address": 21, "method": 7, "route": 0}
+_REFUSALS = {"at": 27, "token": 24, "status": 6, "times": 6, "address": 21, "method": 7, "route": 0}
 
 
 @click.command()
@@ -222,8 +222,8 @@ def backup(file: Path) -> None:
     try:
         database.backup(file)
     except database.Unusable as error:
-        trouble = database.trouble(error)
-        raise click.ClickException(f"No backup was made: {trouble.why if trouble else error}.") from None
+        problem = database.problem_of(error)
+        raise click.ClickException(f"No backup was made: {problem.reason if problem else error}.") from None
 
 
 @click.command()
@@ -231,9 +231,10 @@ def backup(file: Path) -> None:
 @click.option("--despite-problems", is_flag=True, help="Take a FILE whose tables do not agree with one another.")
 @with_appcontext
 def restore(file: Path, despite_problems: bool) -> None:
-    """Go back to FILE, a copy that `backup` made. The service must have been stopped.
+    """Go back to FILE, a copy that `backup` made. The service may run, unless the database is damaged.
 
-    The copy is brought up to date and looked over before it takes the database's place, and the old database is kept.
+    The copy is brought up to date and checked first, and the old database is kept. While it is being replaced, no mail
+    is taken: BrightSync sends it again. Stop the service where the database is of another version than this program.
     """
     if not current_app.config["DATABASE_URL"].startswith("sqlite:"):
         raise click.ClickException("Go back to a dump of a PostgreSQL database with its own pg_restore.")

@@ -387,11 +387,11 @@ def _database_at_hand() -> Iterator[None]:
     try:
         yield
     except database.Unavailable as error:
-        trouble = database.trouble(error)
-        if trouble is None:
+        problem = database.problem_of(error)
+        if problem is None:
             raise
         advice = "Run this again when it can."
-        raise click.ClickException(f"The database can't be written: {trouble.why}. {advice}") from None
+        raise click.ClickException(f"The database can't be written: {problem.reason}. {advice}") from None
 
 
 def _progress() -> "Progress":

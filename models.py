@@ -251,7 +251,7 @@ class Token(Table):
 
 
 class Refusal(Table):
-    """A call that was refused."""
+    """A call that was refused; of many alike, a sample."""
 
     seq = NeverReusedId()
     at = TextField(index=True)
@@ -260,6 +260,7 @@ class Refusal(Table):
     route = TextField()
     address = TextField()  # where it came from
     token_id = IntegerField(null=True)
+    times = IntegerField()  # such calls of this address or token within the hour: 1, 10, 100 …
 
 
 RECORDS = [Company, CompanyDomain, Contact, ContactAddress, User, Email, Recipient, Link, Copy, Change]

@@ -1,41 +1,40 @@
-"""Who may call, and who was refused: the connector's own records, which stay when `models` is replaced.
+"""Who may call, and who was refused: the connector's own records, whoever keeps the others.
 
-A token belongs to one user of the CRM, named by his id alone, so that users may live in somebody else's tables. It is
-shown once, when it is made, and stored as its SHA-256: it has 178 random bits, which nobody guesses, so no slow
-password hash is needed.
-
-Nor is the limit of failed logins what keeps guessers out. It shows that somebody tries, and spares the service the
-work. So it never concerns a valid token: BrightSync calls for all users from one address, and one who shows a revoked
-token must not stop the mail of the others.
+A token belongs to one user of the CRM, named by id alone, so that users may be kept in somebody else's tables. It is
+shown once, when it is made, and stored as its SHA-256: it has 178 random bits, which nobody guesses, so no slow password
+hash is needed, and the limit of failed logins is not what keeps guessers out. It spares the service the work, and never
+concerns a valid token: BrightSync calls for all users from one address.
 """
 
 import logging
 import secrets
+from collections import OrderedDict
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from http import HTTPMethod
 from ipaddress import IPv6Address, ip_address, ip_network
 from math import ceil
 from string import ascii_letters, digits
-from time import monotonic, sleep
+from threading import Lock
+from time import monotonic
 from typing import Any, NamedTuple
-from zlib import crc32
 
 from clock import now, stamp
-from database import PATIENCE, Unusable, execute, rows, writing, marks
+from database import Unavailable, writing
 from database.query import Prepared, is_any, param
 from models import Refusal, Token
 
 SCOPES = {"sync": {"sync"}, "admin": {"sync", "admin"}}  # a token's scope: the scopes of routes that it may call
 PREFIX = "bsc_"  # makes a leaked token easy to find, for people and for secret scanners
-
-WINDOW = timedelta(seconds=60)
-FAILURES = 10  # logins that may fail in a WINDOW from one address, before they are answered with 429
-MOST = 100  # failed logins of a WINDOW that are kept from all addresses: what somebody with many of them can write
-KEPT, KEPT_DAYS = 100_000, 90  # refusals: about 10 MB, and remote addresses are personal data
-
 _ALPHABET = digits + ascii_letters
-_RANDOM, _CHECK = 30, 6  # characters
+_RANDOM = 30  # characters, of 5.95 bits
+
+FAILURES = 10  # logins that may fail within a minute from one address, before they are answered with 429
+KEPT, KEPT_DAYS = 100_000, 90  # refusals: about 10 MB, and remote addresses are personal data
+A_DAY = 500  # refusals of unknown tokens that a process keeps on a day on which somebody tries many; 20 at once
+_MOST_KEYS = 10_000  # addresses and tokens that are counted at a time: 2 MB
+
+log = logging.getLogger(__name__)
 
 
 class Caller(NamedTuple):
@@ -47,18 +46,8 @@ class Caller(NamedTuple):
     label: str | None = None
 
 
-log = logging.getLogger(__name__)
-
-_CREATE = Prepared(
-    lambda: Token.insert(
-        sha256=param("sha256"),
-        user_id=param("user_id"),
-        scope=param("scope"),
-        label=param("label"),
-        created_at=param("created_at"),
-        expires_at=param("expires_at"),
-    )
-)
+_COLUMNS = ("sha256", "user_id", "scope", "label", "created_at", "expires_at")
+_CREATE = Prepared(lambda: Token.insert({name: param(name) for name in _COLUMNS}))
 _AUTHENTICATE = Prepared(
     lambda: Token.select(Token.id, Token.user_id, Token.scope, Token.label).where(
         Token.sha256 == param("sha256"),
@@ -66,11 +55,17 @@ _AUTHENTICATE = Prepared(
         Token.expires_at.is_null() | (Token.expires_at > param("now")),
     )
 )
-_LIST = Prepared(
-    lambda: Token.select(
-        Token.id, Token.user_id, Token.scope, Token.label, Token.created_at, Token.expires_at, Token.revoked_at
-    ).order_by(Token.id)
-)
+_FIND = Prepared(lambda: Token.select(Token.id).where(Token.sha256 == param("sha256")))
+_LISTED = {
+    "id": Token.id,
+    "userId": Token.user_id,
+    "scope": Token.scope,
+    "label": Token.label,
+    "createdAt": Token.created_at,
+    "expiresAt": Token.expires_at,
+    "revokedAt": Token.revoked_at,
+}
+_LIST = Prepared(lambda: Token.select(*_LISTED.values()).order_by(Token.id))
 _REVOKE = Prepared(
     lambda: Token.update(revoked_at=param("now")).where(Token.id == param("id"), Token.revoked_at.is_null())
 )
@@ -79,8 +74,7 @@ _DELETE = Prepared(lambda: Token.delete().where(is_any(Token.user_id, "user_ids"
 
 def create(user_id: str, scope: str = "sync", label: str | None = None, days: int | None = None) -> str:
     """Make a token of a user, that ends after so many days, or never; gives its text, which is kept nowhere."""
-    text = "".join(secrets.choice(_ALPHABET) for _ in range(_RANDOM))
-    token = f"{PREFIX}{text}{_checksum(text)}"
+    token = PREFIX + "".join(secrets.choice(_ALPHABET) for _ in range(_RANDOM))
     expires = stamp(datetime.now(UTC) + timedelta(days=days)) if days is not None else None
     with writing():
         _CREATE.run(
@@ -91,17 +85,13 @@ def create(user_id: str, scope: str = "sync", label: str | None = None, days: in
 
 def authenticate(token: str) -> Caller | None:
     """Whose token this is; None for one that is unknown, expired, revoked or mistyped."""
-    text, check = token[len(PREFIX) : -_CHECK], token[-_CHECK:]
-    if not token.startswith(PREFIX) or _checksum(text) != check:  # no need to ask the database
-        return None
-    found = _AUTHENTICATE(sha256=_digest(token), now=now())
-    return Caller(found[0][0], found[0][1], SCOPES[found[0][2]], found[0][3]) if found else None
+    found = _AUTHENTICATE.first(sha256=_digest(token), now=now()) if token.startswith(PREFIX) else None
+    return Caller(found[0], found[1], SCOPES[found[2]], found[3]) if found else None
 
 
 def listed() -> list[dict[str, Any]]:
     """All tokens, without their text: id, userId, scope, label, createdAt, expiresAt, revokedAt."""
-    names = ["id", "userId", "scope", "label", "createdAt", "expiresAt", "revokedAt"]
-    return [dict(zip(names, row, strict=True)) for row in _LIST()]
+    return [dict(zip(_LISTED, row, strict=True)) for row in _LIST()]
 
 
 def revoke(token_id: int) -> bool:
@@ -116,57 +106,121 @@ def delete(user_ids: list[str]) -> None:
         _DELETE.run(user_ids=user_ids)
 
 
-def refuse(status: int, token: str, remote: str, method: str, route: str) -> int:
-    """Keep that a call was refused, 401 for its token or 403 for its scope; gives the seconds for which to answer 429.
+def _digest(token: str) -> str:
+    return sha256(token.encode()).hexdigest()
 
-    That is 0, but for a login that fails when FAILURES have failed from this address (of IPv6: from its /64, which is
-    one customer's) in the last WINDOW. They are counted in the table, so all processes count together, and a new start
-    does not forget. Of what is answered 429 one row a WINDOW is kept; of a token's 403 as many as of an address's 401.
 
-    Never raises: where no row can be written, there is none. A failed login waits a tenth of a second for that at most,
-    so that nobody without a token keeps the service waiting; a missing scope as long as any call that writes.
+# ---- refusals -------------------------------------------------------------------------------------------------------
+
+
+class _Counter:
+    """How often something happened under a key, in a window of seconds that begins with the first time."""
+
+    def __init__(self, window: float) -> None:
+        self._window = window
+        self._counts: OrderedDict[object, tuple[float, int]] = OrderedDict()
+        self._lock = Lock()
+
+    def count(self, key: object) -> tuple[int, float]:
+        """Count once more; gives how often it has happened, and for how many seconds the window lasts."""
+        with self._lock:
+            moment = monotonic()
+            began, times = self._counts.pop(key, (moment, 0))
+            if moment >= began + self._window:
+                began, times = moment, 0
+            self._counts[key] = began, times + 1
+            if len(self._counts) > _MOST_KEYS:
+                self._counts.popitem(last=False)  # the longest silent
+            return times + 1, began + self._window - moment
+
+
+class _Allowance:
+    """So many at once, and so many a day on average."""
+
+    def __init__(self, at_once: int, a_day: int) -> None:
+        self._at_once, self._rate = at_once, a_day / 86_400
+        self._left, self._at = float(at_once), monotonic()
+        self._lock = Lock()
+
+    def take(self) -> bool:
+        """Whether one more is allowed."""
+        with self._lock:
+            moment = monotonic()
+            self._left = min(self._at_once, self._left + (moment - self._at) * self._rate)
+            self._at = moment
+            if self._left < 1:
+                return False
+            self._left -= 1
+            return True
+
+
+class Brake:
+    """What a process remembers of refused calls."""
+
+    def __init__(self) -> None:
+        self._failed = _Counter(60)
+        self._refused = _Counter(3600)
+        self._unknown = _Allowance(20, A_DAY)
+
+    def refuse(self, status: int, token: str, remote: str, method: str, route: str) -> int:
+        """Count a call that was refused, 401 for its token or 403 for its scope; gives the seconds to answer 429 for.
+
+        That is 0, but for a login that fails when FAILURES have failed from this address within a minute (of IPv6: from
+        its /64, which is one customer's). For `flask audit` a row is kept of the first refused call of an address or
+        token within an hour, of the tenth, the hundredth and so on; of unknown tokens no more than A_DAY, so that who
+        tries many does not push out what was kept before. Nobody waits for that: where others write, there is none.
+        """
+        address = _network(remote)
+        found = _FIND.first(sha256=_digest(token)) if token.startswith(PREFIX) else None
+        token_id = found[0] if found else None
+        seconds = 0
+        if status == 401:
+            failures, rest = self._failed.count(address)
+            seconds = ceil(rest) if failures > FAILURES else 0
+        times, _ = self._refused.count((status, token_id or address))
+        if str(times).strip("0") == "1" and (token_id is not None or self._unknown.take()):
+            _keep(429 if seconds else status, token_id, address, method, route, times)
+        return seconds
+
+
+_ROW = ("at", "status", "method", "route", "address", "token_id", "times")
+_INSERT = Prepared(lambda: Refusal.insert({name: param(name) for name in _ROW}).returning(Refusal.seq))
+_FORGET = Prepared(lambda: Refusal.delete().where((Refusal.at < param("at")) | (Refusal.seq <= param("seq"))))
+_REFUSALS = {
+    "seq": Refusal.seq,
+    "at": Refusal.at,
+    "status": Refusal.status,
+    "method": Refusal.method,
+    "route": Refusal.route,
+    "address": Refusal.address,
+    "tokenId": Refusal.token_id,
+    "times": Refusal.times,
+}
+_PAGE = Prepared(
+    lambda: Refusal.select(*_REFUSALS.values())
+    .where(Refusal.seq > param("after"))
+    .order_by(Refusal.seq)
+    .limit(param("limit"))
+)
+
+
+def _keep(status: int, token_id: int | None, address: str, method: str, route: str, times: int) -> None:
+    values = [now(), status, method if method in HTTPMethod.__members__ else "-", route, address, token_id, times]
+    try:
+        with writing(0):
+            [(seq,)] = _INSERT(**dict(zip(_ROW, values, strict=True)))
+            _FORGET.run(at=stamp(datetime.now(UTC) - timedelta(days=KEPT_DAYS)), seq=seq - KEPT)
+    except Unavailable:
+        log.warning("A refused call could not be kept, as others write.")
+
+
+def list_refusals(after: int = 0, limit: int = 25) -> list[dict[str, Any]]:
+    """The refused calls after a number, in order: seq, at, status, method, route, address, tokenId, and `times`: how many
+    such calls this address or token had made within the hour.
+
+    A token that was refused is known where it is one of ours that was revoked or has expired.
     """
-    patience = PATIENCE if status == 403 else 0
-    address, seconds, deadline = _network(remote), 0, monotonic() + 0.1
-    while True:
-        try:
-            token_id = next((row[0] for row in rows("SELECT id FROM token WHERE sha256 = ?", [_digest(token)])), None)
-            seconds, keep = _judge(status, token_id, address)
-            if keep:
-                with writing(patience):
-                    seconds, keep = _judge(status, token_id, address)  # others may have come in between
-                    if keep:
-                        _keep(429 if seconds else status, token_id, address, method, route)
-            return seconds
-        except Unusable as error:
-            if monotonic() > deadline:
-                log.warning("A refused call could not be kept: %s", error)
-                return seconds
-            sleep(0.005)
-
-
-def _judge(status: int, token_id: int | None, address: str) -> tuple[int, bool]:
-    """For how many seconds to answer 429 to a call that is refused now, and whether a row of it is to be kept."""
-    moment = datetime.now(UTC)
-    recent = rows(
-        "SELECT at, status, address, token_id FROM refusal WHERE at > ? AND at <= ?",
-        [stamp(moment - WINDOW), stamp(moment)],
-    )
-    if status == 403:
-        return 0, sum(row[1] == 403 and row[3] == token_id for row in recent) < FAILURES
-    room = sum(row[1] != 403 for row in recent) < MOST
-    failed = [row[0] for row in recent if row[1] == 401 and row[2] == address]
-    if len(failed) < FAILURES:
-        return 0, room
-    seconds = ceil((datetime.fromisoformat(min(failed)) + WINDOW - moment).total_seconds())
-    return seconds, room and all(row[1] != 429 or row[2] != address for row in recent)
-
-
-def _keep(status: int, token_id: int | None, address: str, method: str, route: str) -> None:
-    values = [now(), status, method if method in HTTPMethod.__members__ else "-", route, address, token_id]
-    execute(f"INSERT INTO refusal (at, status, method, route, address, token_id) VALUES ({marks(values)})", values)
-    execute("DELETE FROM refusal WHERE at < ?", [stamp(datetime.now(UTC) - timedelta(days=KEPT_DAYS))])
-    execute("DELETE FROM refusal WHERE seq <= (SELECT max(seq) FROM refusal) - ?", [KEPT])
+    return [dict(zip(_REFUSALS, row, strict=True)) for row in _PAGE(after=after, limit=limit)]
 
 
 def _network(remote: str) -> str:
@@ -178,25 +232,3 @@ def _network(remote: str) -> str:
     if isinstance(address, IPv6Address):
         return str(address.ipv4_mapped or ip_network((int(address) >> 64 << 64, 64)))
     return str(address)
-
-
-def list_refusals(after: int = 0, limit: int = 25) -> list[dict[str, Any]]:
-    """The refused calls after a number, in order: seq, at, status, method, route, address, tokenId.
-
-    A token that was refused is known where it is one of ours that was revoked or has expired.
-    """
-    names = ["seq", "at", "status", "method", "route", "address", "tokenId"]
-    page = "SELECT seq, at, status, method, route, address, token_id FROM refusal WHERE seq > ? ORDER BY seq LIMIT ?"
-    return [dict(zip(names, row, strict=True)) for row in rows(page, [after, limit])]
-
-
-def _digest(token: str) -> str:
-    return sha256(token.encode()).hexdigest()
-
-
-def _checksum(text: str) -> str:
-    number, check = crc32(text.encode()), ""
-    for _ in range(_CHECK):
-        number, rest = divmod(number, len(_ALPHABET))
-        check = _ALPHABET[rest] + check
-    return check

@@ -6,8 +6,9 @@ import sqlite3
 import subprocess
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import closing, suppress
+from contextlib import closing, contextmanager, suppress
 from datetime import UTC, datetime, timedelta
+from fcntl import LOCK_EX, LOCK_NB, flock
 from glob import escape
 from http.client import HTTPConnection, HTTPException
 from json import loads
@@ -26,8 +27,7 @@ from clock import now, stamp
 from settings import MIB
 from store.consistency import problems
 
-_PARTS = ("", "-wal", "-journal")  # the files of a database; -shm holds nothing
-_UNDER_WAY = "-restoring"  # the copy that is looked over before it takes the database's place
+_UNDER_WAY = "-restoring"  # the copy that is checked before its content is taken
 _LEFT = (_UNDER_WAY, "-copying")  # by `flask restore` and `flask database copy`
 _KEPT = "-before-"  # and the time of the restore: the old database
 
@@ -37,11 +37,11 @@ class Refused(Exception):
 
 
 def restore(path: Path, file: Path, despite: bool = False) -> Path | None:
-    """Put a copy of `file` in the place of the database; gives the name under which the old one is kept, if any.
+    """Go back to `file`, a copy of the database; gives the name under which the old database is kept, if there was one.
 
-    The copy is brought up to date and looked over before anything is replaced; `despite` takes one whose tables do not
-    agree. A process that is killed at any moment leaves the old database or the new one. Raises Refused, and what
-    `database.start` raises.
+    The copy is brought up to date and checked beside the database, before that is touched; `despite` takes one whose
+    tables do not agree. A process that is killed at any moment leaves the old database or the new one, whole. The
+    service may run: see `database.overwrite`. Raises Refused, and OSError.
     """
     if not file.is_file():
         raise Refused(f"There is no file {file}.")
@@ -49,28 +49,42 @@ def restore(path: Path, file: Path, despite: bool = False) -> Path | None:
         raise Refused(f"{file} is the database itself.")
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     new = path.with_name(path.name + _UNDER_WAY)
+    kept = path.with_name(f"{path.name}{_KEPT}{datetime.now(UTC):%Y%m%dT%H%M%S.%fZ}")
+    with _only_restore(path.parent):
+        try:
+            _remove(new)
+            _prepare(file, new, path, despite)
+            return kept if database.overwrite(path, new, kept) else None
+        except BlockingIOError:
+            raise Refused("The database is damaged, or of another version, and somebody uses it. Stop that.") from None
+        except (*database.Unusable, sqlite3.Error) as error:
+            raise Refused(f"{_why(error)}.") from None
+        finally:
+            database.stop()
+            _remove(new)
+
+
+@contextmanager
+def _only_restore(folder: Path) -> Iterator[None]:
+    """Two at once would take each other's files. What one that was killed has left is no other's, and is removed."""
+    handle = os.open(folder, os.O_RDONLY)
     try:
-        with database.alone(path):
-            try:
-                _prepare(file, new, despite)
-                _give(path)
-                kept = _keep(path)
-                new.replace(path)
-                database.sync(path.parent)
-            finally:
-                _remove(new)
+        flock(handle, LOCK_EX | LOCK_NB)
+        yield
     except BlockingIOError:
-        raise Refused("The service or a command uses the database. Stop it first.") from None
-    return kept
+        raise Refused("Another restore is under way.") from None
+    finally:
+        os.close(handle)
 
 
-def _prepare(file: Path, new: Path, despite: bool) -> None:
-    """Make the file that takes the place: whole, of the present schema, looked over, and on the disk."""
-    _remove(new)
-    database.check_room(new.parent, sum(part.stat().st_size for part in _parts(file)))
+def _prepare(file: Path, new: Path, path: Path, despite: bool) -> None:
+    """Make the file whose content is taken: whole, of the present schema, checked, and on the disk."""
+    size = sum(part.stat().st_size for part in _parts(file))
+    kept = sum(part.stat().st_size for part in _parts(path))
+    database.check_room(new.parent, 2 * size + kept if kept else size)  # this file, the log by which it is taken
     for part in _parts(file):  # with its log, which a backup does not have
         copy = Path(f"{new}{part.name.removeprefix(file.name)}")
-        copy.touch(mode=0o600)  # people's letters
+        os.close(database.open_private(copy))
         copyfile(part, copy)
     try:
         database.start(f"sqlite:///{new}")
@@ -78,7 +92,7 @@ def _prepare(file: Path, new: Path, despite: bool) -> None:
         if found and not despite:
             raise Refused("\n".join([f"{file} is not good enough:", *found]))
         database.rows("PRAGMA wal_checkpoint(TRUNCATE)")
-        database.rows("PRAGMA journal_mode = delete")  # one file, without a log, until it is served
+        database.rows("PRAGMA journal_mode = delete")  # one file, without a log
     except database.Unusable as error:
         raise Refused(f"{_why(error)}.".replace(str(new), str(file))) from None
     finally:
@@ -87,38 +101,8 @@ def _prepare(file: Path, new: Path, despite: bool) -> None:
         os.fsync(handle.fileno())
 
 
-def _give(path: Path) -> None:
-    """Where root restores, the files are still those of the user whom the service runs as."""
-    if os.geteuid() == 0:
-        owner = (path if path.exists() else path.parent).stat()
-        for part in path.parent.glob(f"{escape(path.name)}*"):
-            os.chown(part, owner.st_uid, owner.st_gid)
-
-
-def _keep(path: Path) -> Path | None:
-    """Give the old database a second name, and leave nothing at its place that the new one could take for its log."""
-    if path.is_file():
-        try:
-            with closing(sqlite3.connect(f"{path.as_uri()}?mode=rw", uri=True, timeout=1)) as old:
-                old.execute("PRAGMA journal_mode = delete")  # takes in its log
-        except sqlite3.DatabaseError as error:
-            if error.sqlite_errorcode & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
-                raise Refused("Another program has the database open. End it first.") from None
-            # It is damaged: it is kept as it is, with its log.
-    kept = path.with_name(f"{path.name}{_KEPT}{datetime.now(UTC):%Y%m%dT%H%M%S.%fZ}")
-    parts = _parts(path)
-    for part in parts:
-        os.link(part, f"{kept}{part.name.removeprefix(path.name)}")
-    database.sync(path.parent)
-    for part in parts[1:]:
-        part.unlink()
-    Path(f"{path}-shm").unlink(missing_ok=True)
-    database.sync(path.parent)
-    return kept if parts else None
-
-
 def _parts(path: Path) -> list[Path]:
-    return [part for part in (Path(f"{path}{ending}") for ending in _PARTS) if part.exists()]
+    return [part for part in (Path(f"{path}{ending}") for ending in database.PARTS) if part.exists()]
 
 
 def _remove(path: Path) -> None:
@@ -206,8 +190,8 @@ def _attempt(what: str, findings: Iterator[Finding]) -> Iterator[Finding]:
 
 
 def _why(error: Exception) -> str:
-    trouble = database.trouble(error)
-    return trouble.why if trouble else str(error)
+    problem = database.problem_of(error)
+    return problem.reason if problem else str(error)
 
 
 def _sqlite() -> Iterator[Finding]:
@@ -306,12 +290,6 @@ def _disk(path: Path) -> Iterator[Finding]:
 
 
 def _service(path: Path, config: Mapping[str, Any]) -> Iterator[Finding]:
-    try:
-        with database.alone(path):
-            yield Finding(FINE, "The service does not run")
-            return
-    except BlockingIOError:
-        pass
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(config["HOST"], config["HOST"])
     where = f"{host}, port {config['PORT']}"
     try:
@@ -320,7 +298,13 @@ def _service(path: Path, config: Mapping[str, Any]) -> Iterator[Finding]:
             answer = connection.getresponse()
             health = dict(loads(answer.read()))
     except (OSError, HTTPException, ValueError):
-        yield Finding(WARNING, f"The database is in use, but nothing answers at {where}. By other settings?")
+        try:
+            if path.exists():
+                with database.exclusive_use(path):
+                    pass
+            yield Finding(FINE, "The service does not run")
+        except BlockingIOError:
+            yield Finding(WARNING, f"The database is in use, but nothing answers at {where}. By other settings?")
         return
     if answer.status == 200:
         yield Finding(FINE, f"The service answers at {where}")

@@ -15,40 +15,42 @@ from peewee import SqliteDatabase
 
 from database import sqlite
 from database.common import (
+    LOCK_TIMEOUT,
     MIGRATIONS,
-    PATIENCE,
     Damaged,
+    DatabaseProblem,
     NeverReusedId,
-    Trouble,
     Unavailable,
     Unusable,
     db,
     declare,
     execute,
-    marks,
+    placeholders,
     rows,
 )
-from database.sqlite import alone, check, check_room, locate, sync
+from database.sqlite import PARTS, check, check_room, exclusive_use, locate, open_private, overwrite
 
 __all__ = [
     "MIGRATIONS",
-    "PATIENCE",
+    "PARTS",
+    "LOCK_TIMEOUT",
     "Damaged",
     "NeverReusedId",
-    "declare",
-    "Trouble",
+    "DatabaseProblem",
     "Unavailable",
     "Unusable",
-    "alone",
+    "exclusive_use",
     "attach",
     "check",
     "check_room",
     "db",
+    "declare",
     "execute",
     "locate",
-    "marks",
+    "open_private",
+    "overwrite",
+    "placeholders",
     "rows",
-    "sync",
 ]
 
 _kind: ModuleType = sqlite  # or postgresql
@@ -86,32 +88,24 @@ def release() -> None:
     _kind.release()
 
 
-def follow(glance: float = 0) -> None:
-    """Notice that the database which this thread has open has gone or was replaced.
-
-    `glance`: seconds for which one look is enough.
-    """
-    _kind.follow(glance)
-
-
-def writing(patience: float = PATIENCE) -> AbstractContextManager[None]:
+def writing(timeout: float = LOCK_TIMEOUT) -> AbstractContextManager[None]:
     """A transaction that writes; all of it is kept, or nothing. May be nested.
 
     Writers take turns: what is read in it stays as it is until it ends. Raises OperationalError where others don't stop
     writing for so many seconds; with 0, at once. Readers need neither lock nor transaction.
     """
-    context: AbstractContextManager[None] = _kind.writing(patience)
+    context: AbstractContextManager[None] = _kind.writing(timeout)
     return context
 
 
-def may_repeat(error: Exception) -> bool:
+def is_retryable(error: Exception) -> bool:
     """Whether a call that ended with this error has certainly left nothing, and may do better at once."""
-    return bool(_kind.may_repeat(error))
+    return bool(_kind.is_retryable(error))
 
 
-def forget() -> bool:
+def purge_deleted() -> bool:
     """Leave no trace of what was deleted; False where something is in the way."""
-    return bool(_kind.forget())
+    return bool(_kind.purge_deleted())
 
 
 def backup(file: Path) -> None:
@@ -127,7 +121,7 @@ def check_writable() -> None:
     _kind.check_writable()
 
 
-def trouble(error: Exception) -> Trouble | None:
+def problem_of(error: Exception) -> DatabaseProblem | None:
     """What one of Unavailable or an OSError means; None for an error that is a fault of the program."""
-    found: Trouble | None = _kind.trouble(error)
+    found: DatabaseProblem | None = _kind.problem_of(error)
     return found

@@ -39,7 +39,7 @@ Unusable = (OSError, DatabaseError, InterfaceError)
 Tables = Callable[[], list[type[Model]]]
 
 MIGRATIONS = Path(__file__).parent.with_name("migrations")
-PATIENCE = 5  # seconds that a call waits for its turn to write, and for a lock of another program
+LOCK_TIMEOUT = 5  # seconds that a call waits for its turn to write, and for a lock of another program
 _MOST_PARAMETERS = 30_000  # of one statement: SQLite's limit is 32,766, PostgreSQL's 65,535
 
 
@@ -55,11 +55,11 @@ class NeverReusedId(AutoField):
         return NodeList((node, SQL("AUTOINCREMENT"))) if isinstance(db.obj, SqliteDatabase) else node
 
 
-class Trouble(NamedTuple):
+class DatabaseProblem(NamedTuple):
     """Why the database can't serve, in words that quote nothing of what is stored; and whether the disk is full."""
 
-    why: str
-    full: bool
+    reason: str
+    disk_full: bool
 
 
 def check_schema(what: str, tables: set[str], applied: set[str]) -> None:
@@ -110,6 +110,6 @@ def rows(sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
     return found
 
 
-def marks(values: Sized) -> str:
+def placeholders(values: Sized) -> str:
     """``?, ?, ?``: a parameter's place for each of the values; NULL, which equals nothing, for none."""
     return ", ".join("?" * len(values)) or "NULL"

@@ -20,7 +20,7 @@ from peewee import SqliteDatabase
 from playhouse.migrations import Runner
 
 from database import postgresql, sqlite, start, stop
-from database.common import MIGRATIONS, Unusable
+from database.common import MIGRATIONS, Unusable, placeholders
 
 Row = tuple[Any, ...]
 Watch = Callable[[str, int, Iterable[Any]], Iterable[Any]]  # tells of the work while it goes through these many things
@@ -155,8 +155,8 @@ def _why(error: Exception) -> str:
         return str(error)
     kind = postgresql if isinstance(error, psycopg.Error) else sqlite
     code = getattr(error, "sqlstate", None) or getattr(error, "sqlite_errorname", None)
-    trouble = kind.trouble(error) if code or isinstance(error, psycopg.OperationalError) else None
-    return trouble.why if trouble else f"A value can't be copied ({type(error).__name__})"
+    problem = kind.problem_of(error) if code or isinstance(error, psycopg.OperationalError) else None
+    return problem.reason if problem else f"A value can't be copied ({type(error).__name__})"
 
 
 # ---- the ends -------------------------------------------------------------------------------------------------------
@@ -196,8 +196,8 @@ class _File:
         return [sql for *_, sql in made] + [rebuild.format(table.name) for table in tables if table.searched]
 
     def fill(self, table: Table, rows: Iterable[Row]) -> None:
-        marks = ", ".join("?" * len(table.columns))
-        self._connection.executemany(f'INSERT INTO "{table.name}" ({_names(table.columns)}) VALUES ({marks})', rows)
+        into = f'"{table.name}" ({_names(table.columns)})'
+        self._connection.executemany(f"INSERT INTO {into} VALUES ({placeholders(table.columns)})", rows)
 
     def set_last_id(self, table: Table, last_id: int) -> None:
         self.execute("DELETE FROM sqlite_sequence WHERE name = ?", [table.name])
@@ -284,17 +284,17 @@ def _is_server(url: str) -> bool:
 def _read_file(path: Path) -> Iterator[_End]:
     if not path.is_file():
         raise Refused(f"There is no database {path}.")
-    with sqlite.alone(path), _read_only(path) as end:
-        yield end
+    with sqlite.exclusive_use(path) as connection:
+        if connection is None:
+            raise Refused(f"There is no database {path}.")
+        yield _present(connection)
 
 
-@contextmanager
-def _read_only(path: Path) -> Iterator[_End]:
+def _present(connection: sqlite3.Connection) -> _End:
     """A file of the present schema, as it is at this moment."""
-    with closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True, isolation_level=None)) as connection:
-        connection.execute("BEGIN")
-        _require_present(sqlite.applied(connection))
-        yield _File(connection)
+    connection.execute("PRAGMA query_only = 1")
+    _require_present(sqlite.applied(connection))
+    return _File(connection)
 
 
 def _require_present(applied: set[str]) -> None:
@@ -306,10 +306,9 @@ def _require_present(applied: set[str]) -> None:
 def _fill_file(path: Path) -> Iterator[_End]:
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     new = path.with_name(f"{path.name}{_UNDER_WAY}")
-    with sqlite.alone(path):
-        if path.exists():  # whatever is in it stays
-            with _read_only(path) as end:
-                yield end
+    with sqlite.exclusive_use(path) as present:
+        if present is not None:  # whatever is in it stays
+            yield _present(present)
             return
         try:
             _remove(new)
@@ -327,9 +326,6 @@ def _fill_file(path: Path) -> Iterator[_End]:
                 connection.execute("BEGIN")
                 yield _File(connection)
                 connection.execute("COMMIT")
-            if os.geteuid() == 0:  # it is of the user whom the service runs as
-                owner = path.parent.stat()
-                os.chown(new, owner.st_uid, owner.st_gid)
             with new.open("rb") as handle:
                 os.fsync(handle.fileno())
             new.rename(path)
@@ -345,7 +341,7 @@ def _remove(path: Path) -> None:
 
 @contextmanager
 def _read_server(url: str) -> Iterator[_End]:
-    with postgresql.alone(url) as connection:
+    with postgresql.exclusive_use(url) as connection:
         connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
         ours = connection.execute("SELECT to_regclass('schema_migration') IS NOT NULL").fetchone() == (True,)
         _require_present(
@@ -356,10 +352,10 @@ def _read_server(url: str) -> Iterator[_End]:
 
 @contextmanager
 def _fill_server(url: str) -> Iterator[_End]:
-    with postgresql.alone(url):
+    with postgresql.exclusive_use(url):
         pass  # what is in the way is told now: the next waits for it
     start(url)
     stop()
-    with postgresql.alone(url) as connection:
+    with postgresql.exclusive_use(url) as connection:
         connection.execute("BEGIN")
         yield _Server(connection)

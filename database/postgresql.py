@@ -18,7 +18,7 @@ from playhouse.postgres_ext import PooledPsycopg3Database, Psycopg3ExtAdapter
 from psycopg.conninfo import conninfo_to_dict
 from psycopg.types.string import TextLoader
 
-from database.common import MIGRATIONS, PATIENCE, Trouble, check_schema, db, make_tables
+from database.common import LOCK_TIMEOUT, MIGRATIONS, DatabaseProblem, check_schema, db, make_tables
 
 # Of a connection (https://www.postgresql.org/docs/current/libpq-connect.html), unless the URL says otherwise: a server
 # that is gone without a word is noticed within about ten seconds.
@@ -38,7 +38,7 @@ _CONNECTION = {
 _SESSION = f"""
     SET client_encoding = 'UTF8';
     SET default_transaction_isolation = 'read committed';
-    SET lock_timeout = '{PATIENCE}s';
+    SET lock_timeout = '{LOCK_TIMEOUT}s';
     SET statement_timeout = '60s';
     SET idle_in_transaction_session_timeout = '15s';
     SET plan_cache_mode = 'force_custom_plan';
@@ -115,7 +115,7 @@ class Server(PooledPsycopg3Database):
     def __init__(self, url: str, most_connections: int | None) -> None:
         ours = _parameters(url)
         self.hosts = _several_hosts(conninfo_to_dict(url))
-        super().__init__(url, max_connections=most_connections, stale_timeout=_STALE, timeout=PATIENCE, **ours)
+        super().__init__(url, max_connections=most_connections, stale_timeout=_STALE, timeout=LOCK_TIMEOUT, **ours)
         # Of this thread's call. `committed`: it has asked that something be kept; `warned`: the server has warned of it
         self.calls = local()
 
@@ -125,13 +125,14 @@ class Server(PooledPsycopg3Database):
         except MaxConnectionsExceeded:
             raise OperationalError("All connections are in use") from None
 
-    def begin(self, patience: float = PATIENCE) -> None:
+    def begin(self, timeout: float = LOCK_TIMEOUT) -> None:
         """Begin a transaction and wait for the writers' turn; raises OperationalError after so many seconds.
 
         The lock ends with the transaction, after what was written has become visible to others.
         """
-        wait = "" if patience == PATIENCE else f"SET LOCAL lock_timeout = {max(1, patience * 1000):.0f};"  # 0: for ever
-        if patience > PATIENCE:  # what may wait for so long may also take long
+        milliseconds = max(1, timeout * 1000)  # 0 would be for ever
+        wait = "" if timeout == LOCK_TIMEOUT else f"SET LOCAL lock_timeout = {milliseconds:.0f};"
+        if timeout > LOCK_TIMEOUT:  # what may wait for so long may also take long
             wait += "SET LOCAL statement_timeout = 0;"
         try:
             with __exception_wrapper__:
@@ -186,13 +187,14 @@ def start(url: str, most_connections: int | None = None) -> None:
 
 
 @contextmanager
-def alone(url: str) -> Iterator["psycopg.Connection[Any]"]:
+def exclusive_use(url: str) -> Iterator["psycopg.Connection[Any]"]:
     """A session beside the pool, while which nobody else writes. Raises BlockingIOError where others are connected.
 
     Those are seen by the name that they give their sessions, once they have served a call; one that is not seen may
     read, and waits for its turn to write in vain.
     """
-    deadline = time.monotonic() + PATIENCE  # a session that was closed, or whose program was killed, may take a moment
+    # A session that was closed, or whose program was killed, may take a moment.
+    deadline = time.monotonic() + LOCK_TIMEOUT
     with __exception_wrapper__:
         connection = psycopg.connect(url, **{**_parameters(url), "application_name": "connector copy"})
     with connection:
@@ -226,7 +228,8 @@ def _check(server: Server) -> None:
 
 
 def release() -> None:
-    """Give this thread's connection back to the pool."""
+    """A call has ended: give its connection back to the pool, which asks whether it is alive before the next."""
+    db.calls.committed = False
     if not db.is_closed():
         db.close()
 
@@ -237,19 +240,14 @@ def stop() -> None:
     db.close_idle()
 
 
-def follow(glance: float = 0) -> None:
-    """A call begins. Whether its connection is alive, the pool asks as it takes one."""
-    db.calls.committed = False
-
-
 @contextmanager
-def writing(patience: float = PATIENCE) -> Iterator[None]:
+def writing(timeout: float = LOCK_TIMEOUT) -> Iterator[None]:
     """A transaction that writes; all of it is kept, or nothing. May be nested."""
-    with db.atomic(patience):
+    with db.atomic(timeout):
         yield
 
 
-def forget() -> bool:
+def purge_deleted() -> bool:
     """Give the room of what was deleted to others. Until they take it, the server's files hold what no query finds."""
     db.execute_sql("VACUUM")
     return True
@@ -268,7 +266,7 @@ def check_writable() -> None:
 
 # What the server can meet without a fault of ours, by code or class of codes
 # (https://www.postgresql.org/docs/current/errcodes-appendix.html).
-_TROUBLES = {
+_PROBLEMS = {
     "08": "There is no connection to the database",
     "25006": "The database is readonly",
     "28": "The database does not let the connector in",
@@ -283,7 +281,7 @@ _TROUBLES = {
 }
 _FULL = "53100"
 # Of a try that ended so nothing is kept, unless it had asked for that: lost connections, deadlocks, a server that ends.
-_BROKEN_OFF = ("08", "40", "57P", "25P03")
+_RETRYABLE = ("08", "40", "57P", "25P03")
 
 
 def _code(error: Exception) -> str | None:
@@ -296,22 +294,22 @@ def _code(error: Exception) -> str | None:
     return getattr(cause, "sqlstate", None)
 
 
-def trouble(error: Exception) -> Trouble | None:
+def problem_of(error: Exception) -> DatabaseProblem | None:
     """What one of Unavailable means; None for an error that is a fault of the program."""
     code = _code(error)
     if code is None:
-        return Trouble(str(error), False)  # our own words, or Peewee's
-    why = next((text for known, text in _TROUBLES.items() if code.startswith(known)), None)
-    return Trouble(f"{why} ({code})", code == _FULL) if why else None
+        return DatabaseProblem(str(error), False)  # our own words, or Peewee's
+    why = next((text for known, text in _PROBLEMS.items() if code.startswith(known)), None)
+    return DatabaseProblem(f"{why} ({code})", code == _FULL) if why else None
 
 
-def may_repeat(error: Exception) -> bool:
+def is_retryable(error: Exception) -> bool:
     """Whether a call that ended with this error has certainly left nothing, and may do better at once.
 
     A connection that is lost while it commits may have done so: that call is not repeated.
     """
     code = _code(error)
-    if code is None or not code.startswith(_BROKEN_OFF) or getattr(db.calls, "committed", False):
+    if code is None or not code.startswith(_RETRYABLE) or getattr(db.calls, "committed", False):
         return False
     stop()  # the others of the pool are probably lost too
     return True

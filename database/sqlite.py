@@ -1,4 +1,4 @@
-"""What is SQLite's own: the file, the lock of writers, its troubles, full text.
+"""What is SQLite's own: the file, the write lock, its problems, full text.
 
 A connection is opened by the first call of each thread and kept: opening and closing one costs more than a commit.
 Nothing is open when this module has done its work at start, so that a server may fork after it.
@@ -8,28 +8,19 @@ import errno
 import os
 import sqlite3
 import time
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Future
-from contextlib import closing, contextmanager
-from fcntl import LOCK_EX, LOCK_NB, LOCK_SH, flock
+from contextlib import ExitStack, closing, contextmanager, suppress
+from fcntl import LOCK_EX, LOCK_NB, LOCK_UN, flock
 from pathlib import Path
 from shutil import disk_usage
 from tempfile import TemporaryFile, mkstemp
-from threading import Thread
+from threading import Lock
 from typing import Any
 
 from peewee import DatabaseError, OperationalError, SqliteDatabase, __exception_wrapper__  # type: ignore[attr-defined]
 
-from database.common import (
-    PATIENCE,
-    Damaged,
-    Trouble,
-    check_schema,
-    db,
-    execute,
-    make_tables,
-    rows,
-)
+from database.common import LOCK_TIMEOUT, Damaged, DatabaseProblem, check_schema, db, execute, make_tables, rows
 
 _PRAGMAS = {
     "journal_mode": "wal",  # readers never wait for a writer
@@ -39,6 +30,9 @@ _PRAGMAS = {
     "journal_size_limit": 16 * 1024 * 1024,  # as large as that: a long read or import leaves no larger log behind
 }
 _READ_WHOLE = 256 * 1024 * 1024  # bytes: a file up to this size is checked at each start, which takes 0.15 s
+PARTS = ("", "-wal", "-journal")  # the files of a database; -shm holds nothing
+_STEP = 1000  # pages that are copied before one looks whether it goes on
+_SHORTEST_PAUSE, _LONGEST_PAUSE = 0.0002, 0.005  # seconds between two looks at the lock file
 _ROOM = 1024 * 1024  # bytes: with less than this the disk counts as full
 
 
@@ -46,47 +40,32 @@ class _Connection(sqlite3.Connection):
     """Knows which files it has open: database and write-ahead log, by device and inode; None for one that is not."""
 
     files: tuple[Any, Any]
-    seen = 0.0  # when that was last compared with what is there
 
 
 class _File(SqliteDatabase):
     """A database file that is there, and of the present schema once `schema` is set."""
 
     schema: set[str] | None = None  # the names of the migrations
-    locked_until = 0.0  # after one has waited in vain for another program, nobody else does for a while
+    locked_until = 0.0  # after one has waited in vain, nobody else waits as long for a while: threads would pile up
 
     def _connect(self) -> _Connection:
-        # Before it is opened: a file that is put in its place meanwhile is noticed.
         before, _ = _files(self.database)
-        # mode=rw: SQLite's own would make an empty file in the place of one that is gone.
-        connection = sqlite3.connect(
-            f"{Path(self.database).as_uri()}?mode=rw",
-            uri=True,
-            timeout=self.timeout,
-            isolation_level=None,
-            factory=_Connection,
-        )
+        connection = _open(self.database, _Connection)
         try:
             self._add_conn_hooks(connection)  # type: ignore[attr-defined]
             if self.schema is not None and self.schema != applied(connection):
                 raise OperationalError("The file in the database's place has another schema. Start the service anew")
-            connection.files = before, _files(self.database)[1]
+            connection.files = _files(self.database)
+            if connection.files[0] != before:  # the log may be the new file's
+                raise OperationalError("The database file was replaced a moment ago")
         except BaseException:
             connection.close()
             raise
         return connection
 
     def begin(self, lock_type: str | None = None) -> None:
-        follow()
-        began = time.monotonic()
-        try:
-            with _waiting(0 if began < self.locked_until else PATIENCE):
-                super().begin(lock_type)
-        except OperationalError:
-            ended = time.monotonic()
-            if ended - began > PATIENCE / 2:
-                self.locked_until = ended + PATIENCE
-            raise
+        reopen_if_replaced()
+        super().begin(lock_type)
 
     def dialect(self, sql: str) -> str:
         """A statement in SQLite's words."""
@@ -97,6 +76,12 @@ class _File(SqliteDatabase):
             yield from found
 
 
+def _open(path: Path | str, kind: type[sqlite3.Connection] = sqlite3.Connection) -> Any:
+    # mode=rw: SQLite's own would make an empty file in the place of one that is gone.
+    uri = f"{Path(path).as_uri()}?mode=rw"
+    return sqlite3.connect(uri, uri=True, timeout=LOCK_TIMEOUT, isolation_level=None, factory=kind)
+
+
 def start(url: str, most_connections: int | None = None) -> None:
     """Name the database, make it where there is none, and bring its tables up to date."""
     path = locate(url)
@@ -104,9 +89,8 @@ def start(url: str, most_connections: int | None = None) -> None:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         sync(path.parent.parent)
     file = attach(path)
-    _show_use(path)
     try:
-        with _only_writer(patience=300):  # another process's migration may take its time
+        with write_lock(path, timeout=300):  # another process's migration, or a restore, may take its time
             if not path.exists():
                 _make(path)
             check(path)
@@ -123,49 +107,52 @@ def locate(url: str) -> Path:
 def attach(path: Path) -> _File:
     """See `database.attach`."""
     # IMMEDIATE: read-then-write in a deferred transaction fails at once with SQLITE_BUSY_SNAPSHOT, whatever timeout.
-    file = _File(str(path), pragmas=_PRAGMAS, timeout=PATIENCE, lock_type="IMMEDIATE")
+    file = _File(str(path), pragmas=_PRAGMAS, timeout=LOCK_TIMEOUT, lock_type="IMMEDIATE")
     db.initialize(file)
     return file
 
 
 @contextmanager
-def alone(path: Path) -> Iterator[None]:
-    """Have a database to oneself: no process has started on it, and none can. Raises BlockingIOError."""
-    handle = _lock_use(path, LOCK_EX)
-    try:
-        yield
-    finally:
-        os.close(handle)
+def exclusive_use(path: Path) -> Iterator[sqlite3.Connection | None]:
+    """Have a database to oneself, through the one connection that is given; None where there is no file yet.
 
-
-_in_use: list[int] = []
-
-
-def _show_use(path: Path) -> None:
-    """Show that this process uses the database, until it ends; those that it forks share the lock, and keep it."""
-    deadline = time.monotonic() + PATIENCE
-    while True:
+    Nobody writes, reads or starts on it meanwhile. Raises BlockingIOError where somebody has it open, as a service has
+    from its first call on.
+    """
+    with ExitStack() as held:
         try:
-            _in_use.append(_lock_use(path, LOCK_SH))
-            break
-        except BlockingIOError:  # `alone` may want but a moment
-            if time.monotonic() > deadline:
-                raise OSError(f"{path} is being replaced; try again when flask restore has ended") from None
-            time.sleep(0.05)
-    while len(_in_use) > 1:
-        os.close(_in_use.pop(0))
+            held.enter_context(write_lock(path, timeout=1))
+        except OperationalError:
+            raise BlockingIOError from None
+        yield held.enter_context(_only_connection(path)) if path.exists() else None
 
 
-def _lock_use(path: Path, kind: int) -> int:
-    handle = os.open(f"{path}-inuse", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        if os.geteuid() == 0:  # others, who serve the database, must be able to open it as well
-            owner = path.parent.stat()
-            os.fchown(handle, owner.st_uid, owner.st_gid)
-        flock(handle, kind | LOCK_NB)
-    except OSError:
-        os.close(handle)
-        raise
+@contextmanager
+def _only_connection(path: Path) -> Iterator[sqlite3.Connection]:
+    with closing(_open(path)) as connection:
+        connection.execute("PRAGMA busy_timeout = 1000")
+        connection.execute("PRAGMA locking_mode = exclusive")  # a lock, once taken, is kept
+        try:
+            connection.execute("BEGIN EXCLUSIVE")
+            connection.execute("COMMIT")
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY:
+                raise BlockingIOError from None
+            raise
+        yield connection
+
+
+def open_private(path: Path | str) -> int:
+    """Open a file that its owner alone can read, and make it where there is none; gives a handle.
+
+    What root makes belongs to the owner of the folder: the service could not open a file of root's.
+    """
+    with suppress(FileNotFoundError):
+        return os.open(path, os.O_RDWR | os.O_CLOEXEC)
+    handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    if os.geteuid() == 0:
+        owner = os.stat(Path(path).parent)
+        os.fchown(handle, owner.st_uid, owner.st_gid)
     return handle
 
 
@@ -173,7 +160,7 @@ def _make(path: Path) -> None:
     """A new file appears whole, with its header, or not at all: so one of no bytes is always one that lost them."""
     new = path.with_name(f"{path.name}-new")
     new.unlink(missing_ok=True)
-    new.touch(mode=0o600)  # people's letters: readable by nobody else; SQLite gives its side files the same mode
+    os.close(open_private(new))  # SQLite gives its side files the same owner and mode
     with closing(sqlite3.connect(new)) as connection:
         connection.execute("PRAGMA journal_mode = wal")
     new.rename(path)
@@ -205,7 +192,8 @@ def check(path: Path) -> None:
             whole = False
         if not whole:
             raise Damaged(f"{path} is damaged, or no database. {back}")
-        check_schema(str(path), tables, applied(connection))
+        scripts = applied(connection)
+    check_schema(str(path), tables, scripts)  # not above: Peewee's wrapper would take its error for damage
 
 
 def applied(connection: sqlite3.Connection) -> set[str]:
@@ -226,23 +214,18 @@ def _files(path: str) -> tuple[Any, Any]:
     return found[0], found[1]
 
 
-def follow(glance: float = 0) -> None:
+def reopen_if_replaced() -> None:
     """Notice that the file which this thread has open was taken away, and open the one that was put in its place.
 
-    What would be written to a file without a name would be gone with the process. Raises FileNotFoundError where there
-    is none now, and OperationalError where another one must not be opened; what is open can be read all the same.
+    Asked before each write: what would be written to a file without a name would be gone with the process. Raises
+    FileNotFoundError where there is none now, and OperationalError where another one must not be opened; what is open
+    can be read all the same.
     """
     if db.is_closed():
         return
-    connection = db.connection()
-    moment = time.monotonic()
-    if moment < connection.seen + glance:
-        return
-    database, log = connection.files
+    database, log = db.connection().files
     database_now, log_now = _files(db.database)
-    same = (database, log) == (database_now, log_now)
-    connection.seen = moment if same else 0.0
-    if same:
+    if (database, log) == (database_now, log_now):
         return
     if database_now is None:
         raise FileNotFoundError(errno.ENOENT, "The database file is gone")
@@ -264,80 +247,109 @@ def stop() -> None:
         db.close()
 
 
-def may_repeat(error: Exception) -> bool:
+def is_retryable(error: Exception) -> bool:
     """Never: whatever can be waited for was waited for."""
     return False
 
 
 @contextmanager
-def writing(patience: float = PATIENCE) -> Iterator[None]:
-    """Writers take turns at a lock of the system, which wakes the next at once; two that sleep in SQLite's own busy
-    handler have been seen to wait 1.9 s.
+def writing(timeout: float = LOCK_TIMEOUT) -> Iterator[None]:
+    """Writers wait for a lock of ours first: two that sleep in SQLite's own busy handler were seen to wait 1.9 s.
+
+    What is left of the time is for a lock of another program.
     """
     if db.in_transaction():
         with db.atomic():
             yield
-    else:
-        with _only_writer(patience), _waiting(patience), db.atomic():
-            yield
+        return
+    file, began = db.obj, time.monotonic()
+    in_vain = began < file.locked_until
+    if in_vain:  # long enough for other writers, once the cause is gone
+        timeout = min(timeout, 0.2)
+    with ExitStack() as held:
+        try:
+            left = held.enter_context(write_lock(db.database, timeout))
+            held.enter_context(_busy_timeout(0 if in_vain else left))
+            held.enter_context(db.atomic())
+        except OperationalError:
+            ended = time.monotonic()
+            if ended - began > LOCK_TIMEOUT / 2:
+                file.locked_until = ended + LOCK_TIMEOUT
+            raise
+        file.locked_until = 0
+        yield
 
 
 @contextmanager
-def _waiting(patience: float) -> Iterator[None]:
-    """SQLite itself waits as long for a lock of another program."""
-    if patience == PATIENCE:
+def _busy_timeout(seconds: float) -> Iterator[None]:
+    """How long SQLite itself waits for a lock of another program; as ever, if that is about as long."""
+    if abs(seconds - LOCK_TIMEOUT) < 0.1:
         yield
         return
-    execute(f"PRAGMA busy_timeout = {patience * 1000:.0f}")
+    execute(f"PRAGMA busy_timeout = {seconds * 1000:.0f}")
     try:
         yield
     finally:
-        execute(f"PRAGMA busy_timeout = {PATIENCE * 1000}")
+        execute(f"PRAGMA busy_timeout = {LOCK_TIMEOUT * 1000}")
 
 
-_given_up: set[int] = set()  # while there are calls that waited in vain, others don't: threads would pile up
+_thread_locks: defaultdict[str, Lock] = defaultdict(Lock)  # of each database
+_held: set[int] = set()  # the handles of the lock files that this process has open
+
+
+def _forget_locks() -> None:
+    """A process that was forked has none of its parent's locks, which would last as long as its copy of the handle."""
+    for handle in _held:
+        os.close(handle)
+    _held.clear()
+    _thread_locks.clear()
+
+
+os.register_at_fork(after_in_child=_forget_locks)
 
 
 @contextmanager
-def _only_writer(patience: float = PATIENCE) -> Iterator[None]:
-    """Hold the writers' lock; raises OperationalError where others don't give it up for so many seconds.
+def write_lock(path: Path | str, timeout: float = LOCK_TIMEOUT) -> Iterator[float]:
+    """Hold the write lock of a database; gives the seconds that are left. Raises OperationalError after `timeout`.
 
-    They queue in the system, which wakes the longest waiting one at once and forgets those that were killed. The
-    system's queue can't be left, so it is a thread that waits there, and lets go again where the call has gone.
+    One thread of each process waits for the lock file, and asks again and again; the others wait for that thread. The
+    system drops the lock of a process that was killed.
     """
-    # A file of its own: closing any handle of the database file would drop SQLite's locks on it. Opened anew each
-    # time, because processes forked later would share a kept handle, and with it the lock.
-    handle = os.open(f"{db.database}-lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    turn: Future[None] = Future()
+    deadline = time.monotonic() + timeout
+    threads = _thread_locks[str(path)]
+    if not threads.acquire(timeout=timeout):
+        raise OperationalError("database is locked")
+    try:
+        # A file of its own: closing any handle of the database file would drop SQLite's locks on it.
+        handle = open_private(f"{path}-lock")
+        _held.add(handle)
+        try:
+            pause = _SHORTEST_PAUSE
+            while not _try_lock(handle):
+                left = deadline - time.monotonic()
+                if left <= 0:
+                    raise OperationalError("database is locked")
+                time.sleep(min(pause, left))
+                pause = min(pause * 1.02, _LONGEST_PAUSE)
+            yield max(deadline - time.monotonic(), 0)
+        finally:
+            if handle in _held:  # not in a process that was forked meanwhile
+                _held.remove(handle)
+                flock(handle, LOCK_UN)  # also where one that is being forked still has a copy
+                os.close(handle)
+    finally:
+        threads.release()
 
-    def wait() -> None:
-        flock(handle, LOCK_EX)
-        turn.set_result(None)
 
-    def leave(_: object) -> None:
-        _given_up.discard(handle)
-        os.close(handle)
-
+def _try_lock(handle: int) -> bool:
     try:
         flock(handle, LOCK_EX | LOCK_NB)
     except BlockingIOError:
-        if not patience or _given_up:
-            os.close(handle)
-            raise OperationalError("database is locked") from None
-        Thread(target=wait, daemon=True).start()
-        try:
-            turn.result(patience)
-        except TimeoutError:
-            _given_up.add(handle)
-            turn.add_done_callback(leave)
-            raise OperationalError("database is locked") from None
-    try:
-        yield
-    finally:
-        os.close(handle)
+        return False
+    return True
 
 
-def forget() -> bool:
+def purge_deleted() -> bool:
     """Leave no trace of what was deleted, neither in the search index nor in the file's free pages.
 
     Writes the whole file anew, which takes its size again on the disk meanwhile. False where someone's long reading
@@ -346,7 +358,7 @@ def forget() -> bool:
     if db.table_exists("email_search"):  # not where the emails are kept in somebody else's tables
         with writing():
             execute("INSERT INTO email_search (email_search) VALUES ('optimize')")
-    with _only_writer():
+    with write_lock(db.database):
         execute("VACUUM")
         return not rows("PRAGMA wal_checkpoint(TRUNCATE)")[0][0]
 
@@ -376,6 +388,69 @@ def backup(file: Path) -> None:
         os.close(handle)
 
 
+def overwrite(path: Path, new: Path, kept: Path) -> bool:
+    """Make a database hold what `new` does, a whole file without a log; the old one is kept. False where there is none.
+
+    It happens in one transaction on the same file, so owner and mode stay, others may have it open, and they see the
+    old database or the new one; so does who comes after this process was killed. Two databases must not be open
+    elsewhere (BlockingIOError): one of another schema, which another version of the connector may serve, and one that
+    is damaged. That one is kept as it is, with its log, and `new` takes its place.
+    """
+    with write_lock(path):
+        try:
+            if not path.exists():
+                return _take_place(path, new, kept)
+            check(path)
+        except Damaged:
+            return _take_place(path, new, kept)
+        except DatabaseError:  # of another version, or somebody else's: it may well be replaced
+            pass
+        with closing(_open(new)) as source, closing(_open(path)) as present:
+            same = applied(source) == applied(present)
+            [(size,)] = present.execute("PRAGMA page_size")
+            if source.execute("PRAGMA page_size").fetchone() != (size,):  # of a file in use it can't be changed
+                source.execute(f"PRAGMA page_size = {size}")
+                source.execute("VACUUM")
+        with closing(_open(new)) as source, closing(_open(path)) if same else _only_connection(path) as live:
+            unfinished = Path(f"{new}-kept")
+            os.close(open_private(unfinished))
+            with closing(_open(unfinished)) as old:
+                _copy(live, old)
+            unfinished.rename(kept)
+            sync(path.parent)
+            live.execute("PRAGMA journal_mode = wal")
+            _copy(source, live)
+            live.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            return True
+
+
+def _copy(source: sqlite3.Connection, target: sqlite3.Connection) -> None:
+    """Copy all pages in one transaction. SQLite's own waits for ever where another program holds the target's lock."""
+    deadline = time.monotonic() + LOCK_TIMEOUT
+
+    def watch(status: int, remaining: int, total: int) -> None:
+        if status in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED) and time.monotonic() > deadline:
+            raise OperationalError("database is locked")
+
+    with __exception_wrapper__:
+        source.backup(target, pages=_STEP, progress=watch, sleep=0.01)
+
+
+def _take_place(path: Path, new: Path, kept: Path) -> bool:
+    """Give what is left of a database other names, and leave nothing that the new one would take for its log."""
+    with suppress(sqlite3.DatabaseError), _only_connection(path):
+        pass  # so nobody has it open who could still read it
+    parts = [ending for ending in PARTS if Path(f"{path}{ending}").exists()]
+    for ending in parts:
+        os.link(f"{path}{ending}", f"{kept}{ending}")
+    sync(path.parent)
+    for ending in ("-shm", *parts[1:]) if parts[:1] == [""] else ("-shm", *parts):
+        Path(f"{path}{ending}").unlink(missing_ok=True)
+    new.replace(path)
+    sync(path.parent)
+    return bool(parts)
+
+
 def check_room(folder: Path, size: int) -> None:
     """Raises OSError where a folder has no room for so many bytes."""
     free = disk_usage(folder).free
@@ -398,7 +473,7 @@ def _check_room() -> None:
 
 
 # What SQLite can meet without a fault of ours, by its result code (https://sqlite.org/rescode.html).
-_TROUBLES = {
+_PROBLEMS = {
     sqlite3.SQLITE_BUSY: "The database is locked by another program",
     sqlite3.SQLITE_NOMEM: "There is no memory left",
     sqlite3.SQLITE_READONLY: "The database is readonly",
@@ -411,13 +486,13 @@ _TROUBLES = {
 }
 
 
-def trouble(error: Exception) -> Trouble | None:
+def problem_of(error: Exception) -> DatabaseProblem | None:
     """What one of Unavailable or an OSError means; None for an error that is a fault of the program.
 
     Closes this thread's connection where it would go on like that after the file was repaired.
     """
     if isinstance(error, OSError):
-        return Trouble(error.strerror or type(error).__name__, error.errno in (errno.ENOSPC, errno.EDQUOT))
+        return DatabaseProblem(error.strerror or type(error).__name__, error.errno in (errno.ENOSPC, errno.EDQUOT))
     codes = []
     cause: BaseException | None = error
     while cause:  # Peewee names an error anew, and then fails to roll back what SQLite rolled back by itself
@@ -425,15 +500,15 @@ def trouble(error: Exception) -> Trouble | None:
             codes.append((cause.sqlite_errorcode & 0xFF, cause.sqlite_errorname))
         cause = cause.__context__
     if not codes:  # our own words, or Peewee's
-        return Trouble(str(error), False)
-    code, name = next((one for one in codes if one[0] in _TROUBLES), codes[0])
-    if code not in _TROUBLES:
+        return DatabaseProblem(str(error), False)
+    code, name = next((one for one in codes if one[0] in _PROBLEMS), codes[0])
+    if code not in _PROBLEMS:
         return None
     if code == sqlite3.SQLITE_FULL or (code in (sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN) and _is_full()):
-        return Trouble(_TROUBLES[sqlite3.SQLITE_FULL], True)
+        return DatabaseProblem(_PROBLEMS[sqlite3.SQLITE_FULL], True)
     if code in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
         stop()
-    return Trouble(f"{_TROUBLES[code]} ({name})", False)
+    return DatabaseProblem(f"{_PROBLEMS[code]} ({name})", False)
 
 
 def _is_full() -> bool:

@@ -15,7 +15,7 @@ import database
 import crm
 import tokens
 from app import create_app
-from database import moving, postgresql
+from database import moving, postgresql, sqlite
 from storage.consistency import problems
 from tests.conftest import USER, Client
 from tests.samples import ACME, EMAILS, JANE, MAIL, WITHIN, ask, log, run_command, serving
@@ -187,7 +187,7 @@ def test_nobody_else_can_read_the_copy_and_the_source_is_not_touched(scene: Scen
     assert path.read_bytes() == before
     new = scene.folder / "new"
     assert {oct(part.stat().st_mode & 0o777) for part in [new, *new.iterdir()]} == {"0o700", "0o600"}
-    assert sorted(part.name for part in new.iterdir()) == ["back.db", "back.db-inuse"]
+    assert sorted(part.name for part in new.iterdir()) == ["back.db", "back.db-lock"]
 
 
 # again
@@ -310,9 +310,9 @@ def in_use(url: str) -> bool:
         with psycopg.connect(url) as other:
             return other.execute("SELECT pg_try_advisory_lock(%s)", [postgresql._WRITERS]).fetchone() == (False,)
     try:
-        with database.alone(database.locate(url)):
+        with sqlite.write_lock(database.locate(url), timeout=0):
             return False
-    except BlockingIOError:
+    except database.Unavailable:
         return True
 
 
@@ -329,7 +329,7 @@ def test_a_target_that_holds_something_else_stays_as_it_is(scene: Scene) -> None
 
 def test_a_database_is_no_copy_of_itself(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nor does it wait for itself."""
-    monkeypatch.setattr(postgresql, "PATIENCE", 0.1)
+    monkeypatch.setattr(postgresql, "LOCK_TIMEOUT", 0.1)
     scene.target = scene.url
     scene.refuses("uses one of the two")
 

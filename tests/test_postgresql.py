@@ -95,6 +95,7 @@ def test_a_call_that_was_broken_off_is_made_once_more(
         record_change(*change)
 
     monkeypatch.setattr(storage.emails, "record_change", break_off)
+    database.release()  # what this thread has written before is no part of the call
     assert client.post(EMAILS, json={"subject": "without an id"}).status_code == 201
     assert len(tries) == 2
     assert len(client.get(EMAILS).json) == len(client.get("/api/v1/changes").json) == 1
@@ -123,9 +124,9 @@ def test_who_waits_for_a_lock_too_long_is_told(client: Any, url: str) -> None:
     """Reading goes on; writing comes back by itself."""
     with psycopg.connect(url) as other:
         other.execute("SELECT pg_advisory_xact_lock(%s)", [postgresql._WRITERS])
-        with pytest.raises(database.Unavailable) as error, database.writing(patience=0):
+        with pytest.raises(database.Unavailable) as error, database.writing(timeout=0):
             pass
-        assert database.trouble(error.value) == ("The database is locked by another program (55P03)", False)
+        assert database.problem_of(error.value) == ("The database is locked by another program (55P03)", False)
         assert client.get(EMAILS).status_code == 200
     assert client.post(EMAILS, json={}).status_code == 201
 

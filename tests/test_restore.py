@@ -1,11 +1,15 @@
 """`flask restore FILE`: back to a copy, with the old database kept, or nothing has happened."""
 
+import itertools
+import json
 import os
 import shutil
 import signal
 import sqlite3
 import subprocess
 import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 from stat import S_IMODE
@@ -19,9 +23,10 @@ import database
 import crm
 import tokens
 import upkeep
+from database import sqlite
 from storage.consistency import problems
 from tests.conftest import USER
-from tests.samples import WITHIN, run_command, serving
+from tests.samples import EMAILS, ask, run_command, serving
 
 
 def subjects(file: Path) -> list[str]:
@@ -58,6 +63,11 @@ class Scene:
         """In a process of its own."""
         return run_command(self.folder, "flask", "restore", str(self.copy))
 
+    def copy_again(self) -> None:
+        """With the token that the service has got since."""
+        self.copy.unlink()
+        run_command(self.folder, "flask", "backup", str(self.copy))
+
     def refuses(self, *words: object, because: str) -> None:
         """The command fails with a sentence, and all files stay as they were."""
         before = self.files()
@@ -71,7 +81,7 @@ class Scene:
     def files(self) -> dict[str, bytes]:
         """What the files of the database hold, but for those that are for locks alone."""
         parts = self.folder.glob("connector.db*")
-        return {part.name: part.read_bytes() for part in parts if not part.name.endswith(("-lock", "-inuse", "-shm"))}
+        return {part.name: part.read_bytes() for part in parts if not part.name.endswith(("-lock", "-shm"))}
 
     def kept(self) -> list[Path]:
         return sorted(part for part in self.folder.glob("connector.db-before-*") if part.name.endswith("Z"))
@@ -131,38 +141,114 @@ def test_all_files_stay_their_owners_alone(scene: Scene) -> None:
 # when it must not
 
 
-def test_it_refuses_while_a_process_uses_the_database(scene: Scene) -> None:
-    """As this one does; also while it has no connection open."""
-    database.start(f"sqlite:///{scene.file}")
-    scene.refuses(because="Stop it first")
+NEWER = "INSERT INTO schema_migration (name, applied) VALUES ('9999_later', '')"
 
 
-def test_it_refuses_while_the_service_runs(scene: Scene) -> None:
-    """Until it has ended."""
-    with serving(scene.folder) as server:
-        assert scene.run().returncode == 1
-        server.process.send_signal(signal.SIGTERM)
-        assert server.process.wait(WITHIN) == 0
-        done = scene.run()
-        assert (done.returncode, done.stderr) == (0, "")
+def test_a_damaged_or_newer_database_that_is_in_use_is_refused(scene: Scene) -> None:
+    """Who has it open would go on with its pages, or with tables that the other version does not know."""
+    sql(NEWER)(scene.file)
+    with closing(sqlite3.connect(scene.file)) as other:
+        assert other.execute("SELECT count(*) FROM email").fetchone() == (2,)
+        scene.refuses(because="Stop that")
+        assert other.execute("SELECT count(*) FROM email").fetchone() == (2,)
+    assert scene.restore().exit_code == 0
+    [kept] = scene.kept()
+    assert raw(kept) == ["before", "after"]
+    with closing(sqlite3.connect(scene.file)) as other:
+        page = other.execute("SELECT rootpage FROM sqlite_schema WHERE name = 'email'").fetchone()[0]
+    with scene.file.open("r+b") as content:
+        content.seek((page - 1) * 4096)
+        content.write(b"\xa5" * 200)
+    with closing(sqlite3.connect(scene.file)) as other:
+        other.execute("SELECT count(*) FROM sqlite_schema").fetchall()
+        scene.refuses(because="damaged")
+    assert scene.restore().exit_code == 0
     assert subjects(scene.file) == ["before"]
 
 
-def test_it_refuses_while_another_program_has_the_file_open(scene: Scene) -> None:
-    """What that one writes would go into the file that is kept."""
-    with closing(sqlite3.connect(scene.file)) as other:
-        assert other.execute("SELECT count(*) FROM email").fetchone() == (2,)
-        assert scene.restore().exit_code == 1
-        assert other.execute("SELECT count(*) FROM email").fetchone() == (2,)
+def test_while_another_program_writes_it_is_refused(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After the time that any writer waits."""
+    monkeypatch.setattr(database.sqlite, "LOCK_TIMEOUT", 0.1)
+    with closing(sqlite3.connect(scene.file, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        assert "locked" in scene.restore().stderr
     assert subjects(scene.file) == ["before", "after"]
 
 
-def test_nothing_starts_while_it_is_under_way(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It would serve one file, and write another."""
-    monkeypatch.setattr(database.sqlite, "PATIENCE", 0.1)
-    with database.alone(scene.file), pytest.raises(OSError, match="is being replaced"):
-        database.start(f"sqlite:///{scene.file}")
-    assert subjects(scene.file) == ["before", "after"]
+def test_one_restore_at_a_time(scene: Scene) -> None:
+    """Two would take each other's files."""
+    with upkeep._only_restore(scene.folder):
+        scene.refuses(because="Another restore is under way")
+
+
+# while the service runs
+
+
+def test_the_service_serves_what_was_restored(scene: Scene) -> None:
+    """On the same file, with the same owner and mode, by each of its threads; and takes mail at once."""
+    with serving(scene.folder) as server:
+        scene.copy_again()
+        assert ask(server, "POST", EMAILS, b'{"subject": "later"}')[0] == 201
+        assert {len(json.loads(ask(server, "GET", EMAILS)[2])) for _ in range(20)} == {3}
+        before = scene.file.stat()
+        done = scene.run()
+        assert (done.returncode, done.stderr) == (0, "")
+        assert {len(json.loads(ask(server, "GET", EMAILS)[2])) for _ in range(20)} == {2}
+        assert ask(server, "POST", EMAILS, b'{"subject": "new"}')[0] == 201
+        after = scene.file.stat()
+    assert (after.st_ino, after.st_mode, after.st_uid) == (before.st_ino, before.st_mode, before.st_uid)
+    assert subjects(scene.file) == ["before", "after", "new"]
+
+
+def test_mail_that_is_taken_meanwhile_is_in_one_of_the_two(scene: Scene) -> None:
+    """Each that was acknowledged is in the database or in a file that was kept."""
+    acknowledged: set[str] = set()
+    with serving(scene.folder) as server:
+        scene.copy_again()
+        done = threading.Event()
+
+        def write(thread: int) -> None:
+            for n in itertools.count():
+                subject = f"{thread}-{n}"
+                if ask(server, "POST", EMAILS, json.dumps({"subject": subject}).encode())[0] == 201:
+                    acknowledged.add(subject)
+                if done.is_set():
+                    break
+
+        with ThreadPoolExecutor(4) as threads:
+            writers = [threads.submit(write, n) for n in range(4)]
+            for _ in range(3):
+                assert scene.run().returncode == 0
+            done.set()
+            for writer in writers:
+                writer.result()
+    assert len(acknowledged) > 20
+    files = [scene.file, *scene.kept()]
+    assert len(files) == 4
+    assert acknowledged <= {subject for file in files for subject in raw(file)}
+    assert "before" in subjects(scene.file)
+
+
+def test_a_reader_sees_the_old_or_the_new(scene: Scene) -> None:
+    """A transaction that began before goes on with the old one."""
+    with closing(sqlite3.connect(scene.file, isolation_level=None)) as other:
+        other.execute("BEGIN")
+        assert other.execute("SELECT count(*) FROM email").fetchone() == (2,)
+        assert scene.restore().exit_code == 0
+        assert other.execute("SELECT count(*) FROM email").fetchone() == (2,)
+        other.execute("COMMIT")
+        assert other.execute("SELECT count(*) FROM email").fetchone() == (1,)
+    assert subjects(scene.file) == ["before"]
+
+
+def test_a_copy_with_pages_of_another_size_is_taken(scene: Scene) -> None:
+    """The file in use keeps its own."""
+    sql("PRAGMA journal_mode = delete")(scene.copy)
+    with closing(sqlite3.connect(scene.copy, isolation_level=None)) as copy:
+        copy.execute("PRAGMA page_size = 1024")
+        copy.execute("VACUUM")
+    assert scene.restore().exit_code == 0
+    assert subjects(scene.file) == ["before"]
 
 
 # files that are not good enough
@@ -328,6 +414,7 @@ def test_killed_at_any_moment_it_leaves_the_old_or_the_new(scene: Scene) -> None
         leave(scene.folder)
         assert upkeep.restore(scene.file, scene.copy)
         assert not list(scene.folder.glob("*-restoring*"))
+        assert {S_IMODE(part.stat().st_mode) for part in scene.folder.glob("connector.db*")} == {0o600}
         assert raw(scene.file) == new
         assert old in map(raw, scene.kept())
         for part in scene.folder.glob("connector.db*"):
@@ -338,6 +425,43 @@ def test_killed_at_any_moment_it_leaves_the_old_or_the_new(scene: Scene) -> None
     turn = seen.index(new)
     assert seen == [old] * turn + [new] * (step - turn)
     assert turn > 15
+
+
+def test_killed_at_any_page_it_leaves_the_old_or_the_new(scene: Scene) -> None:
+    """While the new content is written over the old, also after some of it has reached the log."""
+    copy, kills = sqlite._copy, 0
+    for step in itertools.count(1):
+        pid = os.fork()
+        if pid == 0:
+
+            def copy_some(source: sqlite3.Connection, target: sqlite3.Connection, step: int = step) -> None:
+                if target.execute("PRAGMA database_list").fetchone()[2] != str(scene.file):
+                    return copy(source, target)
+                target.execute("PRAGMA cache_size = 5")  # what does not fit is written at once
+                steps = itertools.count(1)
+                source.backup(
+                    target,
+                    pages=4,
+                    progress=lambda *_: os.kill(os.getpid(), signal.SIGKILL) if next(steps) == step else None,
+                )
+                return None
+
+            sqlite._copy = copy_some
+            try:
+                upkeep.restore(scene.file, scene.copy)
+            finally:
+                os._exit(0)
+        if os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0:
+            break
+        kills += 1
+        # The last step is the one that commits.
+        assert raw(scene.file) in (["before", "after"], ["before"])
+        if raw(scene.file) == ["before"]:
+            break
+        assert subjects(scene.file) == ["before", "after"]
+        leave(scene.folder)
+    assert kills > 5
+    assert raw(scene.file) == ["before"]
 
 
 def raw(file: Path) -> list[str]:

@@ -192,10 +192,10 @@ def test_what_others_count_meanwhile_counts(anonymous: Any, monkeypatch: pytest.
     write = database.writing
 
     @contextmanager
-    def late(patience: float) -> Iterator[None]:
+    def late(timeout: float) -> Iterator[None]:
         monkeypatch.setattr(tokens, "writing", write)
         fail(anonymous, 10)
-        with write(patience):
+        with write(timeout):
             yield
 
     monkeypatch.setattr(tokens, "writing", late)
@@ -262,7 +262,7 @@ def test_a_failed_login_waits_for_nobody(anonymous: Any, url: str, holder: str) 
     try:
         begun = time.monotonic()
         assert fail(anonymous, 3) == [401] * 3
-        assert time.monotonic() - begun < database.PATIENCE  # which is what one of them would have waited
+        assert time.monotonic() - begun < database.LOCK_TIMEOUT  # which is what one of them would have waited
     finally:
         other.close()
         os.close(handle)

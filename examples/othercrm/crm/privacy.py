@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
-from database import forget, writing
+from database import purge_deleted, writing
 from folding import fold_address
 from records import Invalid, Record
 
@@ -52,7 +52,7 @@ def erase_person(address: str, dry_run: bool = False) -> Record:
                 _remove({**PEOPLE, "Users": Users}[module], bean_id)
             EmailAddresses.delete().where(EmailAddresses.address_lower == fold_address(address)).execute()
     if not dry_run:
-        forget()
+        purge_deleted()
     return gone
 
 
