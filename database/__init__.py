@@ -118,6 +118,11 @@ def forget() -> bool:
     return bool(_kind.forget())
 
 
+def had_rows(table: str) -> bool:
+    """Whether a table whose ids are never given again has, or ever had, a row."""
+    return bool(_kind.had_rows(table))
+
+
 def backup(file: Path) -> None:
     """Write a copy of the database, as it is at this moment, into a new file, while others go on writing.
 
