@@ -66,6 +66,7 @@ def _is_unseen(code: int) -> bool:
 
 
 _UNSEEN = re.compile(f"[{_ranges(filter(_is_unseen, range(_LAST)))}\U000e0000-\U000e0fff]+")
+_WHOLE_SENTENCES = re.compile("[\ufdfa\ufdfb]")  # single characters that stand for up to 18
 _CONTROL = re.compile("[\0-\x08\x0e-\x1b\x7f]+")  # the same of ASCII
 # To bring marks into their order takes time in the square of their number: no word has more (Unicode TR 15, D4).
 _MARK = f"[{_ranges(code for code in range(_LAST) if combining(chr(code)))}]"
@@ -270,7 +271,7 @@ def _seen(text: str) -> str:
     """A text with all taken off that a reader does not see, in one form of those that look or count the same."""
     if text.isascii():
         return _SENTENCE.sub(_STOP, _CONTROL.sub("", text)).lower()
-    text = _UNSEEN.sub("", text)
+    text = _WHOLE_SENTENCES.sub(" ", _UNSEEN.sub("", text))
     text = normalize("NFKC", _MARKS.sub(r"\1", text))
     text = _SENTENCE.sub(_STOP, text).replace("ẞ", _SHARP_S).replace("ß", _SHARP_S).replace("ς", _FINAL_SIGMA)
     return normalize("NFKC", _MARKS.sub(r"\1", text.casefold()))
