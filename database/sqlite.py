@@ -32,7 +32,7 @@ _PRAGMAS = {
     "journal_size_limit": 16 * 1024 * 1024,  # as large as that: a long read or import leaves no larger log behind
 }
 _READ_WHOLE = 256 * 1024 * 1024  # bytes: a file up to this size is checked at each start, which takes 0.15 s
-_MERGED = 200  # pages of the search index, written in a transaction: about 20 ms
+_MERGED = 100  # pages of the search index, written in a transaction: about 20 ms
 _ROOM = 1024 * 1024  # bytes: with less than this the disk counts as full
 
 

@@ -31,7 +31,7 @@ from storage.users import get_user
 log = logging.getLogger(__name__)
 
 _ROWS, _CHARACTERS = 100, 8 * 1024 * 1024  # of one query, so that none takes long, nor keeps others from tidying up
-_HELD = 0.04  # seconds, after which a transaction takes no further row: the lock is held for less than 100 ms
+_HELD = 0.03  # seconds, after which a transaction takes no further row: the lock is held for less than 100 ms
 _PASSES = 20
 
 # The columns of an email that hold what somebody wrote. `people` are its names and addresses, as text.
