@@ -259,7 +259,8 @@ def test_what_comes_meanwhile_is_found_as_well(app, client, monkeypatch):
     )
     from storage import people
 
-    remove, late = people._remove, []
+    remove = people._remove
+    late: list[str] = []
 
     def others_write(*found):
         if not late:
@@ -306,13 +307,13 @@ def test_a_database_whose_only_user_was_erased_is_not_new(app, client, capsys):
 def test_no_copy_lies_elsewhere(app, client, tmp_path, monkeypatch):
     """SQLite's own place for it is /var/tmp."""
     places = []
-    execute = database.sqlite.execute
+    execute = database.execute
 
     def watched(sql, *parameters):
         if sql == "VACUUM":
             places.extend(database.rows("PRAGMA temp_store_directory"))
         return execute(sql, *parameters)
 
-    monkeypatch.setattr(database.sqlite, "execute", watched)
+    monkeypatch.setattr("database.sqlite.execute", watched)
     assert database.forget()
     assert places == [(str(tmp_path),)]
