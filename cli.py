@@ -1,6 +1,7 @@
 """The commands: `flask …` in the project's folder, `python3 connector.pyz …` for the single file."""
 
 import json
+import re
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
@@ -183,13 +184,34 @@ def person() -> None:
 @with_appcontext
 def export_person(address: str) -> None:
     """Print all that is held about ADDRESS, as one JSON object."""
-    held: dict[str, list[crm.Record]] = {"users": [], "contacts": [], "emails": []}
+    written = {"users": 0, "contacts": 0, "companies": 0, "emails": 0}
+    under_way = None
     try:
-        for kind, record in crm.export_person(address):
-            held[f"{kind}s"].append(record)
+        held = crm.export_person(address)
+        click.echo(f'{{\n  "address": {_json(address)},\n  "exportedAt": {_json(now())}', nl=False)
+        for kind, record in held:  # written as they are read: all together may be larger than the memory
+            name = _PLURALS.get(kind, f"{kind}s")
+            if name != under_way:
+                click.echo(f'{_END if under_way else ""},\n  "{name}": [', nl=False)
+                under_way, written[name] = name, 0
+            click.echo(f"{',' if written[name] else ''}\n    {_json(record, 2)}", nl=False)
+            written[name] += 1
     except crm.Invalid as error:
         raise click.ClickException(_reason(error)) from None
-    click.echo(json.dumps({"address": address, "exportedAt": now(), **held}, ensure_ascii=False, indent=2))
+    nothing = "".join(f',\n  "{name}": []' for name, count in written.items() if not count)
+    click.echo(f"{_END if under_way else ''}{nothing}\n}}")
+
+
+_END = "\n  ]"
+_PLURALS = {"company": "companies"}
+# What would move the cursor of a terminal, or turn the direction of its text.
+_UNPRINTABLE = re.compile("[\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb]")
+
+
+def _json(value: object, depth: int = 0) -> str:
+    text = json.dumps(value, ensure_ascii=False, indent=2)
+    text = _UNPRINTABLE.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+    return text.replace("\n", "\n" + "  " * depth)  # of a text in it, every line break is escaped
 
 
 @person.command("erase")
@@ -199,19 +221,19 @@ def export_person(address: str) -> None:
 def erase_person(address: str, dry_run: bool) -> None:
     """Remove all that is held about ADDRESS; prints a receipt.
 
-    That is: the contacts that have it, the emails in which it is a sender or recipient or is mentioned, its user with
-    his tokens. Nothing of it stays in the tables, the search index or the file. Copies that you made of the file are
-    not touched.
+    That is: the contacts and users that have or mention it, with the users' tokens; the emails in which it is a sender
+    or recipient or is mentioned, in a text or in a file that is text; the name or domain of a company, and the label of
+    a token, that mentions it. Nothing of it stays in the tables, the search index or the file; SECURITY.md says what
+    can't be found. Copies that you made of the file are not touched.
     """
     try:
-        gone = crm.erase_person(address, dry_run=True)
+        gone = crm.erase_person(address, dry_run)
         if not dry_run:
-            tokens.delete(gone["users"])  # first: what was deleted is overwritten at the end of the next
-            gone = crm.erase_person(address)
+            tokens.delete(gone["users"])  # where users are in other tables, their tokens are still here
     except crm.Invalid as error:
         raise click.ClickException(_reason(error)) from None
     receipt = {"address": address, "at": now(), "dryRun": dry_run, **gone}
-    click.echo(json.dumps(receipt, ensure_ascii=False, indent=2))
+    click.echo(_json(receipt))
 
 
 @click.command()
@@ -345,6 +367,9 @@ def _welcome(config: dict[str, object]) -> None:
     """Where there is no token yet, make a user who may do all, and show his token."""
     with database.writing():
         if tokens.listed():
+            return
+        if database.had_rows("token"):  # as after its only user was erased: not everybody who starts it may do all
+            click.echo("There is no token left. Make one of a user: token create EMAIL --scope admin", err=True)
             return
         values = {"email": FIRST_USER, "name": "Administrator", "timezone": "UTC", "orgId": config["ORG_ID"]}
         try:

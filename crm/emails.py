@@ -87,17 +87,23 @@ def change_email(email_id: str, changes: Mapping[str, Any]) -> Record:
     return _change(email_id, lambda old: {**old, **changes})
 
 
-def delete_email(email_id: str) -> None:
-    """Remove an email and all that was derived from it. Raises NotFound."""
+def delete_email(email_id: str, unchanged_since: str | None = None) -> bool:
+    """Remove an email and all that was derived from it; False where it has another updatedAt than is given.
+
+    Raises NotFound.
+    """
     for attempt in attempts():
         with attempt:
             old = _draft(get_email(email_id))
+            if unchanged_since not in (None, old.record["updatedAt"]):
+                return False
             store.emails.prepare(old, None)
             with store.transaction():
                 if store.emails.version(email_id) == old.record["updatedAt"]:
                     store.emails.delete(old)
                     record_change("email", email_id, "deleted")
-                    return
+                    return True
+    raise AssertionError
 
 
 # ---- writing --------------------------------------------------------------------------------------------------------

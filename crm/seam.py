@@ -35,6 +35,10 @@ class _Store:
     def transaction() -> AbstractContextManager[None]:
         return _store.transaction()
 
+    @staticmethod
+    def purge() -> bool:
+        return _Part(lambda: _store).purge()
+
 
 if TYPE_CHECKING:
     import store

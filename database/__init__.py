@@ -108,6 +108,11 @@ def purge_deleted() -> bool:
     return bool(_kind.purge_deleted())
 
 
+def had_rows(table: str) -> bool:
+    """Whether a table whose ids are never given again has, or ever had, a row."""
+    return bool(_kind.had_rows(table))
+
+
 def backup(file: Path) -> None:
     """Write a copy of the database, as it is at this moment, into a new file, while others go on writing.
 

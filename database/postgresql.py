@@ -249,8 +249,18 @@ def writing(timeout: float = LOCK_TIMEOUT) -> Iterator[None]:
 
 def purge_deleted() -> bool:
     """Give the room of what was deleted to others. Until they take it, the server's files hold what no query finds."""
-    db.execute_sql("VACUUM")
+    db.execute_sql("SET statement_timeout = 0")  # of the largest tables it takes longer
+    try:
+        db.execute_sql("VACUUM")
+    finally:
+        db.execute_sql("SET statement_timeout = '60s'")
     return True
+
+
+def had_rows(table: str) -> bool:
+    """Whether a table whose ids are never given again has, or ever had, a row."""
+    query = "SELECT pg_sequence_last_value(pg_get_serial_sequence(%s, 'id')::regclass) IS NOT NULL"
+    return bool(db.execute_sql(query, [table]).fetchone()[0])
 
 
 def backup(file: Path) -> None:

@@ -27,12 +27,14 @@ _PRAGMAS = {
     "synchronous": "full",  # a mail that was acknowledged survives a power failure; NORMAL loses the last ones
     "foreign_keys": 1,  # off by default
     "wal_autocheckpoint": 4000,  # pages (16 MB): most are written again by the next mails; the default, 1000, costs 7 %
+    "secure_delete": 1,  # what is deleted is overwritten, whatever SQLite was built for
     "journal_size_limit": 16 * 1024 * 1024,  # as large as that: a long read or import leaves no larger log behind
 }
 _READ_WHOLE = 256 * 1024 * 1024  # bytes: a file up to this size is checked at each start, which takes 0.15 s
 PARTS = ("", "-wal", "-journal")  # the files of a database; -shm holds nothing
 _STEP = 1000  # pages that are copied before one looks whether it goes on
 _SHORTEST_PAUSE, _LONGEST_PAUSE = 0.0002, 0.005  # seconds between two looks at the lock file
+_MERGED = 100  # pages of the search index, written in a transaction: about 20 ms
 _ROOM = 1024 * 1024  # bytes: with less than this the disk counts as full
 
 
@@ -352,15 +354,38 @@ def _try_lock(handle: int) -> bool:
 def purge_deleted() -> bool:
     """Leave no trace of what was deleted, neither in the search index nor in the file's free pages.
 
-    Writes the whole file anew, which takes its size again on the disk meanwhile. False where someone's long reading
-    kept the write-ahead log from being emptied; it is overwritten later, as mail is logged.
+    Writes the whole file anew, beside it, which takes its size twice on the disk meanwhile; nobody else writes so long.
+    False where someone's long reading kept the write-ahead log from being emptied; it is overwritten later, as mail is
+    logged.
     """
-    if db.table_exists("email_search"):  # not where the emails are kept in somebody else's tables
-        with writing():
-            execute("INSERT INTO email_search (email_search) VALUES ('optimize')")
+    if db.table_exists("email_words"):  # not where the emails are kept in somebody else's tables
+        # All pieces of the index become one, some pages a transaction: 'optimize' would keep the write lock for seconds
+        # (https://sqlite.org/fts5.html, 6.9).
+        pages, before = -_MERGED, -2
+        while _changes() - before >= 2:
+            with writing():
+                before = _changes()
+                execute("INSERT INTO email_words (email_words, rank) VALUES ('merge', ?)", [pages])
+            pages = _MERGED
     with write_lock(db.database):
-        execute("VACUUM")
+        folder = str(Path(db.database).parent).replace("'", "''")
+        # SQLite's temporary copy would go to /var/tmp. There is no other way to say so once its library is loaded.
+        execute(f"PRAGMA temp_store_directory = '{folder}'")
+        try:
+            execute("VACUUM")
+        finally:
+            execute("PRAGMA temp_store_directory = ''")
         return not rows("PRAGMA wal_checkpoint(TRUNCATE)")[0][0]
+
+
+def _changes() -> int:
+    """How many rows this connection has changed since it was opened."""
+    return int(rows("SELECT total_changes()")[0][0])
+
+
+def had_rows(table: str) -> bool:
+    """Whether a table whose ids are never given again has, or ever had, a row."""
+    return bool(rows("SELECT 1 FROM sqlite_sequence WHERE name = ? AND seq > 0", [table]))
 
 
 def backup(file: Path) -> None:

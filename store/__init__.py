@@ -6,18 +6,19 @@ Nothing is normalized, parsed or decided here: `crm` brings all of that along. W
 `transaction()`, which only one caller at a time has, over all processes; what only reads is called outside as well.
 
     contacts, companies   read, find, insert, update, delete, page; contacts.of_company
-    users                 read, find, insert, delete
+    users                 read, find, insert, delete, page
     emails                read, version, with_message_key, with_copy_key, known, prepare, insert, update, delete,
-                          record_copy, forget_copy, page
-    changes               append, page
-    transaction, check
+                          record_copy, forget_copy, catch_up, page, scan, scan_one
+    changes               append, page, last, delete
+    transaction, check, purge
 
 A function that is not supplied makes the calls that need it 501, and nothing else.
 """
 
 from database import check_writable as check
+from database import purge_deleted as purge
 from database import writing as transaction
 from store import changes, emails, users
 from store.directory import companies, contacts
 
-__all__ = ["changes", "check", "companies", "contacts", "emails", "transaction", "users"]
+__all__ = ["changes", "check", "companies", "contacts", "emails", "purge", "transaction", "users"]

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from peewee import fn
+
 from database.query import Prepared, param
 from models import Change
 
@@ -22,6 +24,8 @@ _PAGE = Prepared(
         .limit(param("limit"))
     )
 )
+_LAST = Prepared(lambda: Change.select(fn.COALESCE(fn.MAX(Change.seq), 0)))
+_DELETE = Prepared(lambda: Change.delete().where(Change.seq == param("seq")))
 _NAMES = ["seq", "at", "type", "id", "action", "tokenId"]
 
 
@@ -33,3 +37,13 @@ def append(kind: str, record_id: str, action: str, at: str, token_id: int | None
 def page(after: int, limit: int) -> list[dict[str, Any]]:
     """The changes behind a number, in order: seq, at, type, id, action, tokenId."""
     return [dict(zip(_NAMES, row, strict=True)) for row in _PAGE(after=after, limit=limit)]
+
+
+def last() -> int:
+    """The number of the last change."""
+    return int(_LAST()[0][0])
+
+
+def delete(seq: int) -> None:
+    """Remove a change, as its record's id is a person's address."""
+    _DELETE.run(seq=seq)

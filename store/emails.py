@@ -278,6 +278,34 @@ def _insert_links(row_id: int, draft: Draft) -> None:
     _INSERT_LINK.many([{"email": row_id, "type": kind, "record_id": one, "at": at} for kind, one in draft.links])
 
 
+# ---- all of them ----------------------------------------------------------------------------------------------------
+
+
+_COPIES = Prepared(lambda: Copy.select(Copy.msg_key).where(Copy.email == param("id")))
+_SCAN = Prepared(lambda: _select(_WHOLE).where(Email.id > param("after")).order_by(Email.id).limit(param("limit")))
+
+
+def scan(after: str, limit: int) -> Iterator[Record]:
+    """Emails in the order of their ids, from behind one: whole, with the keys of their `copies`. Some of all there are:
+    `limit`, or fewer where they are large."""
+    room = _LARGEST_PAGE
+    with closing(_SCAN.each(after=int(after or 0), limit=limit)) as rows:
+        for row in rows:
+            yield _with_copies(_record(_WHOLE, row))
+            room -= sum(len(value) for value in row if isinstance(value, str))
+            if room < 0:
+                return
+
+
+def scan_one(email_id: str) -> Iterator[Record]:
+    """The email with this id, as `scan` gives it."""
+    yield from map(_with_copies, read([email_id]))
+
+
+def _with_copies(record: Record) -> Record:
+    return {**record, "copies": [key for (key,) in _COPIES(id=int(record["id"]))]}
+
+
 # ---- pages ----------------------------------------------------------------------------------------------------------
 
 

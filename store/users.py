@@ -18,6 +18,9 @@ _INSERT = Prepared(
         | {User.normalized: param("key"), User.created_at: param("at")}
     )
 )
+_PAGE = Prepared(
+    lambda: User.select(*_FIELDS.values()).where(User.id > param("after")).order_by(User.id).limit(param("limit"))
+)
 _DELETE = Prepared(lambda: User.delete().where(is_any(User.id, "ids")))
 
 
@@ -39,3 +42,8 @@ def insert(user: Mapping[str, Any], key: str, at: str) -> None:
 def delete(ids: Sequence[str]) -> None:
     """Remove users."""
     _DELETE.run(ids=list(ids))
+
+
+def page(after: str, limit: int) -> list[Record]:
+    """Users in the order of their ids, from behind one."""
+    return [dict(zip(_FIELDS, row, strict=True)) for row in _PAGE(after=after, limit=limit)]

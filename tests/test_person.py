@@ -1,11 +1,16 @@
 """`flask person export` and `flask person erase`: what a company owes the people whose mail it keeps."""
 
+import base64
 import json
+import random
 import sqlite3
+from unicodedata import normalize
 
 import pytest
 
 import database
+import models
+import tokens
 from folding import fold_address
 
 
@@ -142,3 +147,173 @@ def test_wildcards_in_an_address_are_letters(app, client):
     assert json.loads(run(app, "erase", "a_b@x.example", "--dry-run").stdout)["emails"] == []
     assert fold_address("%@x.example")
     assert json.loads(run(app, "erase", "%@x.example", "--dry-run").stdout)["emails"] == []
+
+
+# ---- wherever it stands ---------------------------------------------------------------------------------------------
+
+SPELLINGS = {
+    "text": lambda chance: chance.choice(
+        ["zoë.kent@müller.example", "Zoë.Kent@MÜLLER.example", "zoë.kent@xn--mller-kva.example"]
+    ),
+    "composed": lambda chance: normalize(chance.choice(["NFD", "NFKD"]), "zoë.kent@müller.example"),
+    "encoded": lambda chance: chance.choice(
+        ["mailto:zo%C3%AB.kent%40m%C3%BCller.example", "zoë.kent=40xn--mller-kva.example"]
+    ),
+    "decorated": lambda chance: chance.choice(["_{}_", "E-Mail-{}", "{}.Then", "见{}", "({})"]).format(
+        "zoë.kent@müller.example"
+    ),
+    "wide": lambda chance: "zoë.kent\uff20müller.example",
+    "broken": lambda chance: chance.choice(["\u200b", "\u00ad", "\u2060"]).join("zoë.kent@müller.example"),
+}
+HTML = [
+    "<b>zoë</b>.kent&#64;müller.<wbr>example",
+    "zo&euml;.kent<!-- -->@m&uuml;ller.example",
+    "<a href='mailto:zoë.kent@müller.example'>x</a>",
+]
+ZOE = "zoë.kent@müller.example"
+
+
+def placed(address, chance):
+    """Calls that write an address, each into another place; method, path, body."""
+    file = base64.b64encode(f"Dear {address}, hello".encode()).decode()
+    emails = [
+        {"subject": address},
+        {"textBody": f"see {address} there"},
+        {"htmlBody": chance.choice(HTML)},
+        {"fromName": address},
+        {"toAddresses": [f"Zoe <{address}>", "b@b.example"]},
+        {"ccAddresses": [f"{address} (Zoe)"]},
+        {"relatedTo": [{"type": "contact", "id": address}]},
+        {"inReplyTo": f"<{address}>"},
+        {"msgId": address},
+        {"syncThreadId": f"x <{address}>"},
+        {"rfc822MsgId": f"<{address}>"},
+        {"attachments": [{"id": "1", "name": f"{address}.vcf", "content": "AAAA"}]},
+        {"attachments": [{"id": "1", "name": "a", "mimeType": "text/plain", "content": file}]},
+        {"attachments": [{"id": address, "name": "a"}]},
+    ]
+    contacts = [
+        {"emailAddresses": [f"mailto:{address}"]},
+        {"emailAddresses": [f"{address} (Zoe)"]},
+        {"emailAddresses": [f"b@b.example {address}"]},
+        {"firstName": address},
+        {"lastName": f"Kent {address}"},
+        {"id": address.replace("/", ""), "firstName": "Z"},
+    ]
+    companies = [
+        {"name": f"Kent, {address}", "domains": ["k.example"]},
+        {"name": "K", "domains": [f"mail to {address}"]},
+    ]
+    calls = [("emails", one) for one in emails] + [("contacts", one) for one in contacts]
+    return calls + [("companies", one) for one in companies]
+
+
+@pytest.mark.parametrize("spelling", SPELLINGS)
+def test_every_place_and_spelling_is_erased(app, client, tmp_path, storage, spelling):
+    """Nothing of it is left in any table or, on SQLite, in the file; the others' records stay as they are."""
+    seed = random.randrange(10**9)
+    chance = random.Random(seed)
+    others = [client.post("/api/v1/emails", json={"textBody": t}).json["id"] for t in (f"a-{ZOE}", f"{ZOE}.br", "zoe")]
+    wrote = 0
+    for path, body in placed(SPELLINGS[spelling](chance), chance):
+        answer = client.post(f"/api/v1/{path}", json=body)
+        wrote += answer.status_code == 201
+    assert wrote >= 20, seed
+    copy = client.post("/api/v1/emails", json={"rfc822MsgId": "<c@c>", "msgId": "c"}).json["id"]
+    client.post("/api/v1/emails", json={"rfc822MsgId": "<c@c>", "msgId": f"<{ZOE}>"})
+    tokens.create("u1", label=f"of {SPELLINGS[spelling](chance)}")
+    held = json.loads(run(app, "export", ZOE).stdout)
+    assert len(held["emails"]) == 15, seed
+    assert (len(held["contacts"]), len(held["companies"]), len(held["tokens"])) == (6, 2, 1), seed
+    receipt = json.loads(run(app, "erase", ZOE).stdout)
+    assert copy in receipt["emails"]
+    assert {mail["id"] for mail in client.get("/api/v1/emails").json} == set(others), seed
+    assert len(client.get("/api/v1/companies").json) == 2
+    held = json.loads(run(app, "export", ZOE).stdout)
+    assert all(value == [] for name, value in held.items() if name not in ("address", "exportedAt")), seed
+    if storage == "sqlite":
+        for file in tmp_path.glob("connector.db*"):
+            content = normalize("NFKC", file.read_bytes().decode("utf-8", "replace")).casefold()
+            for one in ("\u200b", "\u00ad", "\u2060", f"a-{ZOE}", f"{ZOE}.br"):  # the others' in text and snippet
+                content = content.replace(one, "")
+            assert ".kent" not in content, (seed, file.name)
+    assert tokens.listed()
+
+
+def test_many_spellings_and_large_mails_are_no_obstacle(app, client):
+    """119 spellings made a condition that no database would read."""
+    spelled = "zoe.kent.of.somewhere@x.example"
+    every = [
+        "".join(c.upper() if n >> at & 1 else c for at, c in enumerate(spelled)) for n in range(0, 2**20, 2**20 // 150)
+    ]
+    client.post("/api/v1/emails", json={"toAddresses": every[:100]})
+    client.post("/api/v1/emails", json={"ccAddresses": every[100:], "htmlBody": "<a=" * 100_000 + "@"})
+    assert len(json.loads(run(app, "export", spelled).stdout)["emails"]) == 2
+    assert len(json.loads(run(app, "erase", spelled).stdout)["emails"]) == 2
+
+
+def test_what_comes_meanwhile_is_found_as_well(app, client, monkeypatch):
+    """Rows are looked for outside the lock: those that are written or changed before it is taken need another look."""
+    first, other = (
+        client.post("/api/v1/emails", json={"textBody": text}).json["id"] for text in ("zoe@x.example", "-")
+    )
+    from storage import people
+
+    remove = people._remove
+    late: list[str] = []
+
+    def others_write(*found):
+        if not late:
+            late.append(client.post("/api/v1/emails", json={"textBody": "zoe@x.example"}).json["id"])
+            client.patch(f"/api/v1/emails/{first}", json={"textBody": "nobody"})
+            client.patch(f"/api/v1/emails/{other}", json={"textBody": "zoe@x.example"})
+        return remove(*found)
+
+    monkeypatch.setattr(people, "_remove", others_write)
+    assert models.erase_person("zoe@x.example")["emails"] == [other, *late]
+    assert [mail["id"] for mail in client.get("/api/v1/emails").json] == [first]
+
+
+def test_the_id_of_a_record_is_erased_from_the_change_feed(app, client):
+    """It would tell the address for ever."""
+    client.put("/api/v1/contacts/zoe@x.example", json={"firstName": "Z"})
+    client.put("/api/v1/companies/zoe@x.example", json={"name": "Z"})
+    employee = client.post("/api/v1/contacts", json={"companyId": "zoe@x.example"}).json["id"]
+    run(app, "erase", "zoe@x.example")
+    assert {one["id"] for one in client.get("/api/v1/changes").json} == {employee}
+    assert client.get(f"/api/v1/contacts/{employee}").json["companyId"] is None
+
+
+def test_what_is_printed_moves_no_cursor(app, client):
+    """An export may be looked at in a terminal."""
+    client.post("/api/v1/emails", json={"textBody": "zoe@x.example \x9b2J\u202e\x7f\x1b[0m"})
+    out = run(app, "export", "zoe@x.example").stdout
+    assert all(char.isprintable() or char == "\n" for char in out)
+    assert json.loads(out)["emails"][0]["textBody"] == "zoe@x.example \x9b2J\u202e\x7f\x1b[0m"
+
+
+def test_a_database_whose_only_user_was_erased_is_not_new(app, client, capsys):
+    """Who starts the service next is not given all rights."""
+    from cli import _welcome
+
+    run(app, "erase", "john@brightsync.example")
+    assert tokens.listed() == []
+    _welcome(app.config)
+    assert tokens.listed() == []
+    assert "no token left" in capsys.readouterr().err
+
+
+@pytest.mark.sqlite("its temporary copy")
+def test_no_copy_lies_elsewhere(app, client, tmp_path, monkeypatch):
+    """SQLite's own place for it is /var/tmp."""
+    places = []
+    execute = database.execute
+
+    def watched(sql, *parameters):
+        if sql == "VACUUM":
+            places.extend(database.rows("PRAGMA temp_store_directory"))
+        return execute(sql, *parameters)
+
+    monkeypatch.setattr("database.sqlite.execute", watched)
+    assert database.forget()
+    assert places == [(str(tmp_path),)]
