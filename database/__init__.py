@@ -149,6 +149,12 @@ def full_text(query: str) -> tuple[str, str, str]:
     In `query` are words, "phrases", beginnings* and -excluded ones; all must be found. Raises ValueError with the
     reason for one that can't be searched for. On SQLite it may write: the index lags behind the mails until then.
     """
+    search: tuple[str, str, str] = _kind.full_text(*_parsed_query(query))
+    return search
+
+
+def _parsed_query(query: str) -> tuple[list[tuple[str, bool]], list[tuple[str, bool]]]:
+    """The words and phrases to be found, and those not to be found, each with whether it is just a beginning."""
     if query.count('"') % 2:
         raise ValueError("A quotation mark is not closed.")
     wanted: list[tuple[str, bool]] = []
@@ -161,5 +167,4 @@ def full_text(query: str) -> tuple[str, str, str]:
     # A phrase of thousands of words, or what is written as one (a.a.a), takes minutes and gigabytes.
     if len(re.findall(r"[^\W_]+|[^\x00-\x7f]", " ".join(text for text, _ in wanted + unwanted))) > 32:
         raise ValueError("More than 32 words.")
-    search: tuple[str, str, str] = _kind.full_text(wanted, unwanted)
-    return search
+    return wanted, unwanted

@@ -353,6 +353,7 @@ _ROOM = 1_000_000  # bytes
 _LAST_PLACE = 16_383
 _MOST_PLACES = 255  # of one word
 _LONGEST = 500  # characters of a word; 2,046 bytes fit
+_LONGEST_TEXT = 4 * 2**20  # characters that are looked through, as the interpreter does nothing else meanwhile
 
 
 def _words(text: str) -> Iterator[str]:
@@ -367,7 +368,7 @@ def indexed(texts: Sequence[str | None]) -> dict[str, str]:
     place, room = 0, _ROOM
     for text in texts:
         place += 1  # no phrase goes from one text to the next
-        for word in _words(text or ""):
+        for word in _words((text or "")[:_LONGEST_TEXT]):
             place += 1
             if word not in places:
                 room -= len(word.encode()) + 4

@@ -7,7 +7,7 @@ from json import dumps, loads
 from typing import Any, NamedTuple
 
 import models
-from clock import now
+from clock import later, now
 from database import execute, full_text, indexed, insert, iterate, marks, rows, writing
 from folding import fold_address, fold_message_id, readings
 from merging import LISTS, NO_EMAIL, entries, merged, relation
@@ -34,16 +34,23 @@ def log_email(email: Mapping[str, Any]) -> tuple[Record, bool]:
     """
     created = now()
     new = {"id": None, **NO_EMAIL, **email, "createdAt": created, "updatedAt": created}
-    prepared = _prepare(new)  # most mails are new: what takes time is done while others may still write
-    with writing():
-        here = _find_copy(email)
-        if here is None:
-            return _insert_email(new, prepared), True
-        for name in ("subject", "textBody", "htmlBody"):
-            if here[name] and email.get(name) and here[name] != email[name]:
-                log.warning("email %s: the %s of a copy differs; the first stays", here["id"], name)
-        _see(int(here["id"]), email.get("msgId"))
-        return _update_email(here, merged(here, email)), False
+    prepared = _prepare(new)  # most emails are new: what takes time is done while others may still write
+    mail_key, copy_key = fold_message_id(email.get("rfc822MsgId")), fold_message_id(email.get("msgId"))
+    change: _Change | None = None
+    while True:
+        with writing():
+            found = _find_copy(mail_key, copy_key)
+            if found is None:
+                return _insert_email(new, prepared, copy_key), True
+            if change and change.version == found:
+                _see(change.version.row_id, copy_key)
+                record = _update_email(change)
+                break
+        change = _merge(found, email)
+    for name in ("subject", "textBody", "htmlBody"):
+        if record[name] and email.get(name) and record[name] != email[name]:
+            log.warning("email %s: the %s of a copy differs; the first stays", record["id"], name)
+    return record, False
 
 
 def get_email(email_id: str) -> Record:
@@ -66,17 +73,21 @@ def get_attachment(email_id: str, attachment_id: str) -> Record:
 
 def change_email(email_id: str, changes: Mapping[str, Any]) -> Record:
     """Give the named fields of an email new values. Raises NotFound, and Conflict for another email's rfc822MsgId."""
-    with writing():
+    while True:
         old = get_email(email_id)
-        new = {**old, **changes}
-        key = fold_message_id(new["rfc822MsgId"])
-        if rows("SELECT 1 FROM email WHERE rfc822_key = ? AND id != ?", [key, int(email_id)]):
-            raise Conflict("Another email has this rfc822MsgId.")
-        if new["msgId"] != old["msgId"]:
-            was = fold_message_id(old["msgId"])
-            execute("DELETE FROM sighting WHERE msg_key = ? AND email_id = ?", [was, int(email_id)])
-            _see(int(email_id), new["msgId"])
-        return _update_email(old, new)
+        change = _prepare_change(old, {**old, **changes})
+        row_id = change.version.row_id
+        key = fold_message_id(change.record["rfc822MsgId"])
+        was, copy_key = fold_message_id(old["msgId"]), fold_message_id(change.record["msgId"])
+        with writing():
+            if rows("SELECT updated_at FROM email WHERE id = ?", [row_id]) != [(change.version.updated_at,)]:
+                continue  # another was faster
+            if rows("SELECT 1 FROM email WHERE rfc822_key = ? AND id != ?", [key, row_id]):
+                raise Conflict("Another email has this rfc822MsgId.")
+            if change.record["msgId"] != old["msgId"]:
+                execute("DELETE FROM sighting WHERE msg_key = ? AND email_id = ?", [was, row_id])
+                _see(row_id, copy_key)
+            return _update_email(change)
 
 
 def delete_email(email_id: str) -> None:
@@ -305,16 +316,20 @@ def email_from(row: Sequence[Any]) -> Record:
     }
 
 
-def _find_copy(email: Mapping[str, Any]) -> Record | None:
-    """The record of the mail of which this is a copy."""
-    key = fold_message_id(email.get("rfc822MsgId"))
-    if key:
-        condition = "e.rfc822_key = ?"
-    else:
-        key = fold_message_id(email.get("msgId"))
-        condition = "e.id = (SELECT min(email_id) FROM sighting WHERE msg_key = ?)"
-    found = rows(f"SELECT {WHOLE} FROM email e WHERE {condition}", [key]) if key else []
-    return email_from(found[0]) if found else None
+class _Version(NamedTuple):
+    """An email as it is between two changes: no two of its versions have the same time."""
+
+    row_id: int
+    updated_at: str
+
+
+def _find_copy(mail_key: str | None, copy_key: str | None) -> _Version | None:
+    """The email that has this Message-ID; where none is given, the one of which a copy had this msgId."""
+    condition, key = "rfc822_key = ?", mail_key
+    if not key:
+        condition, key = "id = (SELECT min(email_id) FROM sighting WHERE msg_key = ?)", copy_key
+    found = rows(f"SELECT id, updated_at FROM email WHERE {condition}", [key]) if key else []
+    return _Version(*found[0]) if found else None
 
 
 class _Prepared(NamedTuple):
@@ -325,37 +340,76 @@ class _Prepared(NamedTuple):
     relations: list[tuple[Any, ...]]  # type, record_id, at
 
 
-def _insert_email(record: Record, prepared: _Prepared) -> Record:
+def _insert_email(record: Record, prepared: _Prepared, copy_key: str | None) -> Record:
     columns = prepared.columns
     inserted = execute(
         f"INSERT INTO email ({', '.join(columns)}) VALUES ({marks(columns)}) RETURNING id", list(columns.values())
     )
     row_id = inserted.fetchone()[0]
     _insert_people(row_id, prepared)
-    _see(row_id, record["msgId"])
+    _see(row_id, copy_key)
     record_change("email", str(row_id), "created")
     return {**record, "id": str(row_id)}
 
 
-def _update_email(old: Record, new: Record) -> Record:
-    """Store what has changed; nothing is written where nothing has."""
+class _Change(NamedTuple):
+    """A new version of an email, prepared before the write lock is taken."""
+
+    version: _Version  # of which it is a change
+    record: Record  # as it will be
+    prepared: _Prepared | None  # None where nothing changes
+
+
+def _merge(found: _Version, copy: Mapping[str, Any]) -> _Change | None:
+    """What a copy changes in the email that was found; None where that is gone."""
+    try:
+        old = get_email(str(found.row_id))
+    except NotFound:
+        return None
+    return _prepare_change(old, merged(old, copy))
+
+
+_SEARCHED = ["subject", "fromAddress", "fromName", *LISTS.values(), "textBody", "htmlBody"]
+
+
+def _prepare_change(old: Record, new: Record) -> _Change:
+    """All that takes time: what an email becomes in the tables, but for what follows from fields that stay."""
+    version = _Version(int(old["id"]), old["updatedAt"])
     if new == old and dumps(new, sort_keys=True) == dumps(old, sort_keys=True):  # to Python, true is 1
-        return old
-    new = {**new, "updatedAt": now()}
-    prepared = _prepare(new)
-    row_id = int(new["id"])
-    assignments = ", ".join(f"{column} = ?" for column in prepared.columns)
-    execute(f"UPDATE email SET {assignments} WHERE id = ?", [*prepared.columns.values(), row_id])
+        return _Change(version, old, None)
+    new = {**new, "updatedAt": later(old["updatedAt"])}
+    if new["htmlBody"] != old["htmlBody"]:
+        return _Change(version, new, _prepare(new))
+    stored = rows("SELECT html_text FROM email WHERE id = ?", [version.row_id])
+    html_text = stored[0][0] if stored else None  # without a row, the version will not be there either
+    reindex = any(new[name] != old[name] for name in _SEARCHED)
+    return _Change(version, new, _prepare(new, html_text, reindex))
+
+
+def _update_email(change: _Change) -> Record:
+    """Store a change; nothing is written where nothing has changed. Needs the write lock, and the same version."""
+    if change.prepared is None:
+        return change.record
+    row_id, columns = change.version.row_id, change.prepared.columns
+    assignments = ", ".join(f"{column} = ?" for column in columns)
+    execute(f"UPDATE email SET {assignments} WHERE id = ?", [*columns.values(), row_id])
     execute("DELETE FROM recipient WHERE email_id = ?", [row_id])
     execute("DELETE FROM relation WHERE email_id = ?", [row_id])
-    _insert_people(row_id, prepared)
-    record_change("email", new["id"], "changed")
-    return new
+    _insert_people(row_id, change.prepared)
+    record_change("email", str(row_id), "changed")
+    return change.record
 
 
-def _prepare(record: Record) -> _Prepared:
-    """An email's fields, and what is derived from them for look-ups, lists and the search."""
-    html_text = text_of(record["htmlBody"]) if record["htmlBody"] else None
+_UNREAD = "\0"  # for the words of an HTML body that are not known yet; no text that is stored holds it
+
+
+def _prepare(record: Record, html_text: str | None = _UNREAD, reindex: bool = True) -> _Prepared:
+    """An email's fields, and what is derived from them for look-ups, lists and the search.
+
+    `html_text`: the words of its HTML body, where they are known. `reindex`: whether what the search reads has changed.
+    """
+    if html_text == _UNREAD:
+        html_text = text_of(record["htmlBody"]) if record["htmlBody"] else None
     columns = derived(record, html_text)
     at = columns["at"]
     sender = [] if record["fromAddress"] is None else [record["fromAddress"]]
@@ -375,14 +429,19 @@ def _prepare(record: Record) -> _Prepared:
         "created_at": record["createdAt"],
         "updated_at": record["updatedAt"],
         "from_name": record["fromName"],
-        "subject": record["subject"],
         "related_to": _json(record["relatedTo"]),
-        "text_body": record["textBody"],
-        "html_text": html_text,
-        "html_body": record["htmlBody"],
         "attachments": _json(record["attachments"]),
-        **indexed([record["subject"], columns["people"], record["textBody"], html_text]),
     }
+    if not reindex:
+        del columns["people"], columns["snippet"]  # to name a column is enough for SQLite to index anew
+    else:
+        columns |= {
+            "subject": record["subject"],
+            "text_body": record["textBody"],
+            "html_text": html_text,
+            "html_body": record["htmlBody"],
+            **indexed([record["subject"], columns["people"], record["textBody"], html_text]),
+        }
     return _Prepared(columns, recipients, [(*link, at) for link in links])
 
 
@@ -418,7 +477,6 @@ def _insert_people(row_id: int, prepared: _Prepared) -> None:
     )
 
 
-def _see(row_id: int, msg_id: str | None) -> None:
-    """Remember the msgId under which a mail was seen in a mailbox."""
-    key = fold_message_id(msg_id)
+def _see(row_id: int, key: str | None) -> None:
+    """Remember the msgId, normalized, under which an email was seen in a mailbox."""
     insert("INTO sighting (msg_key, email_id)", "(?, ?)", [(key, row_id)] if key else [])
