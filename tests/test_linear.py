@@ -4,7 +4,6 @@ import random
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from itertools import product
 from typing import Any
 
 import pytest
@@ -22,7 +21,7 @@ from wire import BadRequestBody, parse_json
 SHORTEST, LONGEST = 100_000, 36 * 2**20  # characters
 MOST = 2.5  # times the time for twice the length
 FLOOR = 0.05  # seconds of this process, under which nothing counts
-ENOUGH = 0.4  # seconds after which no longer input is tried
+ENOUGH = 0.12  # seconds after which no longer input is tried
 SEED = random.randrange(2**32)
 
 # One or more of each class of characters that a pattern or a parser looks at.
@@ -153,7 +152,9 @@ def test_no_doubling_costs_more_than_twice_and_a_half(name: str) -> None:
     """Runs of each atom, and some pairs that are others at each run."""
     chance = random.Random(f"{SEED} {name}")
     tried = [(atom, "x", "run") for atom in ATOMS]
-    tried += [(*chance.sample(ATOMS, 2), shape) for shape in ("alternation", "halves") for _ in range(4)]
+    tried += [
+        (chance.choice(ATOMS), chance.choice(ATOMS), shape) for shape in ("alternation", "halves") for _ in range(4)
+    ]
     for atom, other, shape in tried:
         if not screened(READERS[name], shapes(atom, other)[shape]):
             continue
@@ -166,9 +167,8 @@ def screened(function: Callable[[str], Any], make: Callable[[int], str]) -> bool
     return seconds(function, make(SHORTEST)) > FLOOR / 10
 
 
-@pytest.mark.parametrize(
-    ("atom", "name"), product([" ", '"', "\u0301\u0323", "\n"], ["text_of", "fold_address", "nested"])
-)
+@pytest.mark.parametrize("name", ["text_of", "fold_address", "nested"])
+@pytest.mark.parametrize("atom", [" ", '"', "\u0301\u0323", "\n"])
 def test_what_has_stopped_the_service(atom: str, name: str) -> None:
     """Up to the largest body."""
     found = doublings(READERS[name], shapes(atom, "x")["run"])
