@@ -1,11 +1,16 @@
 """Times as the connector stores and returns them."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 
 def now() -> str:
     """This moment: RFC 3339, UTC, microseconds, always 27 characters, so that such texts sort as they read."""
     return stamp(datetime.now(UTC))
+
+
+def later(earlier: str) -> str:
+    """This moment, but later than another also where the clock was set back."""
+    return max(now(), stamp(datetime.fromisoformat(earlier) + timedelta(microseconds=1)))
 
 
 def stamp(moment: datetime) -> str:

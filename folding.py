@@ -5,7 +5,7 @@
 """
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from hashlib import sha256
 from unicodedata import normalize
 
@@ -15,13 +15,17 @@ import idna
 # database has a limit for them: PostgreSQL's is 2,704 bytes.
 _LONGEST_KEY = 998
 _LONGEST_KEY_BYTES = 2000
+# Of what is not ASCII. An address has 64 + 1 + 255 characters at most (RFC 5321, 4.5.3.1). Normalizing takes the square
+# of a run of combining marks, and IDNA of a label, so what is longer is not even begun.
+_LONGEST_UNICODE = 320
 
 _IN_ANGLES = re.compile(r"<([^<>]*)>")
 # What folding only has to put in lower case: one @, ASCII, no brackets, no space, no final dot.
 _PLAIN = re.compile(r"[!-;=?A-~]+@[A-Za-z0-9.-]*[A-Za-z0-9-]")
 _DOMAIN = re.compile(r"[^\s,;:<>@]+")
 _SCHEME = re.compile(r"^[a-z][a-z0-9+.-]*://", re.IGNORECASE)
-_LIST_ENTRY = re.compile(r'(?:"(?:\\.|[^"\\])*"|[^,])+', re.DOTALL)
+# A quoted string, or a quote that is never closed, or a comma outside.
+_QUOTED_OR_COMMA = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|(\Z))|,', re.DOTALL)
 
 
 def bare_address(text: str) -> str:
@@ -37,9 +41,12 @@ def fold_address(text: str) -> str | None:
     The part in ``<>`` if there is one; trimmed, NFC, case-folded; the domain as its IDNA A-label, without a final dot.
     No dot or ``+tag`` tricks: only the mail's own server knows whether they mean the same mailbox (RFC 5321, 2.3.11).
     """
-    if _PLAIN.fullmatch(text) and len(text) <= _LONGEST_KEY:  # as nearly all are
+    if len(text) <= _LONGEST_KEY and _PLAIN.fullmatch(text):  # as nearly all are
         return text.lower()
-    local, at, domain = bare_address(text).rpartition("@")
+    bare = bare_address(text)
+    if len(bare) > (_LONGEST_KEY if bare.isascii() else _LONGEST_UNICODE):
+        return None
+    local, at, domain = bare.rpartition("@")
     folded_domain = _fold_host(domain)
     if not (local and at and _DOMAIN.fullmatch(folded_domain)):
         return None
@@ -54,7 +61,10 @@ def fold_domain(text: str) -> str | None:
     """
     host = _SCHEME.sub("", bare_address(text))
     host = re.split(r"[/?#]", host, maxsplit=1)[0].rpartition("@")[2]
-    host = _fold_host(re.sub(r":\d*$", "", host, flags=re.ASCII))
+    host = re.sub(r":\d*$", "", host, flags=re.ASCII)
+    if len(host) > (_LONGEST_KEY if host.isascii() else _LONGEST_UNICODE):
+        return None
+    host = _fold_host(host)
     rest = host.removeprefix("www.")
     host = rest if "." in rest else host  # www.com is somebody's domain, .com is nobody's
     return host if _DOMAIN.fullmatch(host) and _is_key(host) else None
@@ -81,8 +91,25 @@ def fold_message_id(text: str | None) -> str | None:
 
 
 def split_addresses(values: Iterable[str]) -> list[str]:
-    """The addresses in a query parameter's values: split at commas, but not inside double quotes; no empty ones."""
-    return [entry for value in values for entry in _LIST_ENTRY.findall(value) if entry.strip()]
+    """The addresses in a query parameter's values: split at commas, but not inside double quotes; no empty ones.
+
+    Behind a quote that is never closed, each comma counts.
+    """
+    return [entry for value in values for entry in _split(value) if entry.strip()]
+
+
+def _split(value: str) -> Iterator[str]:
+    start = 0
+    for found in _QUOTED_OR_COMMA.finditer(value):
+        if found[0] == ",":
+            yield value[start : found.start()]
+            start = found.end()
+        elif found[1] is not None:  # such a quote: sought from each of a thousand, its end would take their square
+            first, *rest = value[found.start() :].split(",")
+            yield value[start : found.start()] + first
+            yield from rest
+            return
+    yield value[start:]
 
 
 def readings(text: str, fold: Callable[[str], str | None]) -> list[str]:

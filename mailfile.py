@@ -6,7 +6,7 @@ from codecs import lookup
 from collections.abc import Iterator
 from datetime import UTC
 from email.message import Message
-from email.parser import BytesParser
+from email.parser import BytesFeedParser
 from email.policy import Compat32
 from email.utils import parsedate_to_datetime, quote, unquote
 from errno import EFBIG
@@ -20,6 +20,7 @@ from typing import Any
 __all__ = ["as_email", "messages"]
 
 LARGEST = 150 * 2**20  # bytes; large providers take no larger mail, so what is larger is some other file
+DEEPEST = 10  # multiparts in one another that are taken apart; mail programs make four at most
 FIELD = re.compile(rb"[!-9;-~]+:")
 QUOTED_FROM = re.compile(rb"^>(>*From )", re.MULTILINE)
 # What says that a file is a mail and not, say, a Makefile, whose lines look like header fields too.
@@ -121,10 +122,13 @@ def _not_too_large(raw: bytes) -> bytes | OSError:
 class _Part(Message):
     """A mail or a part of it, as the standard library's parser sees it, but without its crashes."""
 
+    too_deep = False  # whether it stands inside so many multiparts that it is not taken apart
+
     def get_content_type(self) -> str:
         """To the parser a mail within the mail is just a file: so it is not taken apart, and its bytes stay as sent."""
         declared = self.mime_type()
-        return "application/octet-stream" if declared.startswith("message/") else declared
+        opaque = declared.startswith("message/") or (self.too_deep and declared.startswith("multipart/"))
+        return "application/octet-stream" if opaque else declared
 
     def mime_type(self) -> str:
         """The declared type in lower case, text/plain if there is none (RFC 2045, 5.2)."""
@@ -191,12 +195,18 @@ def as_email(raw: bytes, mailbox_id: str | None = None) -> dict[str, Any]:
     }
 
 
+class _Parser(BytesFeedParser):
+    """The standard library's parser, which compares each line with the boundaries of all parts around it."""
+
+    def _new_message(self) -> None:
+        super()._new_message()  # type: ignore[misc]
+        self._cur.too_deep = len(self._msgstack) > DEEPEST  # type: ignore[attr-defined]
+
+
 def _parsed(raw: bytes) -> _Part:
-    parser: Any = BytesParser(_Part, policy=_Policy())
-    try:
-        mail: _Part = parser.parsebytes(raw)
-    except RecursionError:  # hundreds of multiparts in one another: logged with its source as the body
-        mail = parser.parsebytes(raw, headersonly=True)
+    parser: Any = _Parser(_Part, policy=_Policy())
+    parser.feed(raw)
+    mail: _Part = parser.close()
     return mail
 
 
@@ -206,7 +216,7 @@ def _content(mail: _Part) -> dict[str, Any]:
     attachments: list[dict[str, Any]] = []
     for part in _leaves(mail):
         # A multipart that is a leaf could not be taken apart: better shown whole than lost.
-        mime_type = "text/plain" if part.get_content_maintype() == "multipart" else part.mime_type()
+        mime_type = "text/plain" if part.mime_type().startswith("multipart/") else part.mime_type()
         data: Any = part.get_payload(decode=True) or b""
         disposition = part.get("content-disposition", "").partition(";")[0].strip().lower()
         name = part.get_param("filename", header="content-disposition") or part.get_param("name")
@@ -244,7 +254,7 @@ def _leaves(mail: _Part) -> Iterator[_Part]:
 def _text(data: bytes, charset: str | None = None) -> str:
     """Bytes as text, whatever they are: as declared, else UTF-8, else as declared or windows-1252 with U+FFFD."""
     try:
-        codec = lookup(charset or "ascii").name
+        codec = lookup((charset or "ascii")[:40]).name  # each name that was asked for stays in memory
     except (LookupError, ValueError):
         codec = ""
     codec = MEANT.get(codec, codec)

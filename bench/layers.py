@@ -27,7 +27,7 @@ LAYERS = {
     "flask-smorest, webargs, marshmallow": r"\((flask_smorest|webargs|marshmallow)/|\(schemas\.py",
     "commit": r"commit \(peewee\.py",
     "Peewee, SQLite": r"\(peewee\.py|\((playhouse|database)/",
-    "text of HTML": r"\(preview\.py|\(selectolax/",
+    "text of HTML": r"\(preview\.py",
     "ours": r"\((app|wire|tokens|models|merging|folding|clock)\.py|\((routes|storage)/",
 }
 # Not at work: waiting for a request, or for the turn to write.
