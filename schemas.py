@@ -15,11 +15,11 @@ from marshmallow import EXCLUDE, Schema, ValidationError, fields, post_load, pre
 
 from clock import stamp
 from folding import fold_address, split_addresses
+from records import MOST_ENTRIES
 
 MOST_ADDRESSES = 200  # distinct ones in one look-up
 LONGEST_ID = 255
 LONGEST_NAME = 1_000  # characters of a contact's or company's name
-MOST_ENTRIES = 500  # addresses of a contact, domains of a company
 LONGEST_ENTRY = 1_000  # characters of each
 # What can stand in a path: `lookup` is a call of its own there, and clients resolve dots before they send (RFC 3986).
 RECORD_ID = rf"(?!(?:lookup|\.\.?)$)[^/]{{1,{LONGEST_ID}}}"

@@ -9,7 +9,7 @@ from clock import now
 from database import execute, insert, marks, rows, writing
 from folding import fold_address, fold_domain, parent_domains, readings
 from merging import union
-from records import Cursor, Invalid, NotFound, Page, Record
+from records import MOST_ENTRIES, Cursor, Invalid, NotFound, Page, Record
 from storage.changes import record_change
 
 
@@ -176,6 +176,8 @@ def _add(kind: _Kind, values: Mapping[str, Any]) -> tuple[Record, bool]:
         if old is None:
             return _save(kind, None, {"id": uuid4().hex, **values}), True
         whole = union(old[kind.entries], values[kind.entries], lambda text: kind.fold(text) or text)
+        if len(whole) > max(MOST_ENTRIES, len(old[kind.entries])):
+            raise Invalid(**{kind.entries: f"The record that is found would have more than {MOST_ENTRIES}."})
         filled = {name: values[name] for name in kind.columns if values[name] and not old[name]}
         return _save(kind, old, {**old, **filled, kind.entries: whole}), False
 

@@ -29,3 +29,11 @@ def test_one_more_is_refused(client: Any, method: str, kind: str, most: dict[str
     else:
         larger = value + "x"
     assert_error(client.open(path, method=method, json={name: larger}), 422)
+
+
+def test_a_merge_does_not_grow_a_record_beyond_it(client: Any) -> None:
+    addresses = [f"a{number}@acme.example" for number in range(501)]
+    assert client.post("/api/v1/contacts", json={"emailAddresses": addresses[:500]}).status_code == 201
+    answer = client.post("/api/v1/contacts", json={"emailAddresses": [addresses[0], addresses[500]]})
+    assert_error(answer, 422)
+    assert client.post("/api/v1/contacts", json={"emailAddresses": addresses[:2]}).status_code == 200
