@@ -107,6 +107,7 @@ def create_app(environment: Mapping[str, Any] | None = None) -> Flask:
     logs.start()
     app = Connector("connector", static_folder=None)  # it would be the one of whatever folder this is started in
     app.config.update(settings.load(os.environ if environment is None else environment), **OPENAPI)
+    app.url_map.merge_slashes = False  # else `//` is answered with a redirect, to the host that the client named
     app.url_map.converters["record_id"] = RecordIdConverter
     if app.config["TRUSTED_PROXIES"]:
         forwarded = {"x_for": app.config["TRUSTED_PROXIES"], "x_proto": 0, "x_host": 0}

@@ -15,9 +15,12 @@ from marshmallow import EXCLUDE, Schema, ValidationError, fields, post_load, pre
 
 from clock import stamp
 from folding import fold_address, split_addresses
+from crm.records import MOST_ENTRIES
 
 MOST_ADDRESSES = 200  # distinct ones in one look-up
 LONGEST_ID = 255
+LONGEST_NAME = 1_000  # characters of a contact's or company's name
+LONGEST_ENTRY = 1_000  # characters of each
 # What can stand in a path: `lookup` is a call of its own there, and clients resolve dots before they send (RFC 3986).
 RECORD_ID = rf"(?!(?:lookup|\.\.?)$)[^/]{{1,{LONGEST_ID}}}"
 ID_IN_PATH = {"type": "string", "minLength": 1, "maxLength": LONGEST_ID, "pattern": f"^{RECORD_ID}$"}
@@ -62,11 +65,19 @@ class Returned(Wire):
 class Text(fields.String):
     """A text or null."""
 
-    def __init__(self, description: str, example: str) -> None:
-        super().__init__(allow_none=True, metadata={"description": description, "examples": [example]})
+    def __init__(self, description: str, example: str, **options: Any) -> None:
+        super().__init__(allow_none=True, metadata={"description": description, "examples": [example]}, **options)
 
     def deserialize(self, value: Any, *args: Any, **kwargs: Any) -> Any:
-        return value if isinstance(value, str) else super().deserialize(value, *args, **kwargs)  # no more to be asked
+        plain = isinstance(value, str) and not self.validators  # no more to be asked
+        return value if plain else super().deserialize(value, *args, **kwargs)
+
+
+class Name(Text):
+    """A name or null, of a length that a list of a hundred can hold."""
+
+    def __init__(self, description: str, example: str) -> None:
+        super().__init__(description, example, validate=validate.Length(max=LONGEST_NAME))
 
 
 class Instant(fields.String):
@@ -150,11 +161,16 @@ class Recipient(fields.Field[str]):
 class Entries(fields.List[Any]):
     """A list; null means an empty one."""
 
-    def __init__(self, inner: Any, description: str, **metadata: Any) -> None:
-        super().__init__(inner, allow_none=True, metadata={"description": description, **metadata})
+    def __init__(self, inner: Any, description: str, most: int | None = None, **metadata: Any) -> None:
+        bound = validate.Length(max=most) if most else None
+        super().__init__(inner, allow_none=True, validate=bound, metadata={"description": description, **metadata})
 
     def deserialize(self, value: Any, *args: Any, **kwargs: Any) -> Any:
         return [] if value is None else super().deserialize(value, *args, **kwargs)
+
+
+def _entry() -> fields.String:
+    return fields.String(validate=validate.Length(max=LONGEST_ENTRY))
 
 
 class Texts(fields.List[str]):
@@ -303,10 +319,13 @@ class Identifiable(Wire):
 class ContactFields(Wire):
     """What is known of a person; all of it is optional."""
 
-    firstName = Text("The first name.", "Jane")
-    lastName = Text("The last name.", "Doe")
+    firstName = Name("The first name.", "Jane")
+    lastName = Name("The last name.", "Doe")
     emailAddresses: Any = Entries(
-        fields.String(), "The addresses, as written; the first is the primary one.", examples=[["jane@acme.example"]]
+        _entry(),
+        "The addresses, as written; the first is the primary one.",
+        MOST_ENTRIES,
+        examples=[["jane@acme.example"]],
     )
     companyId: Any = RecordId("The id of the contact's company.", allow_none=True)
 
@@ -339,8 +358,8 @@ class Contact(Returned, ContactFields, Identified):
 class CompanyFields(Wire):
     """What is known of a company; all of it is optional."""
 
-    name = Text("The name.", "Acme Ltd")
-    domains: Any = Entries(fields.String(), "The domains, as written.", examples=[["acme.example"]])
+    name = Name("The name.", "Acme Ltd")
+    domains: Any = Entries(_entry(), "The domains, as written.", MOST_ENTRIES, examples=[["acme.example"]])
 
 
 class CompanyIn(CompanyFields):

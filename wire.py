@@ -259,7 +259,7 @@ def paged(page: Page) -> tuple[Any, int, dict[str, str]]:
         return page.records, 200, {}
     arguments = MultiDict(request.args)
     arguments["cursor"] = Position.of(*page.next)
-    following = f"{quote(request.path)}?{urlencode(list(arguments.items(multi=True)))}"
+    following = f"{quote(request.script_root + request.path)}?{urlencode(list(arguments.items(multi=True)))}"
     return page.records, 200, {"Link": f'<{following}>; rel="next"'}
 
 

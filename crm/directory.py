@@ -7,7 +7,7 @@ from uuid import uuid4
 
 from clock import now
 from crm.changes import record_change
-from crm.records import Cursor, Invalid, NotFound, Page, Record
+from crm.records import MOST_ENTRIES, Cursor, Invalid, NotFound, Page, Record
 from crm.seam import attempts, store
 from folding import fold_address, fold_domain, parent_domains, readings
 from merging import union
@@ -180,6 +180,8 @@ def _add(kind: _Kind, values: Mapping[str, Any]) -> tuple[Record, bool]:
             return {"id": uuid4().hex, **values}
         filled = {name: value for name, value in values.items() if value and not old[name]}
         whole = union(old[kind.entries], values[kind.entries], lambda text: kind.normalize(text) or text)
+        if len(whole) > max(MOST_ENTRIES, len(old[kind.entries])):
+            raise Invalid(**{kind.entries: f"The record that is found would have more than {MOST_ENTRIES}."})
         return {**old, **filled, kind.entries: whole}
 
     return _save(kind, find, fill_gaps)

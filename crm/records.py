@@ -7,6 +7,8 @@ Record = dict[str, Any]
 # Where a page ended: the time and the id of its last record. The next page begins behind it (keyset paging).
 Cursor = tuple[str, str]
 
+MOST_ENTRIES = 500  # addresses of a contact, domains of a company
+
 
 class NotFound(LookupError):
     """There is no such record."""
