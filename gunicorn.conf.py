@@ -98,18 +98,17 @@ def on_starting(server: Any) -> None:
 def release_memory(worker: Any, req: Any, environ: dict[str, Any], resp: Any) -> None:
     """After a large email, of which each thread would keep several times its size.
 
-    An open connection keeps the values of each statement's last run, and glibc what was freed, for the next time.
+    An open connection keeps the values of each statement's last run, and glibc what was freed, for the next time:
+    after emails of 15 MiB all processes together kept 617 MB without this, 85 MB with it, 280 MB with malloc_trim alone.
     """
     received = settings.MIB + 1 if "HTTP_TRANSFER_ENCODING" in environ else int(environ.get("CONTENT_LENGTH") or 0)
     if max(received, resp.sent if resp else 0) > settings.MIB:
-        if "D" in os.environ.get("X_MEM","DT"): database.stop()
-        if "T" in os.environ.get("X_MEM","DT") and hasattr(_libc, "malloc_trim"):
+        database.stop()
+        if hasattr(_libc, "malloc_trim"):  # glibc
             _libc.malloc_trim(0)
 
 
 _libc = ctypes.CDLL(None)
-if "A" in os.environ.get("X_MEM","DT"): _libc.mallopt(-8, 1)
-if "M" in os.environ.get("X_MEM","DT"): _libc.mallopt(-3, settings.MIB)
 
 
 def pre_request(worker: Any, req: Any) -> None:

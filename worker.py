@@ -16,9 +16,8 @@ SLOW = 0.01  # seconds after which a request no longer keeps others waiting
 class Worker(ThreadWorker):
     """gthread, but one quick request at a time, by the thread that received it. Needs Linux's epoll.
 
-    gthread passes each request from the main thread to another and the connection back, and its threads compete for
-    the interpreter lock at each SQL statement. MEASURED. Starting and stopping are gunicorn's own; the listening
-    sockets are closed as soon as the worker stops, so that nobody is connected to a worker that accepts no more.
+    gthread passes each request to another thread and the connection back, and its threads compete for the interpreter
+    lock. MEASURED. The rest is gunicorn's, which when it stops closes the port late: who connects then is dropped.
     """
 
     def init_process(self) -> None:
@@ -27,7 +26,7 @@ class Worker(ThreadWorker):
         self._turns = Semaphore(1)  # a thread that holds a turn waits for a request, or answers one
         self._extra_turns = 0  # given out because of slow requests
         self._lock = Lock()
-        self._received = self._closed = 0  # requests so far; connections that nr_conns still counts
+        self._nr_at_accept = self._received = self._closed = 0  # _closed: connections that nr_conns still counts
         # gunicorn computes each setting anew at each use, some 25 times a request.
         self.cfg.__dict__.update({name: setting.get() for name, setting in self.cfg.settings.items()})
         super().init_process()
@@ -36,6 +35,12 @@ class Worker(ThreadWorker):
         for target in [self._serve] * self.cfg.threads + [self._watch]:
             Thread(target=target, daemon=True).start()
         super().run()
+
+    def accept(self, listener: Any) -> None:
+        if self.nr == self._nr_at_accept:  # callers come faster than they are answered: other workers may be idle
+            time.sleep(min(self.nr_conns, 10) / 5000)  # else one has been seen to take 17 of 18, who then stay
+        self._nr_at_accept = self.nr
+        super().accept(listener)
 
     def enqueue_req(self, conn: Any) -> None:
         conn.data_ready = True  # by the time that a thread takes it
@@ -85,8 +90,7 @@ class Worker(ThreadWorker):
                 self._turns.release()
 
     def murder_keepalived(self, force: bool = False) -> None:
-        """Called at least once a second. A connection that is idle for too long is closed by the thread that reads its
-        end; a request that came at the same moment is answered first."""
+        """Called once a second or more. The thread that reads a connection's end closes it, and answers first."""
         with self._lock:
             self.nr_conns, self._closed = self.nr_conns - self._closed, 0
         for conn in list(self._idle.values()):
@@ -106,7 +110,6 @@ class Worker(ThreadWorker):
         super().set_accept_enabled(enabled)
         for listener in () if self.alive else self.sockets:  # take all who are connected already, then nobody
             before = -1
-            while before != self.nr_conns:
-                before = self.nr_conns
-                self.accept(listener)
+            while before != (before := self.nr_conns):
+                super().accept(listener)
             listener.close()
