@@ -99,7 +99,7 @@ def release_memory(worker: Any, req: Any, environ: dict[str, Any], resp: Any) ->
     """After a large email, of which each thread would keep several times its size.
 
     An open connection keeps the values of each statement's last run, and glibc what was freed, for the next time:
-    after emails of 15 MiB all processes together kept 617 MB without this, 85 MB with it, 280 MB with malloc_trim alone.
+    after emails of 15 MiB all processes kept 617 MB without this, 85 MB with it, 280 MB with malloc_trim alone.
     """
     received = settings.MIB + 1 if "HTTP_TRANSFER_ENCODING" in environ else int(environ.get("CONTENT_LENGTH") or 0)
     if max(received, resp.sent if resp else 0) > settings.MIB:

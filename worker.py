@@ -26,7 +26,7 @@ class Worker(ThreadWorker):
         self._turns = Semaphore(1)  # a thread that holds a turn waits for a request, or answers one
         self._extra_turns = 0  # given out because of slow requests
         self._lock = Lock()
-        self._nr_at_accept = self._received = self._closed = 0  # _closed: connections that nr_conns still counts
+        self._nr_at_accept = 0  # requests answered until the last accept
         # gunicorn computes each setting anew at each use, some 25 times a request.
         self.cfg.__dict__.update({name: setting.get() for name, setting in self.cfg.settings.items()})
         super().init_process()
@@ -40,7 +40,8 @@ class Worker(ThreadWorker):
         if self.nr == self._nr_at_accept:  # callers come faster than they are answered: other workers may be idle
             time.sleep(min(self.nr_conns, 10) / 5000)  # else one has been seen to take 17 of 18, who then stay
         self._nr_at_accept = self.nr
-        super().accept(listener)
+        with self._lock:  # for nr_conns
+            super().accept(listener)
 
     def enqueue_req(self, conn: Any) -> None:
         conn.data_ready = True  # by the time that a thread takes it
@@ -54,9 +55,7 @@ class Worker(ThreadWorker):
     def _serve(self) -> None:
         self._turns.acquire()
         while True:
-            [(descriptor, _)] = self._epoll.poll(maxevents=1)
-            conn = self._idle.pop(descriptor)
-            self._received += 1
+            conn = self._idle.pop(self._epoll.poll(maxevents=1)[0][0])
             began = time.monotonic()
             try:
                 while (kept := self.handle(conn)) and conn.parser.unreader.buf.getvalue():
@@ -70,29 +69,25 @@ class Worker(ThreadWorker):
                 conn.close()
                 self.log.error("A connection was closed.", exc_info=error)
             with self._lock:
-                self._closed += not kept
-                too_many = self._extra_turns > 0 and time.monotonic() - began >= SLOW
-                self._extra_turns -= too_many
+                self.nr_conns -= not kept
+                self._extra_turns -= (too_many := self._extra_turns > 0 and time.monotonic() - began >= SLOW)
             if too_many:  # another thread was given a turn because of this request
                 self._turns.acquire()
 
     def _watch(self) -> None:
         """Let one thread more answer, where a request waits and none was taken for SLOW seconds."""
-        pending = select.poll()
-        pending.register(self._epoll, select.POLLIN)
         while True:
-            pending.poll()
-            received = self._received
+            select.select([self._epoll], [], [])
+            nr = self.nr
             time.sleep(SLOW)
-            if received == self._received and pending.poll(0) and self._extra_turns < self.cfg.threads - 1:
+            waiting = nr == self.nr and select.select([self._epoll], [], [], 0)[0]
+            if waiting and self._extra_turns < self.cfg.threads - 1:
                 with self._lock:
                     self._extra_turns += 1
                 self._turns.release()
 
     def murder_keepalived(self, force: bool = False) -> None:
         """Called once a second or more. The thread that reads a connection's end closes it, and answers first."""
-        with self._lock:
-            self.nr_conns, self._closed = self.nr_conns - self._closed, 0
         for conn in list(self._idle.values()):
             if force or conn.timeout < time.monotonic():
                 with suppress(OSError):  # the client was quicker
@@ -103,7 +98,7 @@ class Worker(ThreadWorker):
             conn.timeout = min(conn.timeout, deadline)
 
     def is_parent_alive(self) -> bool:
-        self.alive = self.alive and super().is_parent_alive()  # an orphan tells its clients to close, too
+        self.alive: bool = self.alive and super().is_parent_alive()  # an orphan tells its clients to close, too
         return self.alive
 
     def set_accept_enabled(self, enabled: bool) -> None:
@@ -111,5 +106,5 @@ class Worker(ThreadWorker):
         for listener in () if self.alive else self.sockets:  # take all who are connected already, then nobody
             before = -1
             while before != (before := self.nr_conns):
-                super().accept(listener)
+                self.accept(listener)
             listener.close()
