@@ -1,7 +1,7 @@
 """GET /docs: the OpenAPI description as a page to read and to try calls from. It needs no internet.
 
-The page is Swagger UI. Its files come from the package flask-swagger-ui, of which nothing else is used: its own page
-has inline scripts, which the policy below forbids.
+The page is Swagger UI. flask-smorest's own page is started by an inline script, which the policy below forbids, and
+needs the files from somewhere: they come from the package flask-swagger-ui, of which nothing else is used.
 """
 
 from importlib.resources import files
