@@ -190,13 +190,15 @@ _WORDS = {
 }
 
 
-def start(url: str, most_connections: int | None = None) -> None:
-    """Name the database, and bring its tables up to date."""
+def start(url: str, most_connections: int | None = None, make: bool = True) -> None:
+    """See `database.start`."""
     server = Server(url, most_connections)
     db.initialize(server)
     try:
         with server.atomic(300):  # another process's migration may take its time
             _check(server)
+            if not make and not server.table_exists("schema_migration"):
+                raise DatabaseError("It has none of the connector's tables")
             Runner(server, str(MIGRATIONS)).up()
     finally:
         stop()
@@ -276,7 +278,7 @@ def forget() -> bool:
     return True
 
 
-def backup(file: Path) -> None:
+def backup(file: Path) -> int | None:
     """Raises OSError: PostgreSQL has means of its own."""
     raise OSError("Copy a PostgreSQL database with its own pg_dump")
 

@@ -10,7 +10,7 @@ import sqlite3
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from fcntl import LOCK_EX, LOCK_NB, LOCK_SH, flock
 from pathlib import Path
 from shutil import disk_usage
@@ -31,6 +31,7 @@ _PRAGMAS = {
     "journal_size_limit": 16 * 1024 * 1024,  # as large as that: a long read or import leaves no larger log behind
 }
 _READ_WHOLE = 256 * 1024 * 1024  # bytes: a file up to this size is checked at each start, which takes 0.15 s
+UNFINISHED = "*-????????-unfinished"  # a backup under way, or one that was killed
 _ROOM = 1024 * 1024  # bytes: with less than this the disk counts as full
 
 
@@ -89,9 +90,11 @@ class _File(SqliteDatabase):
             yield from found
 
 
-def start(url: str, most_connections: int | None = None) -> None:
-    """Name the database, make it where there is none, and bring its tables up to date."""
+def start(url: str, most_connections: int | None = None, make: bool = True) -> None:
+    """See `database.start`."""
     path = locate(url)
+    if not make and not path.is_file():
+        raise FileNotFoundError(errno.ENOENT, f"There is no database {path}")
     if not path.parent.exists():
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         sync(path.parent.parent)
@@ -102,6 +105,10 @@ def start(url: str, most_connections: int | None = None) -> None:
             if not path.exists():
                 _make(path)
             check(path)
+            if not make:
+                with __exception_wrapper__, closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)) as connection:
+                    if not applied(connection):
+                        raise DatabaseError(f"{path} is not a database of the connector: it has none of its tables")
             runner = Runner(file, str(MIGRATIONS))
             runner.up()
             file.schema = set(runner.applied())
@@ -358,29 +365,54 @@ def forget() -> bool:
         return not rows("PRAGMA wal_checkpoint(TRUNCATE)")[0][0]
 
 
-def backup(file: Path) -> None:
-    """Write a copy of the database, as it is at this moment, into a new file, while others go on writing.
-
-    Copying the file itself would lose what is still in the write-ahead log. Raises FileExistsError, OSError with
-    ENOSPC before the disk is full, and what `start` raises.
-    """
+def backup(file: Path) -> int | None:
+    """See `database.backup`. Copying the file itself would lose what is still in the write-ahead log."""
     if not file.parent.is_dir():
         raise FileNotFoundError(errno.ENOENT, "There is no such folder", str(file.parent))
     if file.exists():  # it may be the last good copy
         raise FileExistsError(errno.EEXIST, "There is such a file already", str(file))
     check_room(file.parent, rows("SELECT page_count * page_size FROM pragma_page_count, pragma_page_size")[0][0])
-    # What is killed leaves no file of this name. VACUUM INTO takes an empty file; its own would be readable by others.
-    handle, copy = mkstemp(prefix=f"{file.name}-", suffix="-unfinished", dir=file.parent)
+    folder = os.open(file.parent, os.O_RDONLY)
     try:
-        execute("VACUUM INTO ?", [copy])
-        os.fsync(handle)
-        os.rename(copy, file)
-        sync(file.parent)
-    except BaseException:
-        os.unlink(copy)
-        raise
+        _remove_unfinished(file.parent, folder)
+        flock(folder, LOCK_SH)
+        # A file of another name: one that is killed leaves no copy that looks finished. An empty one is made first:
+        # SQLite's own would be readable by others.
+        handle, copy = mkstemp(prefix=f"{file.name}-", suffix="-unfinished", dir=file.parent)
+        try:
+            execute("VACUUM INTO ?", [copy])
+            emails = _count_emails(copy)
+            os.fsync(handle)
+            os.rename(copy, file)
+            sync(file.parent)
+        except BaseException:
+            os.unlink(copy)
+            raise
+        finally:
+            os.close(handle)
     finally:
-        os.close(handle)
+        os.close(folder)
+    return emails
+
+
+def _remove_unfinished(folder: Path, handle: int) -> None:
+    """Remove what backups that were killed have left in a folder, unless one is running there now."""
+    try:
+        flock(handle, LOCK_EX | LOCK_NB)
+    except OSError:  # another backup has its shared lock; or the file system has no such locks
+        return
+    for left in folder.glob(UNFINISHED):
+        with suppress(OSError):
+            if left.lstat().st_uid == os.geteuid():
+                left.unlink()
+
+
+def _count_emails(copy: str) -> int | None:
+    """None where the emails are kept in somebody else's tables."""
+    with __exception_wrapper__, closing(sqlite3.connect(f"{Path(copy).as_uri()}?mode=ro", uri=True)) as connection:
+        if not connection.execute("SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = 'email'").fetchall():
+            return None
+        return int(connection.execute("SELECT count(*) FROM email").fetchone()[0])
 
 
 def check_room(folder: Path, size: int) -> None:
