@@ -227,7 +227,9 @@ def backup(file: Path) -> None:
         size = file.stat().st_size
     except database.Unusable as error:
         trouble = database.trouble(error)
-        raise click.ClickException(f"No backup was made: {printable(trouble.why if trouble else str(error))}.") from None
+        raise click.ClickException(
+            f"No backup was made: {printable(trouble.why if trouble else str(error))}."
+        ) from None
     held = "" if emails is None else f", {emails:,} emails"
     click.echo(f"Wrote {printable(str(file.resolve()))}: {size:,} bytes{held}.")
 

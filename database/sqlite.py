@@ -106,7 +106,10 @@ def start(url: str, most_connections: int | None = None, make: bool = True) -> N
                 _make(path)
             check(path)
             if not make:
-                with __exception_wrapper__, closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)) as connection:
+                with (
+                    __exception_wrapper__,
+                    closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)) as connection,
+                ):
                     if not applied(connection):
                         raise DatabaseError(f"{path} is not a database of the connector: it has none of its tables")
             runner = Runner(file, str(MIGRATIONS))
