@@ -124,7 +124,8 @@ def forget() -> bool:
 def backup(file: Path) -> int | None:
     """Write a copy of the database, as it is at this moment, into a new file, while others go on writing.
 
-    Gives the number of emails in the copy. Removes what killed backups have left in the file's folder. Raises FileExistsError, OSError with ENOSPC before the disk is full, and what `start` raises.
+    Gives the number of emails in the copy. Removes what killed backups have left in the
+    file's folder. Raises FileExistsError, OSError with ENOSPC before the disk is full, and what `start` raises.
     """
     emails: int | None = _kind.backup(file)
     return emails

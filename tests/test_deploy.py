@@ -238,6 +238,7 @@ def test_every_command_that_the_guide_names_is_one(app: Any) -> None:
 
 # the settings
 
+
 def _read(text: str) -> Any:
     loader = SourceFileLoader("deploy_connector", str(PROJECT / "deploy/connector"))
     module = ModuleType(loader.name)
@@ -248,7 +249,7 @@ def _read(text: str) -> Any:
 def test_the_command_reads_the_settings_as_systemd_does_and_runs_nothing() -> None:
     """A password is a password, whatever a shell would make of it (systemd.exec(5), EnvironmentFile=)."""
     assert _read("PGPASSWORD=se$cret&(1)\nWORKERS=2 # two") == {"PGPASSWORD": "se$cret&(1)", "WORKERS": "2 # two"}
-    assert _read("A=\"x $(touch y) \\\"q\\\" \\n\"\nB='a\\'\nC=a\\ b\\\nc\nD = e  \n;F=1\n#G=1\nnone\nH=") == {
+    assert _read('A="x $(touch y) \\"q\\" \\n"\nB=\'a\\\'\nC=a\\ b\\\nc\nD = e  \n;F=1\n#G=1\nnone\nH=') == {
         "A": 'x $(touch y) "q" \\n',
         "B": "a\\",
         "C": "a bc",
@@ -280,7 +281,6 @@ GENERATOR = Path("/usr/lib/systemd/user-environment-generators/30-systemd-enviro
         '"x\ny"',
         '"a\\\nb"',
         '"open',
-        "",
         "é",
         "a=b",
         "'a'\\''b'",
