@@ -114,7 +114,7 @@ def create_app(environment: Mapping[str, Any] | None = None) -> Flask:
         app.wsgi_app = ProxyFix(app.wsgi_app, **forwarded)  # type: ignore[method-assign]
     try:
         if cli.needs_database():
-            database.start(app.config["DATABASE_URL"], app.config["THREADS"])
+            database.start(app.config["DATABASE_URL"], app.config["THREADS"], cli.may_make_database())
     except database.Unusable as error:
         raise settings.Misconfigured(f"The configuration can't be used. DATABASE_URL: {error}.") from None
 

@@ -4,6 +4,7 @@ import json
 import re
 import sys
 from datetime import UTC, datetime
+from itertools import dropwhile
 from pathlib import Path
 from typing import Any
 from zoneinfo import available_timezones
@@ -21,6 +22,7 @@ import settings
 import tokens
 import upkeep
 from clock import now, stamp
+from terminal import LINES, printable
 
 FIRST_USER = "admin@localhost"
 
@@ -95,7 +97,8 @@ def create_token(email: str, scope: str, days: int | None, label: str | None) ->
 def list_tokens() -> None:
     """Show all tokens, without their text."""
     names = ["id", "userId", "scope", "label", "createdAt", "expiresAt", "revokedAt"]
-    table = [names, *([str(row[name] if row[name] is not None else "-") for name in names] for row in tokens.listed())]
+    found = ([printable(str("-" if row[name] is None else row[name])) for name in names] for row in tokens.listed())
+    table = [names, *found]
     widths = [max(len(row[n]) for row in table) for n in range(len(names))]
     for row in table:
         click.echo("  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip())
@@ -170,7 +173,7 @@ def _whose(token_id: int | None, labels: dict[int, str]) -> str:
 
 def _columns(line: dict[str, Any], widths: dict[str, int]) -> str:
     # An id is any text, also one that would move the cursor of a terminal.
-    texts = {name: "".join(c if c.isprintable() else "\ufffd" for c in str(line[name])) for name in widths}
+    texts = {name: printable(str(line[name])) for name in widths}
     return "  ".join(texts[name].ljust(width) for name, width in widths.items())
 
 
@@ -240,12 +243,17 @@ def erase_person(address: str, dry_run: bool) -> None:
 @click.argument("file", type=click.Path(path_type=Path))
 @with_appcontext
 def backup(file: Path) -> None:
-    """Write a copy of the database into the new FILE, while the service runs."""
+    """Write a copy of the database into the new FILE, while the service runs; says what is in it."""
     try:
-        database.backup(file)
+        emails = database.backup(file)
+        size = file.stat().st_size
     except database.Unusable as error:
         problem = database.problem_of(error)
-        raise click.ClickException(f"No backup was made: {problem.reason if problem else error}.") from None
+        raise click.ClickException(
+            f"No backup was made: {printable(problem.reason if problem else str(error))}."
+        ) from None
+    held = "" if emails is None else f", {emails:,} emails"
+    click.echo(f"Wrote {printable(str(file.resolve()))}: {size:,} bytes{held}.")
 
 
 @click.command()
@@ -264,12 +272,12 @@ def restore(file: Path, despite_problems: bool) -> None:
     try:
         kept = upkeep.restore(path, file, despite_problems)
     except upkeep.Refused as error:
-        raise click.ClickException(f"Nothing was replaced. {error}") from None
+        raise click.ClickException(f"Nothing was replaced. {printable(str(error), keep=LINES)}") from None
     except OSError as error:
         raise click.ClickException(f"Nothing was replaced. {error.strerror}.") from None
-    click.echo(f"{path} is now a copy of {file}.")
+    click.echo(printable(f"{path} is now a copy of {file}."))
     if kept:
-        click.echo(f"The old one is kept: {kept}\nTo go back to it: flask restore {kept}")
+        click.echo(printable(f"The old one is kept: {kept}\nTo go back to it: flask restore {kept}", keep=LINES))
     click.echo(
         """
 What came after the copy was made is undone:
@@ -290,7 +298,7 @@ def doctor(quick: bool) -> None:
     """
     worst = upkeep.FINE
     for finding in upkeep.examine(current_app.config, quick):
-        click.echo(f"{finding.level:8} {finding.text}")
+        click.echo(f"{finding.level:8} {printable(finding.text)}")  # file names, ids, what a stranger's port says
         worst = max(worst, finding.level, key=upkeep.LEVELS.index)
     if worst == upkeep.PROBLEM:
         raise click.exceptions.Exit(1)
@@ -401,12 +409,36 @@ def _reason(error: crm.Conflict | crm.Invalid) -> str:
 COMMANDS = [user, token, audit, person, backup, restore, doctor, database_group, *imports.COMMANDS, serve]
 
 
+# All others work on a database that is there: an empty one in its place would hide a mistyped DATABASE_URL.
+_MAKERS = [
+    ("run",),
+    ("serve",),
+    ("user", "add"),
+    ("token", "create"),
+    ("mail", "import"),
+    ("contacts", "import"),
+    ("companies", "import"),
+]
+
+
 def needs_database() -> bool:
-    """False while one of the commands is run that are for a database on which nothing can start."""
+    """False for help, and for the commands that are for a database on which nothing can start."""
+    words = _command()
+    return words is None or ("--help" not in words and words[:1] not in [[], ["restore"], ["doctor"], ["database"]])
+
+
+def may_make_database() -> bool:
+    """Whether the command that is run makes a new database where there is none; a server does."""
+    words = _command()
+    return words is None or any(tuple(words[: len(maker)]) == maker for maker in _MAKERS)
+
+
+def _command() -> list[str] | None:
+    """The command line from the command's name on, empty without one; None where no command is run."""
     if click.get_current_context(silent=True) is None:
-        return True
-    names = {command.name for command in COMMANDS}
-    return next(filter(names.__contains__, sys.argv[1:]), None) not in {restore.name, doctor.name, database_group.name}
+        return None
+    names = {command.name for command in COMMANDS} | {"run", "routes", "shell"}  # the last three are Flask's own
+    return list(dropwhile(lambda word: word not in names, sys.argv[1:]))
 
 
 def main() -> None:

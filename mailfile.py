@@ -1,5 +1,6 @@
 """Mail files (.eml, mbox, Maildir) as the payload of ``POST /api/v1/emails``: reads files, writes nothing."""
 
+import os
 import re
 from base64 import b64decode, b64encode
 from codecs import lookup
@@ -9,12 +10,13 @@ from email.message import Message
 from email.parser import BytesFeedParser
 from email.policy import Compat32
 from email.utils import parsedate_to_datetime, quote, unquote
-from errno import EFBIG
+from errno import EFBIG, EINVAL
 from hashlib import sha256
 from io import BufferedReader
 from itertools import groupby
 from pathlib import Path
 from quopri import decodestring
+from stat import S_ISREG
 from typing import Any
 
 __all__ = ["as_email", "messages"]
@@ -58,13 +60,19 @@ def messages(path: Path) -> Iterator[tuple[str, bytes | OSError]]:
     A folder is walked in sorted order; in it .eml, .mbox, files without an extension and those of a Maildir count. A
     file that is named is always taken: an mbox (RFC 4155) if it begins with "From ", else one message. The label is
     the path, in an mbox "path#3". One message is held at a time; one over LARGEST is an OSError, and the next goes on.
+    A link is followed where it is the path itself, never in a folder that is walked: who may write there could have
+    other people's files read. What is neither a file nor a folder (a FIFO, a device) is an OSError, and not waited for.
     """
+    yield from _messages(path, links=True)
+
+
+def _messages(path: Path, links: bool) -> Iterator[tuple[str, bytes | OSError]]:
     try:
         if path.is_dir():
             for child in _mail_in(path):
-                yield from messages(child)
+                yield from _messages(child, links=False)
             return
-        with path.open("rb") as stream:
+        with _open(path, links) as stream:
             if stream.peek(5)[:5] == b"From ":
                 for number, raw in enumerate(_mbox(stream), 1):
                     yield f"{path}#{number}", _not_too_large(raw)
@@ -74,14 +82,25 @@ def messages(path: Path) -> Iterator[tuple[str, bytes | OSError]]:
         yield str(path), error
 
 
+def _open(path: Path, links: bool) -> BufferedReader:
+    """A regular file, whatever takes its place between a look at it and its opening."""
+    handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | (0 if links else os.O_NOFOLLOW))
+    if not S_ISREG(os.fstat(handle).st_mode):
+        os.close(handle)
+        raise OSError(EINVAL, "not a file")
+    return os.fdopen(handle, "rb")
+
+
 def _mail_in(folder: Path) -> list[Path]:
-    """The files and folders of a folder that may hold mail, sorted. A link to a folder could lead round in a circle."""
+    """The files and folders of a folder that may hold mail, sorted; no links."""
     maildir = (folder / "cur").is_dir()  # its own files are indexes, its tmp is mail that is still being delivered
 
     def holds_mail(child: Path) -> bool:
         hidden = child.name.startswith(".")
+        if child.is_symlink():
+            return False
         if child.is_dir():
-            if child.is_symlink() or (maildir and child.name == "tmp"):
+            if maildir and child.name == "tmp":
                 return False
             return not hidden or (child / "cur").is_dir()  # Maildir++ names its subfolders .Sent, .Drafts
         if hidden or maildir or not child.is_file():

@@ -24,6 +24,7 @@ import database
 import crm
 import tokens
 from clock import now, stamp
+from database.sqlite import UNFINISHED
 from settings import MIB
 from store.consistency import problems
 
@@ -122,6 +123,8 @@ _FILES_OPEN = 1024  # a worker has a few for each thread, and one for each conne
 # Where several programs can't share a write-ahead log or a lock (https://sqlite.org/wal.html), as /proc/mounts has it.
 _SHARED = re.compile(r"nfs\d?|cifs|smb\w*|9p|afs|ceph|vboxsf|fuse\.(sshfs|glusterfs|s3fs|rclone|ceph)\S*")
 _MOUNTS = Path("/proc/mounts")
+_PROC = Path("/proc")
+_ANSWER = 64 * 1024  # bytes of an answer of whoever listens at the port; ours are shorter
 _FLEETING = {"tmpfs", "ramfs", "overlay"}  # overlay: the container's own layer
 
 
@@ -168,7 +171,7 @@ def _server(url: str) -> Iterator[Finding]:
     """A PostgreSQL database; how its server is, its own means tell."""
     yield from _limits()
     try:
-        database.start(url)
+        database.start(url, make=False)
     except database.Unusable as error:
         yield Finding(PROBLEM, f"The database can't be used. {_why(error)}.")
         return
@@ -233,6 +236,8 @@ def _folder(path: Path) -> Iterator[Finding]:
             yield Finding(
                 WARNING, f"{part.name} is an older database, which a restore has kept. Remove it when it isn't needed."
             )
+    for part in path.parent.glob(UNFINISHED):
+        yield Finding(WARNING, f"{part.name} is an unfinished backup. If none is running, remove it.")
     kind = _file_system(path.parent)
     if _SHARED.fullmatch(kind):
         yield Finding(PROBLEM, f"The folder is on {kind}, where SQLite loses mail. Move it to a disk of this machine.")
@@ -292,11 +297,12 @@ def _disk(path: Path) -> Iterator[Finding]:
 def _service(path: Path, config: Mapping[str, Any]) -> Iterator[Finding]:
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(config["HOST"], config["HOST"])
     where = f"{host}, port {config['PORT']}"
+    asked = token_hex(16)
     try:
         with closing(HTTPConnection(host, config["PORT"], timeout=10)) as connection:
-            connection.request("GET", "/health/ready")
+            connection.request("GET", "/health/ready", headers={"X-Request-ID": asked})
             answer = connection.getresponse()
-            health = dict(loads(answer.read()))
+            health = dict(loads(answer.read(_ANSWER)))
     except (OSError, HTTPException, ValueError):
         try:
             if path.exists():
@@ -306,10 +312,45 @@ def _service(path: Path, config: Mapping[str, Any]) -> Iterator[Finding]:
         except BlockingIOError:
             yield Finding(WARNING, f"The database is in use, but nothing answers at {where}. By other settings?")
         return
-    if answer.status == 200:
-        yield Finding(FINE, f"The service answers at {where}")
+    good = answer.status == 200 and health == {"status": "ready"}
+    bad = answer.status == 503 and health.keys() == {"code", "status", "message", "errors"}
+    if answer.getheader("X-Request-ID") != asked or not (good or bad):
+        yield Finding(PROBLEM, f"Another program answers at {where}. Change PORT, or end that program.")
+    elif bad:
+        yield Finding(PROBLEM, f"The service is not ready: 503 {str(health['message'])[:200]}")
+    elif (serving := _serves(path, config["PORT"])) is False:
+        yield Finding(PROBLEM, f"The service at {where} serves another database. Which one does DATABASE_URL name?")
+    elif serving is None:
+        yield Finding(WARNING, f"A service answers at {where}; run doctor as its user to see if it has this database.")
     else:
-        yield Finding(PROBLEM, f"The service is not ready: {answer.status} {health.get('message')}")
+        yield Finding(FINE, f"The service answers at {where}")
+
+
+def _serves(path: Path, port: int) -> bool | None:
+    """Whether a process that listens at the port uses this database; None where the system does not tell.
+
+    The system knows (proc(5)), so that nothing has to be asked of a stranger: a service has the socket open, and the
+    file by which it shows that it uses the database.
+    """
+    listening = set()
+    for table in ("tcp", "tcp6"):
+        with suppress(OSError):
+            for line in (_PROC / "self/net" / table).read_text().splitlines()[1:]:
+                _, local, _, state, *rest = line.split()
+                if state == "0A" and int(local.rpartition(":")[2], 16) == port:  # 0A: it listens
+                    listening.add(f"socket:[{rest[5]}]")
+    in_use = f"{path}-inuse"
+    found = False
+    for process in _PROC.glob("[0-9]*/fd"):
+        try:
+            handles = {os.readlink(handle) for handle in process.iterdir()}
+        except OSError:  # another user's, or it has ended
+            continue
+        if handles & listening:
+            found = True
+            if in_use in handles:
+                return True
+    return False if found else None
 
 
 def _database(quick: bool) -> Iterator[Finding]:
@@ -339,7 +380,8 @@ def _writing() -> Iterator[Finding]:
     with suppress(_TakenBack), database.writing():
         values = ["", "", "", "", token_hex(32)]
         database.execute("INSERT INTO token (user_id, scope, label, created_at, sha256) VALUES (?, ?, ?, ?, ?)", values)
-        raise _TakenBack
+        raise _TakenBack  # nothing of it was written yet: only room shows that it could be
+    database.check_writable()
     yield Finding(FINE, "The database can be written")
 
 

@@ -263,9 +263,13 @@ def paged(page: Page) -> tuple[Any, int, dict[str, str]]:
     return page.records, 200, {"Link": f'<{following}>; rel="next"'}
 
 
+# Characters of a file name in the header; file systems take 255 bytes. As UTF-8 in per cent signs it is 12 times that.
+_LONGEST_NAME = 255
+
+
 def download(file: Mapping[str, Any]) -> Response:
     """The answer that is a file out of a mail: a browser saves it and never runs it, whatever it says it is."""
-    name = re.sub(r"[\x00-\x1f\x7f/\\]", "_", str(file["name"] or "")) or "attachment"
+    name = re.sub(r"[\x00-\x1f\x7f/\\]", "_", str(file["name"] or ""))[:_LONGEST_NAME] or "attachment"
     kind = str(file["mimeType"] or "")
     answer = send_file(
         BytesIO(file["content"]),

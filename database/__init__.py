@@ -56,8 +56,11 @@ __all__ = [
 _kind: ModuleType = sqlite  # or postgresql
 
 
-def start(url: str, most_connections: int | None = None) -> None:
-    """Name the database, make it where there is none, and bring its tables up to date."""
+def start(url: str, most_connections: int | None = None, make: bool = True) -> None:
+    """Name the database, make it where there is none, and bring its tables up to date.
+
+    With `make` false it must be there and be one of the connector: raises FileNotFoundError or DatabaseError.
+    """
     global _kind
     stop()
     if url.startswith("postgresql://"):
@@ -66,7 +69,7 @@ def start(url: str, most_connections: int | None = None) -> None:
         kind: ModuleType = postgresql
     else:
         kind = sqlite
-    kind.start(url, most_connections)
+    kind.start(url, most_connections, make)
     _kind = kind
 
 
@@ -113,12 +116,14 @@ def had_rows(table: str) -> bool:
     return bool(_kind.had_rows(table))
 
 
-def backup(file: Path) -> None:
+def backup(file: Path) -> int | None:
     """Write a copy of the database, as it is at this moment, into a new file, while others go on writing.
 
-    Raises FileExistsError, OSError with ENOSPC before the disk is full, and what `start` raises.
+    Gives the number of emails in the copy. Removes what killed backups have left in the
+    file's folder. Raises FileExistsError, OSError with ENOSPC before the disk is full, and what `start` raises.
     """
-    _kind.backup(file)
+    emails: int | None = _kind.backup(file)
+    return emails
 
 
 def check_writable() -> None:

@@ -174,13 +174,15 @@ def _several_hosts(theirs: Mapping[str, Any]) -> list[tuple[str, str]]:
     return list(zip(hosts, ports if len(ports) > 1 else ports * len(hosts), strict=False)) if several else []
 
 
-def start(url: str, most_connections: int | None = None) -> None:
-    """Name the database, and bring its tables up to date."""
+def start(url: str, most_connections: int | None = None, make: bool = True) -> None:
+    """See `database.start`."""
     server = Server(url, most_connections)
     db.initialize(server)
     try:
         with server.atomic(300):  # another process's migration may take its time
             _check(server)
+            if not make and not server.table_exists("schema_migration"):
+                raise DatabaseError("It has none of the connector's tables")
             make_tables(server)
     finally:
         stop()
@@ -263,7 +265,7 @@ def had_rows(table: str) -> bool:
     return bool(db.execute_sql(query, [table]).fetchone()[0])
 
 
-def backup(file: Path) -> None:
+def backup(file: Path) -> int | None:
     """Raises OSError: PostgreSQL has means of its own."""
     raise OSError("Copy a PostgreSQL database with its own pg_dump")
 

@@ -11,7 +11,7 @@ import time
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager, suppress
-from fcntl import LOCK_EX, LOCK_NB, LOCK_UN, flock
+from fcntl import LOCK_EX, LOCK_NB, LOCK_SH, LOCK_UN, flock
 from pathlib import Path
 from shutil import disk_usage
 from tempfile import TemporaryFile, mkstemp
@@ -35,6 +35,7 @@ PARTS = ("", "-wal", "-journal")  # the files of a database; -shm holds nothing
 _STEP = 1000  # pages that are copied before one looks whether it goes on
 _SHORTEST_PAUSE, _LONGEST_PAUSE = 0.0002, 0.005  # seconds between two looks at the lock file
 _MERGED = 100  # pages of the search index, written in a transaction: about 20 ms
+UNFINISHED = "*-????????-unfinished"  # a backup under way, or one that was killed
 _ROOM = 1024 * 1024  # bytes: with less than this the disk counts as full
 
 
@@ -84,9 +85,11 @@ def _open(path: Path | str, kind: type[sqlite3.Connection] = sqlite3.Connection)
     return sqlite3.connect(uri, uri=True, timeout=LOCK_TIMEOUT, isolation_level=None, factory=kind)
 
 
-def start(url: str, most_connections: int | None = None) -> None:
-    """Name the database, make it where there is none, and bring its tables up to date."""
+def start(url: str, most_connections: int | None = None, make: bool = True) -> None:
+    """See `database.start`."""
     path = locate(url)
+    if not make and not path.is_file():
+        raise FileNotFoundError(errno.ENOENT, f"There is no database {path}")
     if not path.parent.exists():
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         sync(path.parent.parent)
@@ -96,6 +99,8 @@ def start(url: str, most_connections: int | None = None) -> None:
             if not path.exists():
                 _make(path)
             check(path)
+            if not make and not _is_ours(path):
+                raise DatabaseError(f"{path} is not a database of the connector: it has none of its tables")
             file.schema = make_tables(file)
     finally:
         db.close()
@@ -196,6 +201,11 @@ def check(path: Path) -> None:
             raise Damaged(f"{path} is damaged, or no database. {back}")
         scripts = applied(connection)
     check_schema(str(path), tables, scripts)  # not above: Peewee's wrapper would take its error for damage
+
+
+def _is_ours(path: Path) -> bool:
+    with __exception_wrapper__, closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)) as connection:
+        return bool(connection.execute("SELECT 1 FROM sqlite_schema WHERE name = 'schema_migration'").fetchall())
 
 
 def applied(connection: sqlite3.Connection) -> set[str]:
@@ -388,29 +398,54 @@ def had_rows(table: str) -> bool:
     return bool(rows("SELECT 1 FROM sqlite_sequence WHERE name = ? AND seq > 0", [table]))
 
 
-def backup(file: Path) -> None:
-    """Write a copy of the database, as it is at this moment, into a new file, while others go on writing.
-
-    Copying the file itself would lose what is still in the write-ahead log. Raises FileExistsError, OSError with
-    ENOSPC before the disk is full, and what `start` raises.
-    """
+def backup(file: Path) -> int | None:
+    """See `database.backup`. Copying the file itself would lose what is still in the write-ahead log."""
     if not file.parent.is_dir():
         raise FileNotFoundError(errno.ENOENT, "There is no such folder", str(file.parent))
     if file.exists():  # it may be the last good copy
         raise FileExistsError(errno.EEXIST, "There is such a file already", str(file))
     check_room(file.parent, rows("SELECT page_count * page_size FROM pragma_page_count, pragma_page_size")[0][0])
-    # What is killed leaves no file of this name. VACUUM INTO takes an empty file; its own would be readable by others.
-    handle, copy = mkstemp(prefix=f"{file.name}-", suffix="-unfinished", dir=file.parent)
+    folder = os.open(file.parent, os.O_RDONLY)
     try:
-        execute("VACUUM INTO ?", [copy])
-        os.fsync(handle)
-        os.rename(copy, file)
-        sync(file.parent)
-    except BaseException:
-        os.unlink(copy)
-        raise
+        _remove_unfinished(file.parent, folder)
+        flock(folder, LOCK_SH)
+        # A file of another name: one that is killed leaves no copy that looks finished. An empty one is made first:
+        # SQLite's own would be readable by others.
+        handle, copy = mkstemp(prefix=f"{file.name}-", suffix="-unfinished", dir=file.parent)
+        try:
+            execute("VACUUM INTO ?", [copy])
+            emails = _count_emails(copy)
+            os.fsync(handle)
+            os.rename(copy, file)
+            sync(file.parent)
+        except BaseException:
+            os.unlink(copy)
+            raise
+        finally:
+            os.close(handle)
     finally:
-        os.close(handle)
+        os.close(folder)
+    return emails
+
+
+def _remove_unfinished(folder: Path, handle: int) -> None:
+    """Remove what backups that were killed have left in a folder, unless one is running there now."""
+    try:
+        flock(handle, LOCK_EX | LOCK_NB)
+    except OSError:  # another backup has its shared lock; or the file system has no such locks
+        return
+    for left in folder.glob(UNFINISHED):
+        with suppress(OSError):
+            if left.lstat().st_uid == os.geteuid():
+                left.unlink()
+
+
+def _count_emails(copy: str) -> int | None:
+    """None where the emails are kept in somebody else's tables."""
+    with __exception_wrapper__, closing(sqlite3.connect(f"{Path(copy).as_uri()}?mode=ro", uri=True)) as connection:
+        if not connection.execute("SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = 'email'").fetchall():
+            return None
+        return int(connection.execute("SELECT count(*) FROM email").fetchone()[0])
 
 
 def overwrite(path: Path, new: Path, kept: Path) -> bool:

@@ -4,10 +4,14 @@ import errno
 import os
 import re
 import stat
+import subprocess
+import sys
+from fcntl import LOCK_SH, flock
 from types import SimpleNamespace
 
 import database
 from app import create_app
+from tests.samples import PROJECT, environment
 
 
 def test_the_copy_holds_what_is_still_in_the_log_of_the_live_file(app, client, tmp_path):
@@ -72,3 +76,33 @@ def test_a_copy_that_was_not_finished_does_not_look_like_one(app, tmp_path, monk
             os._exit(1)
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 9
     assert [path.name[-11:] for path in tmp_path.glob("copy*")] == ["-unfinished"]
+
+
+def test_it_says_what_it_wrote(app, client, tmp_path):
+    """Where, how large, and how many emails: a copy of the wrong database is noticed."""
+    for number in range(3):
+        client.post("/api/v1/emails", json={"subject": str(number)})
+    result = app.test_cli_runner().invoke(args=["backup", str(tmp_path / "copy.db")])
+    size = (tmp_path / "copy.db").stat().st_size
+    assert result.stdout == f"Wrote {tmp_path}/copy.db: {size:,} bytes, 3 emails.\n"
+
+
+def test_what_a_killed_backup_left_is_removed_by_the_next(app, client, tmp_path):
+    """Unless another backup is writing there now. A file of somebody else's name stays."""
+    client.post("/api/v1/emails", json={"subject": "x"})
+    folder = tmp_path / "backups"
+    folder.mkdir()
+    killed = "import os; os.fsync = lambda _: os.kill(os.getpid(), 9); import cli; cli.main()"
+    words = [sys.executable, "-c", killed, "backup", str(folder / "first.db")]
+    done = subprocess.run(words, cwd=PROJECT, env=environment(tmp_path), check=False)
+    assert done.returncode == -9
+    [left] = folder.iterdir()
+    assert left.stat().st_size
+    (folder / "my-unfinished").touch()
+    other = os.open(folder, os.O_RDONLY)
+    flock(other, LOCK_SH)  # as another backup has it
+    database.backup(folder / "second.db")
+    assert left.exists()
+    os.close(other)
+    database.backup(folder / "third.db")
+    assert {path.name for path in folder.iterdir()} == {"second.db", "third.db", "my-unfinished"}

@@ -8,9 +8,11 @@ import re
 import shlex
 import signal
 import socket
+import sqlite3
 import subprocess
 import threading
 import urllib.request
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -284,3 +286,46 @@ def test_a_command_that_is_not_there_gets_a_sentence(tmp_path: Path) -> None:
         assert (done.returncode, done.stdout) == (2, "")
         assert "No such command" in done.stderr
         assert "Traceback" not in done.stderr
+
+
+# no database
+
+
+@pytest.mark.parametrize(
+    "words",
+    ["backup copy.db", "token list", "token revoke 1", "audit", "person export jane@acme.example", "doctor"]
+    + ["person erase jane@acme.example", "shell", "database copy --to sqlite:///{}/copy.db"],
+)
+def test_a_mistyped_database_is_named_and_not_made(tmp_path: Path, words: str) -> None:
+    """An empty one would look like the right one without its content."""
+    done = run_command(tmp_path, "flask", *words.format(tmp_path).split())
+    assert done.returncode == 1
+    assert re.search(rf"There is no (database|file) {tmp_path}/connector.db", done.stderr + done.stdout)
+    assert not [*tmp_path.glob("*.db")]
+
+
+def test_an_empty_file_of_sqlite_is_not_taken_for_the_connectors(tmp_path: Path) -> None:
+    """Nor filled with tables by a command that only reads."""
+    path = tmp_path / "connector.db"
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("CREATE TABLE other (id)")
+    done = run_command(tmp_path, "flask", "token", "list")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "none of its tables" in done.stderr
+    with closing(sqlite3.connect(path)) as connection:
+        assert connection.execute("SELECT name FROM sqlite_schema").fetchall() == [("other",)]
+
+
+@pytest.mark.parametrize("program", ["flask", "cli"])
+@pytest.mark.parametrize("words", [["--help"], ["token", "--help"], ["backup", "--help"]])
+def test_help_needs_no_database_and_makes_none(tmp_path: Path, program: str, words: list[str]) -> None:
+    """It is what a person reads first."""
+    done = run_command(tmp_path, program, *words)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert not [*tmp_path.iterdir()]
+
+
+def test_a_label_that_would_move_the_cursor_is_shown_without(run: Any) -> None:
+    """A database may have been filled by somebody else."""
+    tokens.create("u1", label="\x1b[2J\u202e")
+    assert "\ufffd[2J\ufffd" in run("token", "list").stdout

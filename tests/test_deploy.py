@@ -9,7 +9,9 @@ import sys
 from collections.abc import Iterator
 from contextlib import closing, suppress
 from http.client import HTTPConnection, HTTPMessage, HTTPSConnection
+from importlib.machinery import SourceFileLoader
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -66,13 +68,45 @@ def test_the_calls_pass_through_the_proxy(proxy: Proxy) -> None:
 
 
 @needs_nginx
-@pytest.mark.parametrize("path", ["/", "/docs", "/docs/start.js", "/openapi.json", "/metrics", "/health/ready", "/api"])
+@pytest.mark.parametrize("path", ["/", "/docsx", "/docs/../metrics", "/metrics", "/health/ready", "/api"])
 def test_nothing_else_passes(proxy: Proxy, path: str) -> None:
     """What is for those who run it stays inside."""
     status, headers, error = call(proxy, "GET", path)
     assert status == 404
     assert_shape(error, 404)
+    assert error["message"] == "The proxy refused it."
     assert (headers["Cache-Control"], headers["X-Content-Type-Options"]) == ("no-store", "nosniff")
+
+
+@needs_nginx
+def test_answers_with_long_headers_pass(proxy: Proxy) -> None:
+    """A search of 4 kB with a next page, and an attachment with a name of any length."""
+    word = "w" * 4000
+    files = [{"id": "1", "name": "\u20ac" * 100_000, "content": "eA=="}]
+    for _ in range(2):
+        mail = call(proxy, "POST", EMAILS, json.dumps({"textBody": word, "attachments": files}))[2]
+    status, headers, _ = call(proxy, "GET", f"{EMAILS}?q={word}&limit=1")
+    assert status == 200
+    assert word in headers["Link"]
+    with closing(HTTPSConnection(NAME, proxy.port, timeout=WITHIN, context=proxy.tls)) as connection:
+        connection._create_connection = lambda *_: socket.create_connection(("127.0.0.1", proxy.port))  # type: ignore[attr-defined]
+        path = f"{EMAILS}/{mail['id']}/attachments/1"
+        connection.request("GET", path, headers={"Authorization": f"Bearer {proxy.server.token}"})
+        answer = connection.getresponse()
+        assert (answer.status, answer.read()) == (200, b"x")
+        assert len(answer.headers["Content-Disposition"]) < 4096
+
+
+@needs_nginx
+def test_what_the_page_for_aurinko_offers_passes(proxy: Proxy) -> None:
+    """All addresses outside of /api/v1 that docs/aurinko.md names."""
+    offered = set(re.findall(r"\$BASE(/(?!api/)[\w./-]+)", (PROJECT / "docs/aurinko.md").read_text()))
+    assert offered == {"/openapi.json", "/docs", "/health/live"}
+    for path in (*offered, "/docs/start.js"):
+        with closing(HTTPSConnection(NAME, proxy.port, timeout=WITHIN, context=proxy.tls)) as connection:
+            connection._create_connection = lambda *_: socket.create_connection(("127.0.0.1", proxy.port))  # type: ignore[attr-defined]
+            connection.request("GET", path)
+            assert connection.getresponse().status == 200, path
 
 
 def test_the_proxy_takes_bodies_as_large_as_the_connector_does() -> None:
@@ -148,6 +182,7 @@ def test_a_connector_that_is_down_is_said_in_the_shape_of_all_errors(tmp_path: P
         status, headers, error = call(proxy, "GET", path)
         assert (status, headers["Retry-After"]) == (502, "5")
         assert_shape(error, 502)
+        assert error["message"] == "The connector does not answer; try again later."
         logs = proxy.logs()
     assert "GET 200" in logs
     assert "the-id" in logs
@@ -199,3 +234,67 @@ def test_every_command_that_the_guide_names_is_one(app: Any) -> None:
         assert helped.exit_code == 0, line
         for option in re.findall(r"--[a-z-]+", line):
             assert option in helped.output, line
+
+
+# the settings
+
+
+def _read(text: str) -> Any:
+    loader = SourceFileLoader("deploy_connector", str(PROJECT / "deploy/connector"))
+    module = ModuleType(loader.name)
+    exec(compile(loader.get_data(loader.path), loader.path, "exec"), module.__dict__)  # no .pyc beside it
+    return module.read(text)
+
+
+def test_the_command_reads_the_settings_as_systemd_does_and_runs_nothing() -> None:
+    """A password is a password, whatever a shell would make of it (systemd.exec(5), EnvironmentFile=)."""
+    assert _read("PGPASSWORD=se$cret&(1)\nWORKERS=2 # two") == {"PGPASSWORD": "se$cret&(1)", "WORKERS": "2 # two"}
+    assert _read('A="x $(touch y) \\"q\\" \\n"\nB=\'a\\\'\nC=a\\ b\\\nc\nD = e  \n;F=1\n#G=1\nnone\nH=') == {
+        "A": 'x $(touch y) "q" \\n',
+        "B": "a\\",
+        "C": "a bc",
+        "D": "e",
+        "H": "",
+    }
+    assert _read('A="two\nlines"\nB=it\'s "x"\nA=again') == {"A": "again", "B": 'it\'s "x"'}
+
+
+GENERATOR = Path("/usr/lib/systemd/user-environment-generators/30-systemd-environment-d-generator")
+
+
+@pytest.mark.skipif(not GENERATOR.exists(), reason="systemd is not installed")
+@pytest.mark.parametrize(
+    "line",
+    [
+        "a b  ",
+        "  a",
+        "a&(1)|;<>#x",
+        '"a b "  ',
+        "'a\"b '",
+        "it's",
+        '"a" "b"c',
+        '"a\\"b\\x\\\\"',
+        "'a\\b'",
+        "a\\\nb",
+        "a\\ ",
+        "a\\\\b",
+        '"x\ny"',
+        '"a\\\nb"',
+        '"open',
+        "é",
+        "a=b",
+        "'a'\\''b'",
+    ],
+)
+def test_systemd_itself_reads_the_same(tmp_path: Path, line: str) -> None:
+    """Its generator of environments has the same parser; it expands variables besides, so there is no "$" here."""
+    (tmp_path / "environment.d").mkdir()
+    (tmp_path / "environment.d/a.conf").write_text(f"VALUE={line}\nNEXT=1\n")
+    done = subprocess.run(
+        [GENERATOR], env={"XDG_CONFIG_HOME": str(tmp_path), "HOME": str(tmp_path)}, capture_output=True, text=True
+    )
+    shown = dict(one.split("=", 1) for one in re.findall(r"^\w+=(?:\$'(?:[^'\\]|\\.)*'|[^\n]*)", done.stdout, re.M))
+    assert list(_read(f"VALUE={line}\nNEXT=1\n")) == [name for name in shown if name in ("VALUE", "NEXT")], done
+    for name, value in _read(f"VALUE={line}\nNEXT=1\n").items():
+        quoted = subprocess.run(["bash", "-c", f"printf %s {shown[name]}"], capture_output=True, text=True, check=True)
+        assert quoted.stdout == value.replace("\n", "\\n")  # as it shows them

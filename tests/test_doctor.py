@@ -103,7 +103,8 @@ def test_it_looks_where_nothing_can_start(tmp_path: Path, program: str) -> None:
 @pytest.mark.parametrize(
     ("status", "body", "words"),
     [
-        (503, b'{"message": "The disk is full."}', "PROBLEM  The service is not ready: 503 The disk is full."),
+        (503, b'{"message": "The disk is full."}', "PROBLEM  Another program answers at 127.0.0.1"),
+        (200, b'{"status": "ready"}', "PROBLEM  Another program answers at 127.0.0.1"),
         (200, b"hello", "warning  The database is in use, but nothing answers"),
     ],
 )

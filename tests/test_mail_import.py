@@ -246,3 +246,29 @@ def test_a_second_import_of_the_corpus_changes_nothing(run: Any, client: Any) ->
     before = _all_emails(client), list(_pages(client, "/api/v1/changes?limit=1000"))
     assert run(CORPUS).stdout == f"0 new, {number} here already, 0 unreadable.\n"
     assert (_all_emails(client), list(_pages(client, "/api/v1/changes?limit=1000"))) == before
+
+
+def test_links_in_a_folder_are_not_followed(run: Any, client: Any, tmp_path: Path) -> None:
+    """Who may write into a Maildir could have other people's mail imported; a link that is named is meant."""
+    secret = _write(tmp_path / "secret", _mail(1))
+    walked = _write(tmp_path / "walked", _mail(2))
+    (walked / "new").mkdir()
+    (walked / "cur").mkdir()
+    (walked / "3.eml").symlink_to(secret / "1.eml")
+    (walked / "new" / "1").symlink_to(secret / "1.eml")
+    (walked / "folder").symlink_to(secret)
+    (walked / "1.eml").rename(walked / "cur" / "1")
+    assert run(walked).exit_code == 0
+    assert [email["subject"] for email in _all_emails(client)] == ["Offer 2"]
+    (tmp_path / "link.eml").symlink_to(secret / "1.eml")
+    assert run(tmp_path / "link.eml").exit_code == 0
+    assert len(_all_emails(client)) == 2
+
+
+def test_a_special_file_is_not_waited_for(run: Any, tmp_path: Path) -> None:
+    """Nobody writes into this FIFO; /dev/zero has no end."""
+    os.mkfifo(tmp_path / "1.eml")
+    for path in (tmp_path / "1.eml", Path("/dev/zero")):
+        result = run(path)
+        assert result.exit_code == 1
+        assert "not a file" in result.output
