@@ -15,7 +15,7 @@ PIP := $(PY) -m pip --quiet --disable-pip-version-check
 MAKEFLAGS += --no-print-directory
 
 run: .venv/run.stamp
-	@exec $(PY) -m cli serve
+	@exec $(PY) -m commands serve
 
 test: lint
 	@$(PY) -m pytest
@@ -62,7 +62,7 @@ build/bench/%.db: bench/generate.py $(wildcard migrations/*.py) | .venv/run.stam
 	@$(PY) -m bench.generate $* $@
 
 # What goes into the file besides the libraries. Tests and the database do not.
-SHIPPED := $(wildcard *.py) database migrations routes storage
+SHIPPED := $(wildcard *.py) commands crm database migrations routes store web
 
 dist: dist/connector.pyz
 
@@ -70,7 +70,7 @@ dist: dist/connector.pyz
 dist/connector.pyz: build/libraries.stamp .venv/dev.stamp $(shell find $(SHIPPED) -name '*.py')
 	@rm -rf build/pyz && cp -R build/libraries build/pyz && cp -R $(SHIPPED) build/pyz
 	@find build/pyz -name __pycache__ -exec rm -rf {} +
-	@mkdir -p dist && $(PY) -m shiv --site-packages build/pyz --entry-point cli:main --root instance/.unpacked \
+	@mkdir -p dist && $(PY) -m shiv --site-packages build/pyz --entry-point commands.cli:main --root instance/.unpacked \
 		--python '/usr/bin/env python3' --reproducible --output-file $@
 	@ls -lh $@
 

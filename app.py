@@ -14,12 +14,10 @@ from werkzeug.datastructures import Headers, WWWAuthenticate
 from werkzeug.exceptions import Forbidden, HTTPException, TooManyRequests, Unauthorized
 from werkzeug.middleware.proxy_fix import ProxyFix
 
-import cli
-import database
-import logs
 import crm
+import database
 import settings
-import tokens
+from commands import cli
 from routes.changes import changes
 from routes.companies import companies
 from routes.contacts import contacts
@@ -28,7 +26,8 @@ from routes.emails import emails
 from routes.health import health
 from routes.users import users
 from schemas import Error
-from wire import REFUSALS, RecordIdConverter, read_on
+from web import logs, tokens
+from web.wire import REFUSALS, RecordIdConverter, read_on
 
 PROTECTED = "/api/v1"
 
@@ -127,7 +126,7 @@ def create_app(environment: Mapping[str, Any] | None = None) -> Flask:
         api.register_blueprint(blueprint)
     app.register_blueprint(docs)
     if app.config["METRICS"] == "on":
-        from metrics import metrics  # not above: elsewhere its library need not even be loaded
+        from web.metrics import metrics  # not above: elsewhere its library need not even be loaded
 
         app.register_blueprint(metrics)
     app.extensions["brake"] = tokens.Brake()

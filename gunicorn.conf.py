@@ -22,13 +22,12 @@ from gunicorn.workers.gthread import ThreadWorker
 from werkzeug.http import HTTP_STATUS_CODES
 
 import database
-import logs
 import settings
-import worker
+from web import logs, worker
 
 _settings = settings.load(os.environ)
 if _settings["METRICS"] == "on":
-    from metrics import observe
+    from web.metrics import observe
 
 
 class DiscreetLogger(Logger):

@@ -13,8 +13,8 @@
 
     token, refusal                      the connector's own: who may call, who was refused
 
-Arrows are foreign keys. Contacts and emails are joined where their normalized addresses are equal, and never by copies of
-ids: a contact who is added today has the emails of last year.
+Arrows are foreign keys. Contacts and emails are joined where their normalized addresses are equal, and never by copies
+of ids: a contact who is added today has the emails of last year.
 
 A CRM whose tables are laid out alike changes `table_name` and `column_name` here, and nothing else. One whose tables
 differ replaces modules of `store/`; see docs/own-tables.md.
@@ -122,7 +122,10 @@ class User(Table):
 
 
 class Email(Table):
-    """An email: its fields, and what lists show of it. Small columns first: a list is read without the bodies' pages."""
+    """An email: its fields, and what lists show of it.
+
+    Small columns come first: so a list is read without the pages that the bodies fill.
+    """
 
     id = NeverReusedId()
     at = TextField()  # receivedAt, else createdAt: the place in every list
@@ -202,7 +205,7 @@ class Change(Table):
 
 
 class EmailWords(FTS5Model):
-    """Full text on SQLite, by email id: the words that store/words.py has split; the texts themselves are not kept twice.
+    """Full text on SQLite, by email id: the words that store/words.py has split; the texts are not kept twice.
 
     To take an email out, the same words are given again (https://sqlite.org/fts5.html, 4.4.2 Contentless Tables).
     """

@@ -14,7 +14,7 @@ from typing import Any
 from marshmallow import EXCLUDE, Schema, ValidationError, fields, post_load, pre_load, validate
 
 from clock import stamp
-from folding import fold_address, split_addresses
+from crm.matching import normalize_address, split_addresses
 from crm.records import MOST_ENTRIES
 
 MOST_ADDRESSES = 200  # distinct ones in one look-up
@@ -454,7 +454,7 @@ class AddressQuery(Query):
     def split(self, data: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
         addresses: dict[str, str] = {}
         for text in split_addresses(data["emails"]):
-            addresses.setdefault(fold_address(text) or text, text)
+            addresses.setdefault(normalize_address(text) or text, text)
         if not addresses:
             raise ValidationError("No address to look up.", "emails")
         if len(addresses) > MOST_ADDRESSES:

@@ -16,9 +16,10 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-import database
-import crm
 from storage import emails as storage_emails
+
+import crm
+import database
 
 RARE = "zugzwang"  # stands in 20 mails, whatever the size
 USERS = 50  # people whose mailboxes are watched; one of them is in every mail

@@ -13,9 +13,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import database
-import tokens
 from bench.generate import Data, generate, size_of
 from bench.load import Server, calls, copied, load, write_requests
+from web import tokens
 
 SECONDS = 5
 # The innermost frame, as `function (file:line)`, that one of these describes says whose the moment was: what none

@@ -26,11 +26,11 @@ from tempfile import TemporaryDirectory
 from typing import Any
 from urllib.parse import quote
 
-import database
 import crm
-import tokens
+import database
 from bench.generate import Data, generate, size_of
 from schemas import EmailIn
+from web import tokens
 
 PROJECT = Path(__file__).parent.parent
 CONNECTIONS = 16

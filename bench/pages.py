@@ -25,9 +25,9 @@ from flask import Flask
 from werkzeug.test import EnvironBuilder
 
 import database
-import tokens
 from app import create_app
 from bench.generate import RARE, Data
+from web import tokens
 
 TURN = 10  # calls of one kind before the other database has its turn
 DEEP = 1_000  # the page that is compared with the first

@@ -32,6 +32,7 @@ from crm.emails import (
     log_emails,
     timeline,
 )
+from crm.privacy import erase_person, export_person, mentions
 from crm.records import Conflict, Cursor, Invalid, NotFound, NotOffered, Page, Record
 from crm.users import add_user, get_user, lookup_users
 
@@ -53,6 +54,8 @@ __all__ = [
     "delete_company",
     "delete_contact",
     "delete_email",
+    "erase_person",
+    "export_person",
     "find_emails",
     "get_attachment",
     "get_company",
@@ -67,6 +70,7 @@ __all__ = [
     "lookup_companies",
     "lookup_contacts",
     "lookup_users",
+    "mentions",
     "put_company",
     "put_contact",
     "timeline",

@@ -7,10 +7,10 @@ from uuid import uuid4
 
 from clock import now
 from crm.changes import record_change
+from crm.matching import candidate_keys, normalize_address, normalize_domain, parent_domains
+from crm.merging import union
 from crm.records import MOST_ENTRIES, Cursor, Invalid, NotFound, Page, Record
 from crm.seam import attempts, store
-from folding import fold_address, fold_domain, parent_domains, readings
-from merging import union
 
 _BATCH = 200  # contacts that lose their company in one transaction
 
@@ -30,8 +30,8 @@ class _Kind(NamedTuple):
         return [self.normalize(text) for text in record[self.entries]]
 
 
-_CONTACT = _Kind("contact", "emailAddresses", fold_address, store.contacts)
-_COMPANY = _Kind("company", "domains", fold_domain, store.companies)
+_CONTACT = _Kind("contact", "emailAddresses", normalize_address, store.contacts)
+_COMPANY = _Kind("company", "domains", normalize_domain, store.companies)
 
 
 # ---- contacts -------------------------------------------------------------------------------------------------------
@@ -39,7 +39,7 @@ _COMPANY = _Kind("company", "domains", fold_domain, store.companies)
 
 def lookup_contacts(addresses: Sequence[str]) -> list[Record]:
     """The contacts that have any of the addresses, each once, in the order of the addresses, then by age and id."""
-    return in_order(addresses, fold_address, store.contacts.find)
+    return in_order(addresses, normalize_address, store.contacts.find)
 
 
 def get_contact(contact_id: str) -> Record:
@@ -82,7 +82,7 @@ def delete_contact(contact_id: str) -> None:
 
 def lookup_companies(domain: str) -> list[Record]:
     """The companies of a domain, by age: those that have it, else those that have its nearest parent."""
-    candidates = parent_domains(fold_domain(domain) or "")
+    candidates = parent_domains(normalize_domain(domain) or "")
     found = _by_key(store.companies.find(candidates))
     return next((found[key] for key in candidates if key in found), [])
 
@@ -133,8 +133,8 @@ def delete_company(company_id: str) -> None:
 
 
 def in_order(asked: Sequence[str], normalize: Callable[[str], str | None], find: Find) -> list[Record]:
-    """The records found for each address asked for, by the first of its readings that is known; each record once."""
-    wanted = [readings(text, normalize) for text in asked]
+    """The records found for each address asked for, by the first of its keys that is known; each record once."""
+    wanted = [candidate_keys(text, normalize) for text in asked]
     found = _by_key(find(list({key for keys in wanted for key in keys})))
     first_known = [next((found[key] for key in keys if key in found), []) for keys in wanted]
     return list({record["id"]: record for records in first_known for record in records}.values())

@@ -8,11 +8,11 @@ from typing import Any
 from clock import now
 from crm.changes import record_change
 from crm.directory import get_contact
+from crm.matching import candidate_keys, normalize_address, normalize_message_id
+from crm.merging import LISTS, NO_EMAIL, entries, merged, relation
+from crm.preview import find_file, has_files, snippet, text_of
 from crm.records import Conflict, Cursor, Invalid, NotFound, Page, Record
 from crm.seam import attempts, store
-from folding import fold_address, fold_message_id, readings
-from merging import LISTS, NO_EMAIL, entries, merged, relation
-from preview import find_file, has_files, snippet, text_of
 from store.emails import Conditions, Draft
 from store.words import read_search
 
@@ -50,7 +50,7 @@ def _log_copy(copy: Record) -> tuple[Record, bool]:
     email_id = _find_copy(copy)
     if email_id is None:
         return log_email(copy)
-    key = fold_message_id(copy["msgId"])
+    key = normalize_message_id(copy["msgId"])
 
     def merge(here: Record) -> Record:
         for name in ("subject", "textBody", "htmlBody"):
@@ -111,9 +111,9 @@ def delete_email(email_id: str, unchanged_since: str | None = None) -> bool:
 
 def _find_copy(email: Mapping[str, Any]) -> str | None:
     """The id of the email of which this is a copy."""
-    if key := fold_message_id(email["rfc822MsgId"]):
+    if key := normalize_message_id(email["rfc822MsgId"]):
         return next(iter(store.emails.with_message_key(key)), None)
-    if key := fold_message_id(email["msgId"]):
+    if key := normalize_message_id(email["msgId"]):
         return next(iter(store.emails.with_copy_key(key)), None)
     return None
 
@@ -122,7 +122,7 @@ def _insert(draft: Draft) -> Record:
     record = draft.record
     record["createdAt"] = record["updatedAt"] = now()
     record["id"] = store.emails.insert(draft)
-    if key := fold_message_id(record["msgId"]):
+    if key := normalize_message_id(record["msgId"]):
         store.emails.record_copy(record["id"], key)
     record_change("email", record["id"], "created")
     return record
@@ -156,9 +156,9 @@ def _update(before: Draft, after: Draft) -> Record:
     if after.message_key and set(store.emails.with_message_key(after.message_key)) - {old["id"]}:
         raise Conflict("Another email has this rfc822MsgId.")
     if new["msgId"] != old["msgId"]:
-        if key := fold_message_id(old["msgId"]):
+        if key := normalize_message_id(old["msgId"]):
             store.emails.forget_copy(old["id"], key)
-        if key := fold_message_id(new["msgId"]):
+        if key := normalize_message_id(new["msgId"]):
             store.emails.record_copy(old["id"], key)
     new["updatedAt"] = max(now(), old["updatedAt"])
     store.emails.update(before, after)
@@ -180,10 +180,12 @@ def _draft(record: Record, old: Record | None = None) -> Draft:
     lists = {"from": _sender(record), **{role: record[name] for role, name in LISTS.items()}}
     return Draft(
         record=record,
-        message_key=fold_message_id(record["rfc822MsgId"]),
-        thread_key=fold_message_id(record["syncThreadId"]),
+        message_key=normalize_message_id(record["rfc822MsgId"]),
+        thread_key=normalize_message_id(record["syncThreadId"]),
         recipients=[
-            (role, place, text, fold_address(text)) for role, texts in lists.items() for place, text in enumerate(texts)
+            (role, place, text, normalize_address(text))
+            for role, texts in lists.items()
+            for place, text in enumerate(texts)
         ],
         links=list(dict.fromkeys(filter(None, map(relation, entries(record["relatedTo"]))))),
         snippet=snippet(record["textBody"] or record["htmlText"] or ""),
@@ -222,7 +224,7 @@ def timeline(contact_id: str, after: Cursor | None = None, limit: int = 25) -> P
 
     def with_roles(record: Record) -> Record:
         people = {"from": _sender(record), **{role: record[name] for role, name in LISTS.items()}}
-        roles = [role for role, texts in people.items() if not set(keys).isdisjoint(map(fold_address, texts))]
+        roles = [role for role, texts in people.items() if not set(keys).isdisjoint(map(normalize_address, texts))]
         if ("contact", contact_id) in map(relation, entries(record["relatedTo"])):
             roles.append("relatedTo")
         return {**record, "roles": roles}
@@ -264,16 +266,16 @@ def _conditions(filters: Mapping[str, str]) -> Conditions:
 
 
 _KEYS: dict[str, tuple[str, str, Callable[[str], str | None]]] = {
-    "rfc822MsgId": ("message_key", "message", fold_message_id),
-    "syncThreadId": ("thread_key", "thread", fold_message_id),
-    "msgId": ("copy_key", "copy", fold_message_id),
-    "address": ("address_key", "address", fold_address),
+    "rfc822MsgId": ("message_key", "message", normalize_message_id),
+    "syncThreadId": ("thread_key", "thread", normalize_message_id),
+    "msgId": ("copy_key", "copy", normalize_message_id),
+    "address": ("address_key", "address", normalize_address),
 }
 
 
 def _known_key(value: str, kind: str, normalize: Callable[[str], str | None]) -> str:
-    """The key that a filter's value means: the first of its readings that an email has, else as it came."""
-    keys = readings(value, normalize)
+    """The key that a filter's value means: the first of its candidate_keys that an email has, else as it came."""
+    keys = candidate_keys(value, normalize)
     if not keys:
         raise _NoMatch
     if len(keys) > 1:  # only a value with spaces in it costs a question
@@ -284,4 +286,4 @@ def _known_key(value: str, kind: str, normalize: Callable[[str], str | None]) ->
 
 def _keys_of(contact: Record) -> tuple[str, ...]:
     """The normalized addresses of a contact, each once."""
-    return tuple(dict.fromkeys(filter(None, map(fold_address, contact["emailAddresses"]))))
+    return tuple(dict.fromkeys(filter(None, map(normalize_address, contact["emailAddresses"]))))

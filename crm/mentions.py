@@ -32,7 +32,7 @@ from unicodedata import category, combining, normalize
 
 import idna
 
-from folding import fold_address
+from crm.matching import normalize_address
 
 _PIECE = 64 * 1024  # characters that are decoded at a time; what is left of a piece is looked at with the next
 _CONTEXT = 96  # characters before and after a find, of which it depends whose address it is
@@ -116,7 +116,7 @@ class Mentions:
     """An address to look for. Raises ValueError for what can't be read as one."""
 
     def __init__(self, address: str) -> None:
-        key = fold_address(address)
+        key = normalize_address(address)
         if key is None:
             raise ValueError("This can't be read as an e-mail address.")
         self.key = key
@@ -202,7 +202,7 @@ class Mentions:
         return False
 
     def _in_pieces(self, text: str, html: bool = False) -> bool:
-        """Whether one of the readings of a text has it: as it stands, decoded, decoded from quoted-printable."""
+        """Whether one of the candidate_keys of a text has it: as it stands, decoded, decoded from quoted-printable."""
         tails = ["", "", ""]
         end, first = 0, True
         while end < len(text):
@@ -210,11 +210,11 @@ class Mentions:
             piece = text[start:end]
             written = _without_entities(piece) if html else piece
             decoded = _decoded(written)
-            readings = written, decoded, _decoded(_unquoted(piece)) if "=" in piece else decoded
+            candidate_keys = written, decoded, _decoded(_unquoted(piece)) if "=" in piece else decoded
             last = end == len(text)
             seen: dict[str, str] = {}
             known: set[str] = set()
-            for n, reading in enumerate(readings):
+            for n, reading in enumerate(candidate_keys):
                 if reading not in seen:
                     seen[reading] = _seen(reading)
                 whole = tails[n] + seen[reading]

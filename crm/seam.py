@@ -41,7 +41,7 @@ class _Store:
 
 
 if TYPE_CHECKING:
-    import store
+    import store as store
 else:
     store = _Store
 

@@ -6,15 +6,15 @@ from uuid import uuid4
 
 from clock import now
 from crm.directory import in_order
+from crm.matching import normalize_address
 from crm.records import Conflict, Invalid, NotFound, Record
 from crm.seam import store
-from folding import fold_address
 
 
 def add_user(user: Mapping[str, Any]) -> Record:
     """Add a user; without an id, one is made. Raises Conflict where id or address is taken, Invalid for the address."""
     user = {"id": uuid4().hex, **user}
-    key = fold_address(user["email"])
+    key = normalize_address(user["email"])
     if key is None:
         raise Invalid(email="This can't be read as an e-mail address.")
     with store.transaction():
@@ -33,4 +33,4 @@ def get_user(user_id: str) -> Record:
 
 def lookup_users(addresses: Sequence[str]) -> list[Record]:
     """The users who have any of the addresses, each once, in the order of the addresses."""
-    return in_order(addresses, fold_address, store.users.find)
+    return in_order(addresses, normalize_address, store.users.find)

@@ -9,7 +9,7 @@ places of its values left open, and from then on its SQL is run as it is. What a
 SQLite and PostgreSQL differ in `is_any` and `json_list` below, and in nothing else that a query is made of.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Mapping
 from json import dumps
 from typing import Any
 
@@ -56,7 +56,7 @@ class Prepared:
         found = self(**values)
         return found[0] if found else None
 
-    def each(self, **values: Any) -> Iterator[Row]:
+    def each(self, **values: Any) -> Generator[Row, None, None]:
         """The rows one by one, as all together may be too large for the memory. Close it to be given no more."""
         sql, parameters = self._statement()
         with __exception_wrapper__:
@@ -89,14 +89,14 @@ def on_sqlite() -> bool:
 
 
 def is_any(column: Any, name: str) -> Any:
-    """Whether a column has any of a list of values: one parameter, so that one statement serves lists of every length."""
+    """Whether a column has any of a list of values: one parameter, so one statement serves lists of every length."""
     if on_sqlite():
         return column.in_(Select((fn.json_each(param(name)).alias("each"),), (SQL('"each"."value"'),)))
     return column == fn.ANY(param(name))
 
 
 def json_list(rows: Select, *columns: Any) -> Any:
-    """The rows of a query, in its order, as one column with a JSON list: of values, or of lists where columns are several.
+    """The rows of a query, in its order, as one column with a JSON list: of values, or of lists for several columns.
 
     NULL or "[]" where there are none.
     """

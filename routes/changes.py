@@ -4,7 +4,7 @@ from typing import Any
 
 import crm
 from schemas import Change, ChangeQuery
-from wire import Blueprint
+from web.wire import Blueprint
 
 changes = Blueprint("changes", __name__, url_prefix="/api/v1/changes", description=__doc__)
 

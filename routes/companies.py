@@ -4,7 +4,7 @@ from typing import Any
 
 import crm
 from schemas import Company, CompanyIn, CompanyNew, CompanyPatch, DomainQuery, UpdatedQuery
-from wire import LOCATION, NEXT, Blueprint, paged, stored
+from web.wire import LOCATION, NEXT, Blueprint, paged, stored
 
 companies = Blueprint("companies", __name__, url_prefix="/api/v1/companies", description=__doc__)
 

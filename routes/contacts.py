@@ -4,7 +4,7 @@ from typing import Any
 
 import crm
 from schemas import AddressQuery, Contact, ContactIn, ContactNew, ContactPatch, PageQuery, TimelineEntry, UpdatedQuery
-from wire import LOCATION, NEXT, Blueprint, paged, stored
+from web.wire import LOCATION, NEXT, Blueprint, paged, stored
 
 contacts = Blueprint("contacts", __name__, url_prefix="/api/v1/contacts", description=__doc__)
 

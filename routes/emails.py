@@ -4,7 +4,7 @@ from typing import Any
 
 import crm
 from schemas import Email, EmailIn, EmailPatch, EmailQuery
-from wire import FILE_NAME, LOCATION, NEXT, Blueprint, download, paged, stored
+from web.wire import FILE_NAME, LOCATION, NEXT, Blueprint, download, paged, stored
 
 emails = Blueprint("emails", __name__, url_prefix="/api/v1/emails", description=__doc__)
 

@@ -6,7 +6,7 @@ from flask import g
 
 import crm
 from schemas import AddressQuery, User
-from wire import Blueprint
+from web.wire import Blueprint
 
 users = Blueprint("users", __name__, url_prefix="/api/v1/users", description=__doc__)
 

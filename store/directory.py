@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from json import loads
 from typing import Any
 
-from peewee import Field, Model, Tuple
+from peewee import Field, Tuple
 
 from database.query import Prepared, Row, is_any, json_list, param
 from models import Company, CompanyDomain, Contact, ContactAddress
@@ -15,7 +15,7 @@ Record = dict[str, Any]
 class _Directory:
     """One kind of record: a table, and a table of the entries by which a record is found."""
 
-    def __init__(self, table: type[Model], entry: type[Model], owner: Field, fields: Mapping[str, Field], listed: str):
+    def __init__(self, table: Any, entry: Any, owner: Field, fields: Mapping[str, Field], listed: str):
         """`owner`: the entry's foreign key; `fields`: wire name → column; `listed`: the wire name of the entries."""
         self._fields = dict(fields)
         self._listed = listed

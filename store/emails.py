@@ -224,7 +224,7 @@ def _index(waiting: list[tuple[int, Record]]) -> bool:
     words = [(row_id, record["updatedAt"], split_texts(search.texts_of(record))) for row_id, record in waiting]
     try:
         with writing(_CATCH_UP_TIMEOUT):
-            versions = dict(_VERSIONS(after=search.last_indexed()))
+            versions: dict[int, str] = dict(_VERSIONS(after=search.last_indexed()))
             for row_id, updated_at, texts in words:
                 if row_id not in versions:  # removed, or indexed by another process
                     continue

@@ -24,9 +24,9 @@ LARGE = 100_000  # characters: a larger email is indexed at once, so that no sea
 Words = list[list[str]]
 
 _NAMES = ("subject", "people", "text_body", "html_text")
-_INDEXED = Table("email_words_docsize", ("id",))  # FTS5's own table: a row for each email that is indexed
-_LAST = Prepared(lambda: _INDEXED.select(fn.COALESCE(fn.MAX(_INDEXED.id), 0)))
-_IS_INDEXED = Prepared(lambda: _INDEXED.select(_INDEXED.id).where(_INDEXED.id == param("id")))
+_INDEXED = Table("email_words_docsize")  # FTS5's own table: a row for each email that is indexed
+_LAST = Prepared(lambda: _INDEXED.select(fn.COALESCE(fn.MAX(_INDEXED.c.id), 0)))
+_IS_INDEXED = Prepared(lambda: _INDEXED.select(_INDEXED.c.id).where(_INDEXED.c.id == param("id")))
 _PUT_IN = Prepared(
     lambda: EmailWords.insert({EmailWords.rowid: param("id")} | {getattr(EmailWords, n): param(n) for n in _NAMES})
 )

@@ -1,8 +1,8 @@
 """How a text is split into words for the full-text search, and how a search is read.  Pure functions.
 
-One way for both databases, and for the look at what waits for the index: NFKC, case-folded, without accents; the dotless
-i is an i; letters and digits make words, and everything else (emoji, symbols, punctuation) stands between them. Scripts
-that are written without spaces (Chinese, Japanese, Thai …) are split into overlapping pairs of characters.
+One way for both databases, and for the look at what waits for the index: NFKC, case-folded, without accents; the
+dotless i is an i; letters and digits make words, and everything else (emoji, symbols, punctuation) stands between them.
+Scripts that are written without spaces (Chinese, Japanese, Thai …) are split into overlapping pairs of characters.
 
 >>> split("Grüße, 東京都!")
 ['grusse', '東京', '京都', '都']

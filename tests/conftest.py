@@ -10,11 +10,11 @@ from flask import Flask
 from flask.testing import FlaskClient
 from werkzeug.datastructures import Headers
 
-import database
 import crm
-import tokens
+import database
 from app import create_app
 from tests import memory, postgresql
+from web import tokens
 
 # The tests of the calls, which know nothing of our tables: they run once more on the verbs of tests/memory.py. Except
 # those that patch something: it is something of ours.

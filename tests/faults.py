@@ -22,19 +22,17 @@ from urllib.parse import parse_qsl, urlencode
 
 import pytest
 from flask import Flask
+from records import Conflict, Cursor, Invalid, NotFound, Page, Record
 from werkzeug.wrappers import Request, Response
 
-import merging
-import crm
 import schemas
-import tokens
-import wire
 from clock import now
 from conformance.rules import emails
-from folding import bare_address, fold_address, fold_domain, fold_message_id, parent_domains
-from merging import LISTS, NO_EMAIL, entries, union
-from records import Conflict, Cursor, Invalid, NotFound, Page, Record
+from crm import merging
+from crm.matching import bare_address, normalize_address, normalize_domain, normalize_message_id, parent_domains
+from crm.merging import LISTS, NO_EMAIL, entries, union
 from tests import memory
+from web import tokens, wire
 
 Plant = Callable[[pytest.MonkeyPatch, Flask], None]
 
@@ -96,7 +94,7 @@ def companies_where(holds: Callable[[str, str], bool]) -> Plant:
     """A company is found where this holds for the domain asked for and one of its own, both folded."""
 
     def lookup(domain: str) -> list[Record]:
-        asked = fold_domain(domain) or domain
+        asked = normalize_domain(domain) or domain
         companies = memory.RECORDS["company"].values()
         return [one for one in companies if any(holds(asked, own) for own in memory.folded_keys("company", one))]
 
@@ -282,7 +280,7 @@ def find_by_msg_id_first(email: Mapping[str, Any]) -> Record | None:
 def find_without_ids(email: Mapping[str, Any]) -> Record | None:
     """Mails without any id are one mail."""
     nameless = [mail for mail in memory.RECORDS["email"].values() if memory.SEEN[mail["id"]] == {None}]
-    return next(iter(nameless), None) if fold_message_id(email["msgId"]) is None else REAL.find_copy(email)
+    return next(iter(nameless), None) if normalize_message_id(email["msgId"]) is None else REAL.find_copy(email)
 
 
 def find_without_keys(kind: str, sent: Mapping[str, Any]) -> Record | None:
@@ -479,13 +477,13 @@ KEPT: dict[str, tuple[str, Plant]] = {
     ),
     "what is no address is dropped": (
         "email-nonsense",
-        field("toAddresses", lambda texts: [*filter(fold_address, texts)]),
+        field("toAddresses", lambda texts: [*filter(normalize_address, texts)]),
     ),
     "addresses are cut at 320 characters": (
         "email-long-address",
         field("toAddresses", lambda texts: [text[:320] for text in texts]),
     ),
-    "a sender has to be an address": ("email-from-odd", field("fromAddress", fold_address)),
+    "a sender has to be an address": ("email-from-odd", field("fromAddress", normalize_address)),
     "a sender's name is not kept": ("email-from", field("fromName", lambda text: None)),
     "an object's name is lost": (
         "email-address-object",
@@ -556,23 +554,23 @@ IDENTITY: dict[str, tuple[str, Plant]] = {
     ),
     "letter case of ids is ignored": (
         "email-lookup-case identity-msgid emails-by-msgid emails-by-thread-trimmed",
-        inside("fold_message_id", lambda text: (fold_message_id(text) or "").lower() or None),
+        inside("normalize_message_id", lambda text: (normalize_message_id(text) or "").lower() or None),
     ),
     "brackets of ids count": (
         "email-lookup-brackets copy-trimmed",
-        inside("fold_message_id", lambda text: (text or "").strip() or None),
+        inside("normalize_message_id", lambda text: (text or "").strip() or None),
     ),
     "all brackets of ids are taken off": (
         "email-lookup-one-pair hostile-message-ids",
-        inside("fold_message_id", lambda text: (text or "").strip().strip("<>") or None),
+        inside("normalize_message_id", lambda text: (text or "").strip().strip("<>") or None),
     ),
     "white space around ids counts": (
         "email-lookup-white-space copy-trimmed",
-        inside("fold_message_id", lambda text: (text or "").removeprefix("<").removesuffix(">") or None),
+        inside("normalize_message_id", lambda text: (text or "").removeprefix("<").removesuffix(">") or None),
     ),
     "ids are compared by 200 characters": (
         "email-lookup-long",
-        inside("fold_message_id", lambda text: (fold_message_id(text) or "")[:200] or None),
+        inside("normalize_message_id", lambda text: (normalize_message_id(text) or "")[:200] or None),
     ),
     "a mail is its msgId first": ("identity-message-id-first", inside("find_copy", find_by_msg_id_first)),
     "a mail without Message-ID is always new": (
@@ -693,11 +691,11 @@ FOUND: dict[str, tuple[str, Plant]] = {
     ),
     "a + that came as a space finds nothing": (
         "email-lookup-plus lookup-plus-as-space emails-by-address-folded",
-        inside("readings", lambda value, fold: [key for key in [fold(value)] if key]),
+        inside("candidate_keys", lambda value, fold: [key for key in [fold(value)] if key]),
     ),
     "every space is a +": (
         "email-lookup-exact-wins lookup-display-form",
-        inside("readings", lambda value, fold: [key for key in [fold(value.strip().replace(" ", "+"))] if key]),
+        inside("candidate_keys", lambda value, fold: [key for key in [fold(value.strip().replace(" ", "+"))] if key]),
     ),
     "an empty filter is none": (
         "emails-filter-empty email-lookup-empty",
@@ -713,7 +711,9 @@ FOUND: dict[str, tuple[str, Plant]] = {
     "threads are not looked at": ("emails-by-thread", emails_where("syncThreadId", lambda value, mail: True)),
     "the mail of an address is what it received": (
         "emails-by-address",
-        emails_where("address", lambda value, mail: fold_address(value) in map(fold_address, mail["toAddresses"])),
+        emails_where(
+            "address", lambda value, mail: normalize_address(value) in map(normalize_address, mail["toAddresses"])
+        ),
     ),
     "addresses of mail are compared as written": (
         "emails-by-address-folded",
@@ -803,7 +803,7 @@ LOOKED_UP: dict[str, tuple[str, Plant]] = {
     ),
     "names are part of addresses": (
         "lookup-display-form lookup-quoted-comma",
-        compared("contact", lambda text: fold_address(text.strip("<> ")) if "<" not in text else text),
+        compared("contact", lambda text: normalize_address(text.strip("<> ")) if "<" not in text else text),
     ),
     "international domains have one form": (
         "lookup-idna",
@@ -811,19 +811,22 @@ LOOKED_UP: dict[str, tuple[str, Plant]] = {
     ),
     "a final dot counts": (
         "lookup-final-dot",
-        compared("contact", lambda text: (fold_address(text) or "") + "." * text.strip(" >").endswith(".")),
+        compared("contact", lambda text: (normalize_address(text) or "") + "." * text.strip(" >").endswith(".")),
     ),
     "white space around addresses counts": (
         "lookup-white-space",
-        compared("contact", lambda text: fold_address(text) and text.replace(text.strip(), fold_address(text) or "")),
+        compared(
+            "contact",
+            lambda text: normalize_address(text) and text.replace(text.strip(), normalize_address(text) or ""),
+        ),
     ),
     "dots in local parts are dropped": (
         "lookup-no-tricks",
-        compared("contact", lambda text: re.sub(r"\.(?=.*@)", "", fold_address(text) or "") or None),
+        compared("contact", lambda text: re.sub(r"\.(?=.*@)", "", normalize_address(text) or "") or None),
     ),
     "tags in local parts are dropped": (
         "lookup-no-tricks",
-        compared("contact", lambda text: re.sub(r"\+[^@]*@", "@", fold_address(text) or "") or None),
+        compared("contact", lambda text: re.sub(r"\+[^@]*@", "@", normalize_address(text) or "") or None),
     ),
     "the primary address alone counts": (
         "lookup-any-address contact-found",
@@ -876,13 +879,17 @@ LOOKED_UP: dict[str, tuple[str, Plant]] = {
     ),
     "a repeated address counts again": (
         "lookup-200-distinct",
-        attribute(schemas, "fold_address", lambda text: str(time.monotonic_ns())),
+        attribute(schemas, "normalize_address", lambda text: str(time.monotonic_ns())),
     ),
     "a hundred addresses are the most": ("lookup-200", attribute(schemas, "MOST_ADDRESSES", 100)),
     "any number of addresses is taken": ("lookup-201", attribute(schemas, "MOST_ADDRESSES", 1000)),
     "one odd address stops a look-up": (
         "lookup-nonsense",
-        crash("lookup_contacts", lambda addresses: not all(map(fold_address, addresses)), Invalid(emails="no address")),
+        crash(
+            "lookup_contacts",
+            lambda addresses: not all(map(normalize_address, addresses)),
+            Invalid(emails="no address"),
+        ),
     ),
     "no address finds nobody": ("lookup-empty", status(200, 422, "contacts/lookup", "[]")),
     "nobody is 404": (

@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from threading import RLock
 from types import SimpleNamespace
-from typing import Any
 
 import pytest
 

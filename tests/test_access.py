@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from flask import Flask
 
-import tokens
 from tests.samples import assert_error
+from web import tokens
 
 # What BrightSync needs, and what is the CRM's own use. A route that is in none of the three lists fails the first test:
 # whoever adds one decides here too; and so does whoever lets a sync token do more.

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 from flask import Flask
 
-import database
 import crm
-import tokens
+import database
 from tests.samples import EMAILS, MAIL, WITHIN, log, serving
+from web import tokens
 
 CONTACTS = "/api/v1/contacts"
 

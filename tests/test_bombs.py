@@ -16,7 +16,7 @@ import pytest
 
 import database
 from tests.samples import EMAILS, Server, serving
-from wire import MOST_COMMAS
+from web.wire import MOST_COMMAS
 
 MIB = 1024 * 1024
 LIMIT = 36 * MIB

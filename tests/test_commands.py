@@ -21,8 +21,8 @@ from flask import Flask
 
 import crm
 import settings
-import tokens
 from tests.samples import WITHIN, free_port, run_command, serving
+from web import tokens
 
 Process = subprocess.CompletedProcess[str]
 

@@ -21,11 +21,10 @@ import pytest
 from flask import Flask
 from werkzeug.serving import WSGIRequestHandler, make_server
 
-import database
 import crm
-import tokens
+import database
 from app import create_app
-from cli import FIRST_USER
+from commands.cli import FIRST_USER
 from conformance import RULES, run
 from conformance.__main__ import main
 from conformance.run import check
@@ -34,6 +33,7 @@ from tests import memory
 from tests.faults import FAULTS
 from tests.postgresql import Databases
 from tests.samples import PROJECT, environment, serving
+from web import tokens
 
 ADDRESS = "jane@connector.example"
 USER = {"id": "u1", "orgId": "org", "name": "Jane Doe", "email": ADDRESS, "timezone": "Europe/Berlin"}
@@ -91,7 +91,7 @@ def on_postgresql(tmp_path_factory: pytest.TempPathFactory, postgres: Databases)
     """Our server on PostgreSQL, as it is served."""
     folder = tmp_path_factory.mktemp("postgresql")
     with postgres.fresh() as url, serving(folder, WORKERS=2, DATABASE_URL=url) as server:
-        command = [sys.executable, "-m", "cli", "token", "create", FIRST_USER]
+        command = [sys.executable, "-m", "commands", "token", "create", FIRST_USER]
         made = subprocess.run(command, cwd=PROJECT, env=environment(folder, DATABASE_URL=url), capture_output=True)
         token = re.search(r"bsc_\w+", made.stdout.decode())
         assert token

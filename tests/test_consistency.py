@@ -1,4 +1,4 @@
-"""`storage.consistency.problems()`: each kind of damage is found, and named without what people wrote."""
+"""`commands.consistency.problems()`: each kind of damage is found, and named without what people wrote."""
 
 import re
 from concurrent.futures import ThreadPoolExecutor
@@ -7,9 +7,9 @@ from random import Random
 import pytest
 from flask import Flask
 
-import database
 import crm
-from storage.consistency import problems
+import database
+from commands.consistency import problems
 from tests.samples import ACME, JANE, MAIL, NO_MAIL, WITHIN
 
 HTML_MAIL = {"subject": "Héllo", "htmlBody": "<p>Only <b>HTML</b></p>", "toAddresses": ["undisclosed-recipients:;", ""]}

@@ -330,7 +330,7 @@ def test_pages_of_contacts_that_changed_at_one_time_hold_each_once(
     client: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """An import stores thousands within one tick of the clock."""
-    monkeypatch.setattr("storage.directory.now", lambda: "2026-01-31T09:30:00.000000Z")
+    monkeypatch.setattr("crm.directory.now", lambda: "2026-01-31T09:30:00.000000Z")
     for name in "cabed":
         put(client, name)
     assert all_pages(client, f"{CONTACTS}?limit=2") == [["a", "b"], ["c", "d"], ["e"]]

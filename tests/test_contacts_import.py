@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-import database
-import imports
 import crm
+import database
+from commands import imports
 
 HEADER = "id,firstName,lastName,emailAddresses,companyId\n"
 JANE = "42,Jane,Doe,jane@acme.example,\n"

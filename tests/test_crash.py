@@ -8,8 +8,8 @@ from types import ModuleType
 
 import pytest
 
-import database
 import crm
+import database
 from bench.faults import backup, deploy, kill, postgresql, rig, soak
 
 

@@ -11,14 +11,14 @@ from typing import Any
 import psycopg
 import pytest
 
-import database
 import crm
-import tokens
+import database
 from app import create_app
+from commands.consistency import problems
 from database import moving, postgresql, sqlite
-from storage.consistency import problems
 from tests.conftest import USER, Client
 from tests.samples import ACME, EMAILS, JANE, MAIL, WITHIN, ask, log, run_command, serving
+from web import tokens
 
 # What JSON's readers and writers would like to change: numbers, the order of keys, keys that come twice to the eye.
 ODD = [{"type": "Deal", "id": "1", "b": 1e22, "a": [1.0, True, None, {"é": "e\u0301", "😀": "\\u0000\t\"'%s\\."}]}]

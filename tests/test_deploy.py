@@ -147,7 +147,7 @@ def test_where_a_call_comes_from_is_what_the_proxy_says(proxy: Proxy) -> None:
     """A caller could write anything into X-Forwarded-For, and so blame or block somebody else."""
     assert call(proxy, "GET", "/api/v1/users/me", token=f"bsc_{SECRET}", X_Forwarded_For="203.0.113.9")[0] == 401
     listed = subprocess.run(
-        [sys.executable, "-m", "cli", "audit", "--refused"],
+        [sys.executable, "-m", "commands", "audit", "--refused"],
         cwd=PROJECT,
         env=environment(proxy.folder),
         capture_output=True,

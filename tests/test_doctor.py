@@ -13,12 +13,12 @@ import pytest
 from flask import Flask
 from playhouse.migrations import Runner
 
-import database
 import crm
-import tokens
-import upkeep
+import database
+from commands import upkeep
 from tests.conftest import USER
 from tests.samples import JANE, MAIL, free_port, run_command, serving
+from web import tokens
 
 Usage = namedtuple("Usage", "total used free")
 

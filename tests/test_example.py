@@ -68,7 +68,7 @@ def example(tmp_path_factory: pytest.TempPathFactory) -> Example:
 def crm(example: Example) -> Iterator[Session]:
     """BrightSync, in a session with the running example."""
     token, admin_token = (
-        example.run("-m", "cli", "token", "create", "john@othercrm.example", "--scope", scope)
+        example.run("-m", "commands", "token", "create", "john@othercrm.example", "--scope", scope)
         for scope in ("sync", "admin")
     )
     session = Session(f"http://127.0.0.1:{example.port}", token, admin_token)
@@ -79,9 +79,9 @@ def crm(example: Example) -> Iterator[Session]:
 
 @contextmanager
 def serving(folder: Path, environment: dict[str, str], session: Session) -> Iterator[None]:
-    """`python -m cli serve` in a folder, from its first answer to the end of the block."""
+    """`python -m commands serve` in a folder, from its first answer to the end of the block."""
     with (folder / "log").open("wb") as log:
-        command = [sys.executable, "-m", "cli", "serve"]
+        command = [sys.executable, "-m", "commands", "serve"]
         server = subprocess.Popen(command, cwd=folder, env=environment, stdout=log, stderr=log)
     try:
         deadline = time.monotonic() + WITHIN
@@ -212,8 +212,8 @@ def test_erasing_leaves_no_row(crm: Session, example: Example) -> None:
     contact = crm.contact(address)
     crm.log(toAddresses=["x@x.example"], textBody=f"Ask {address}.")
     crm.delete(f"/contacts/{contact}").expect(204)
-    assert contact in example.run_other("-m", "cli", "person", "export", address)
-    example.run_other("-m", "cli", "person", "erase", address)
+    assert contact in example.run_other("-m", "commands", "person", "export", address)
+    example.run_other("-m", "commands", "person", "erase", address)
     for table in ("email_addresses", "emails_text", "connector_emails", "contacts"):
         rows = example.rows(f"SELECT * FROM {table}")
         assert address not in str(rows)
@@ -255,7 +255,7 @@ def test_the_guide_leads_to_a_passing_kit(tmp_path: Path) -> None:
     verbs = (PROJECT / "models.py").read_text(encoding="utf-8").partition("\n__all__")
     write("models.py", seam + "".join(verbs[1:]))
     write("crm.py", crm)
-    token = python("-m", "cli", "token", "create", "john@crm.example", "--scope", "admin").strip()
+    token = python("-m", "commands", "token", "create", "john@crm.example", "--scope", "admin").strip()
     session = Session(f"http://127.0.0.1:{port}", token)
     with serving(tmp_path, environment, session):
         assert session.get("/contacts/lookup", emails="JANE@acme.example").ids == ["42"]

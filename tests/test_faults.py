@@ -22,14 +22,14 @@ import pytest
 from flask import Flask
 from peewee import OperationalError, __exception_wrapper__  # type: ignore[attr-defined]
 
-import database
 import crm
-import tokens
+import database
 from app import create_app
 from bench.faults import disk, power
+from commands.consistency import problems
 from settings import Misconfigured
-from storage.consistency import problems
 from tests.samples import EMAILS, MAIL, assert_error, content, log, until
+from web import tokens
 
 READY = "/health/ready"
 

@@ -9,14 +9,14 @@ from typing import Any
 import pytest
 
 import database
-import mailfile
+from commands import mailfile
+from commands.mailfile import as_email
+from crm.matching import bare_address, normalize_address, normalize_domain, normalize_message_id, split_addresses
+from crm.merging import NO_EMAIL, merged
+from crm.preview import has_files, snippet, text_of
 from database import postgresql
-from folding import bare_address, fold_address, fold_domain, fold_message_id, split_addresses
-from mailfile import as_email
-from merging import NO_EMAIL, merged
-from preview import has_files, snippet, text_of
 from schemas import EmailIn, Position
-from wire import BadRequestBody, parse_json
+from web.wire import BadRequestBody, parse_json
 
 SHORTEST, LONGEST = 100_000, 36 * 2**20  # characters
 MOST = 2.5  # times the time for twice the length
@@ -72,13 +72,13 @@ READERS: dict[str, Callable[[str], Any]] = {
     "snippet": snippet,
     "has_files": lambda text: has_files([{"inline": True, "name": text}, {"inline": True, "mimeType": text}]),
     "bare_address": bare_address,
-    "fold_address": fold_address,
-    "fold_address, local": lambda text: fold_address(text + "@x.example"),
-    "fold_address, domain": lambda text: fold_address("a@" + text),
-    "fold_address, brackets": lambda text: fold_address(f"<{text}>"),
-    "fold_domain": fold_domain,
-    "fold_domain, URL": lambda text: fold_domain("https://" + text),
-    "fold_message_id": fold_message_id,
+    "normalize_address": normalize_address,
+    "normalize_address, local": lambda text: normalize_address(text + "@x.example"),
+    "normalize_address, domain": lambda text: normalize_address("a@" + text),
+    "normalize_address, brackets": lambda text: normalize_address(f"<{text}>"),
+    "normalize_domain": normalize_domain,
+    "normalize_domain, URL": lambda text: normalize_domain("https://" + text),
+    "normalize_message_id": normalize_message_id,
     "split_addresses": lambda text: split_addresses([text]),
     "split_addresses, quoted": lambda text: split_addresses(['"' + text]),
     "merged": lambda text: merged({**NO_EMAIL, "toAddresses": [text]}, {"toAddresses": [text + "b"]}),
@@ -167,7 +167,7 @@ def screened(function: Callable[[str], Any], make: Callable[[int], str]) -> bool
     return seconds(function, make(SHORTEST)) > FLOOR / 10
 
 
-@pytest.mark.parametrize("name", ["text_of", "fold_address", "nested"])
+@pytest.mark.parametrize("name", ["text_of", "normalize_address", "nested"])
 @pytest.mark.parametrize("atom", [" ", '"', "\u0301\u0323", "\n"])
 def test_what_has_stopped_the_service(atom: str, name: str) -> None:
     """Up to the largest body."""

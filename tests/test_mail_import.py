@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-import database
-import imports
 import crm
-from mailfile import as_email
+import database
+from commands import imports
+from commands.mailfile import as_email
 
 CORPUS = Path(__file__).resolve().parents[2] / "shared" / "corpus"
 corpus = pytest.mark.skipif(not CORPUS.is_dir(), reason="the corpus is not here")

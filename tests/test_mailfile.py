@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import mailfile
-from mailfile import as_email, messages
+from commands import mailfile
+from commands.mailfile import as_email, messages
 
 CORPUS = Path(__file__).resolve().parents[2] / "shared" / "corpus"
 

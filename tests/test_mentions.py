@@ -5,8 +5,7 @@ import random
 from unicodedata import normalize
 
 import pytest
-
-from mentions import Mentions
+from crm.mentions import Mentions
 
 JANE = Mentions("jane@x.org")
 UNSEEN = ["\u200b", "\u00ad", "\u2060", "\ufeff", "\u200d", "\u202e", "\x00", "\ufe0f"]

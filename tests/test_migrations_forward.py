@@ -18,10 +18,10 @@ from typing import Any
 import pytest
 from playhouse.migrations import Runner
 
-import database
 import crm
+import database
 from app import create_app
-from storage.consistency import problems
+from commands.consistency import problems
 from tests.samples import WITHIN, ask, serving
 
 SCHEMAS = Path(__file__).parent / "schemas"

@@ -10,8 +10,8 @@ import pytest
 
 import database
 import models
-import tokens
-from folding import fold_address
+from crm.matching import normalize_address
+from web import tokens
 
 
 def run(app, *words):
@@ -145,7 +145,7 @@ def test_wildcards_in_an_address_are_letters(app, client):
     """Per cent and underscore must not erase strangers' mail."""
     client.post("/api/v1/emails", json={"textBody": "axb@x.example"})
     assert json.loads(run(app, "erase", "a_b@x.example", "--dry-run").stdout)["emails"] == []
-    assert fold_address("%@x.example")
+    assert normalize_address("%@x.example")
     assert json.loads(run(app, "erase", "%@x.example", "--dry-run").stdout)["emails"] == []
 
 
@@ -294,7 +294,7 @@ def test_what_is_printed_moves_no_cursor(app, client):
 
 def test_a_database_whose_only_user_was_erased_is_not_new(app, client, capsys):
     """Who starts the service next is not given all rights."""
-    from cli import _welcome
+    from commands.cli import _welcome
 
     run(app, "erase", "john@brightsync.example")
     assert tokens.listed() == []

@@ -11,18 +11,18 @@ from urllib.parse import urlencode
 
 import psycopg
 import pytest
+import storage.changes
+import storage.emails
 from playhouse.migrations import Runner
 from psycopg.conninfo import conninfo_to_dict
 
-import database
 import crm
-import storage.changes
-import storage.emails
-import upkeep
+import database
 from app import create_app
+from commands import upkeep
+from commands.consistency import problems
 from database import postgresql
 from settings import Misconfigured
-from storage.consistency import problems
 from tests.conftest import Client
 from tests.samples import EMAILS, MAIL, log
 from tests.test_migrations_forward import SCHEMAS

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from preview import SNIPPET_LENGTH, has_files, snippet, text_of
+from crm.preview import SNIPPET_LENGTH, has_files, snippet, text_of
 
 
 @pytest.mark.parametrize(

@@ -8,8 +8,8 @@ import pytest
 from peewee import SqliteDatabase
 from playhouse.test_utils import assert_query_count, count_queries
 
-import database
 import crm
+import database
 from tests.samples import EMAILS, MAIL, NO_MAIL
 
 CONTACTS = "/api/v1/contacts"

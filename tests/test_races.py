@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 from flask import Flask
 
-import database
 import crm
+import database
 from app import create_app
 from tests.conftest import Client
 from tests.samples import EMAILS, MAIL, NO_MAIL, WITHIN, content, log

@@ -19,14 +19,14 @@ import pytest
 from flask import Flask
 from playhouse.migrations import Runner
 
-import database
 import crm
-import tokens
-import upkeep
+import database
+from commands import upkeep
+from commands.consistency import problems
 from database import sqlite
-from storage.consistency import problems
 from tests.conftest import USER
 from tests.samples import EMAILS, ask, run_command, serving
+from web import tokens
 
 
 def subjects(file: Path) -> list[str]:

@@ -14,9 +14,9 @@ import pytest
 from flask import Flask
 
 import crm
-import tokens
 from tests import memory
 from tests.samples import assert_error
+from web import tokens
 
 PROJECT = Path(__file__).parent.parent
 ROOMS = {
@@ -93,7 +93,7 @@ def test_the_wire_format_does_not_know_the_verbs() -> None:
 
 def test_storage_does_not_know_http() -> None:
     """No request goes into a verb, and no status comes out."""
-    behind = STORAGE | DATABASE | {"models.py", "records.py", "tokens.py", "folding.py", "preview.py", "clock.py"}
+    behind = STORAGE | DATABASE | {"models.py", "records.py", "tokens.py", "matching.py", "preview.py", "clock.py"}
     assert importing("flask", "flask_smorest", "werkzeug", "marshmallow", "schemas", "wire", "routes") & behind == set()
 
 

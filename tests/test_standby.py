@@ -10,14 +10,14 @@ from typing import Any
 import psycopg
 import pytest
 
-import database
 import crm
-import tokens
+import database
 from app import create_app
 from bench.faults.rig import wait_until
 from tests.conftest import USER, Client
 from tests.postgresql import Server
 from tests.samples import EMAILS, MAIL, content
+from web import tokens
 
 _CANCEL = "SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE wait_event = 'SyncRep'"
 

@@ -17,12 +17,12 @@ import pytest
 from flask import Flask
 from playhouse.test_utils import assert_query_count
 
-import database
 import crm
-import tokens
+import database
 from app import create_app
 from clock import stamp
 from tests.samples import EMAILS, WITHIN, assert_error, serving
+from web import tokens
 
 ME = "/api/v1/users/me"
 WRONG = {"Authorization": "Bearer bsc_wrong"}

@@ -10,8 +10,8 @@ import pytest
 from flask import Flask
 
 import database
-import tokens
 from clock import stamp
+from web import tokens
 
 
 @pytest.fixture

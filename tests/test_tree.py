@@ -5,8 +5,8 @@ import subprocess
 
 import pytest
 
-import tokens
 from tests.samples import PROJECT
+from web import tokens
 
 LISTS = ["requirements.txt", "requirements-dev.txt"]
 

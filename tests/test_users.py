@@ -6,8 +6,8 @@ from urllib.parse import quote
 import pytest
 
 import crm
-import tokens
 from tests.samples import assert_error
+from web import tokens
 
 LOOKUP = "/api/v1/users/lookup"
 JOHN = {

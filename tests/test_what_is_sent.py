@@ -11,8 +11,8 @@ import pytest
 from flask import Flask
 from peewee import OperationalError
 
-import database
 import crm
+import database
 from tests.samples import ACME, EMAILS, JANE, MAIL
 
 CONTACTS = "/api/v1/contacts"

@@ -47,6 +47,6 @@ def _back_up(service: rig.Service, acknowledged: dict[str, str]) -> tuple[int, l
 
 
 def _command(name: str, file: str, url: str) -> None:
-    words = [sys.executable, "-m", "cli", name, file]
+    words = [sys.executable, "-m", "commands", name, file]
     environment = os.environ | {"DATABASE_URL": url}
     subprocess.run(words, cwd=rig.PROJECT, env=environment, capture_output=True, text=True, check=True)

@@ -25,9 +25,9 @@ from typing import Any
 
 import database
 import settings
-import tokens
 from bench.faults import rig
 from bench.faults.report import Outcome, verdict
+from web import tokens
 
 SECTOR = 512
 # Changes of files and names, syncs, and what is sent to clients and terminals.

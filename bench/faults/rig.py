@@ -19,10 +19,10 @@ from tempfile import TemporaryDirectory
 from threading import Event, Thread
 from typing import Any
 
-import database
 import crm
-import tokens
-from storage.consistency import problems
+import database
+from commands.consistency import problems
+from web import tokens
 
 PROJECT = Path(__file__).parent.parent.parent
 WITHIN = 60  # seconds, after which something counts as stuck
@@ -59,7 +59,7 @@ def mail(name: str) -> dict[str, Any]:
 
 
 class Service:
-    """`python -m cli serve` on one database and one port, for as many lives as it takes.
+    """`python -m commands serve` on one database and one port, for as many lives as it takes.
 
     The database is a file in the folder, or that of the URL.
     """
@@ -80,7 +80,7 @@ class Service:
         """Start it, and wait until it answers; gives the seconds that it took."""
         began = time.monotonic()
         with self.log.open("ab") as log:
-            command = [sys.executable, "-m", "cli", "serve"]
+            command = [sys.executable, "-m", "commands", "serve"]
             self.process = subprocess.Popen(command, cwd=PROJECT, env=self.environment, stdout=log, stderr=log)
         wait_until(self._answers, "It does not start.")
         return time.monotonic() - began

@@ -6,7 +6,6 @@ It is found before the connector's own models.py because it lies in the folder i
 # mypy: disable-error-code="import-not-found"
 # (It looks for `crm` beside the project's own models.py.)
 
-from crm.changes import list_changes
 from crm.companies import (
     add_company,
     change_company,
@@ -16,7 +15,6 @@ from crm.companies import (
     lookup_companies,
     put_company,
 )
-from crm.emails import change_email, delete_email, find_emails, get_attachment, get_email, log_email, timeline
 from crm.people import (
     add_contact,
     change_contact,
@@ -26,10 +24,12 @@ from crm.people import (
     lookup_contacts,
     put_contact,
 )
+from records import Conflict, Cursor, Invalid, NotFound, NotOffered, Page, Record
+
+from crm.changes import list_changes
+from crm.emails import change_email, delete_email, find_emails, get_attachment, get_email, log_email, timeline
 from crm.privacy import erase_person, export_person
 from crm.users import add_user, get_user, lookup_users
-
-from records import Conflict, Cursor, Invalid, NotFound, NotOffered, Page, Record
 
 __all__ = [
     "Conflict",

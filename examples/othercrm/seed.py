@@ -7,9 +7,9 @@ from pathlib import Path
 import click
 
 HERE = Path(__file__).parent
-sys.path.append(str(HERE.parents[1]))  # folding.py
+sys.path.append(str(HERE.parents[1]))  # matching.py
 
-from folding import fold_domain  # noqa: E402
+from crm.matching import normalize_domain  # noqa: E402
 
 
 def add_connector(crm: sqlite3.Connection) -> None:
@@ -19,7 +19,7 @@ def add_connector(crm: sqlite3.Connection) -> None:
     """
     crm.executescript((HERE / "connector.sql").read_text(encoding="utf-8"))
     websites = crm.execute("SELECT id, website FROM accounts WHERE website != ''").fetchall()
-    domains = [(account, website, fold_domain(website)) for account, website in websites]
+    domains = [(account, website, normalize_domain(website)) for account, website in websites]
     crm.executemany("INSERT OR REPLACE INTO connector_domains VALUES (?, 0, ?, ?)", domains)
 
 

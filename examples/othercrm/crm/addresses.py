@@ -7,8 +7,8 @@ from uuid import uuid4
 
 from peewee import chunked
 
-from folding import bare_address
-from merging import address_key
+from crm.matching import bare_address
+from crm.merging import address_key
 
 from .rows import insert, tuples
 from .tables import EmailAddresses, EmailAddressLinks
@@ -74,7 +74,7 @@ def address_ids(texts: Iterable[str]) -> dict[str, str]:
     """For the key of each text the id of its row in `email_addresses`, which is made where there is none.
 
     The CRM compares addresses by `address_lower`. For ASCII that is the same as our folded address; where it is not, as
-    for info@bücher.example, the rows that the CRM wrote have to be folded once (see `fold_address`).
+    for info@bücher.example, the rows that the CRM wrote have to be folded once (see `normalize_address`).
     """
     wanted = {address_key(text): bare_address(text) for text in texts}
     ids: dict[str, str] = {}

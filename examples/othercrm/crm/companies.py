@@ -5,10 +5,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 from uuid import uuid4
 
-from database import writing
-from folding import fold_domain, parent_domains
-from merging import union
 from records import Cursor, NotFound, Page, Record
+
+from crm.matching import normalize_domain, parent_domains
+from crm.merging import union
+from database import writing
 
 from .people import PEOPLE
 from .rows import age, behind, first_page, gaps, insert, mark_deleted, only, tuples, utcnow, wire_time, write
@@ -17,7 +18,7 @@ from .tables import Accounts, ConnectorDomains
 
 def lookup_companies(domain: str) -> list[Record]:
     """The companies of a domain, by age: those that have it, else those that have its nearest parent."""
-    candidates = parent_domains(fold_domain(domain) or "")
+    candidates = parent_domains(normalize_domain(domain) or "")
     found = _find(candidates)
     return next((found[key] for key in candidates if key in found), [])
 
@@ -39,7 +40,7 @@ def add_company(company: Mapping[str, Any]) -> tuple[Record, bool]:
         old = _find_same(company)
         if old is None:
             return _save(company.get("id", str(uuid4())), None, company), True
-        domains = union(old["domains"], company["domains"], lambda text: fold_domain(text) or text)
+        domains = union(old["domains"], company["domains"], lambda text: normalize_domain(text) or text)
         return _save(old["id"], old, {**gaps(old, company), "domains": domains}), False
 
 
@@ -104,7 +105,7 @@ def _find_same(company: Mapping[str, Any]) -> Record | None:
     try:
         return get_company(company["id"])
     except (KeyError, NotFound):
-        found = _find([key for key in map(fold_domain, company["domains"]) if key])
+        found = _find([key for key in map(normalize_domain, company["domains"]) if key])
         return min((one for companies in found.values() for one in companies), key=age, default=None)
 
 
@@ -119,7 +120,7 @@ def _save(company_id: str, old: Record | None, values: Mapping[str, Any]) -> Rec
     write(Accounts, company_id, columns, is_new=old is None)
     ConnectorDomains.delete().where(ConnectorDomains.account == company_id).execute()
     domains = [
-        {"account": company_id, "position": position, "text": text, "folded": fold_domain(text)}
+        {"account": company_id, "position": position, "text": text, "folded": normalize_domain(text)}
         for position, text in enumerate(new["domains"])
     ]
     insert(ConnectorDomains, domains)

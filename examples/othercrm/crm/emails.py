@@ -7,12 +7,12 @@ from typing import Any
 from uuid import uuid4
 
 from peewee import JOIN, Tuple, fn
-
-from database import writing
-from folding import fold_address, fold_message_id, readings, split_addresses
-from merging import LISTS, NO_EMAIL, address_key, entries, merged, relation
-from preview import find_file, has_files, snippet, text_of
 from records import Conflict, Cursor, Invalid, NotFound, Page, Record
+
+from crm.matching import candidate_keys, normalize_address, normalize_message_id, split_addresses
+from crm.merging import LISTS, NO_EMAIL, address_key, entries, merged, relation
+from crm.preview import find_file, has_files, snippet, text_of
+from database import writing
 
 from .addresses import address_ids, with_keys
 from .people import bean, get_contact
@@ -73,7 +73,7 @@ def change_email(email_id: str, changes: Mapping[str, Any]) -> Record:
         if message_id and emails(Emails.message_id == message_id, Emails.id != email_id, ~Emails.deleted):
             raise Conflict("Another email has this rfc822MsgId.")
         if new["msgId"] != old["msgId"]:
-            was = ConnectorSightings.msg_key == fold_message_id(old["msgId"])
+            was = ConnectorSightings.msg_key == normalize_message_id(old["msgId"])
             ConnectorSightings.delete().where(was, ConnectorSightings.email == email_id).execute()
             _see(email_id, new["msgId"])
         return _save(old, new)
@@ -94,13 +94,13 @@ def find_emails(filters: Mapping[str, str], after: Cursor | None = None, limit: 
 
 def timeline(contact_id: str, after: Cursor | None = None, limit: int = 25) -> Page:
     """A page of a person's mail, newest first, with snippet, hasAttachments and roles. Raises NotFound."""
-    keys = {fold_address(text) for text in get_contact(contact_id)["emailAddresses"]} - {None}
+    keys = {normalize_address(text) for text in get_contact(contact_id)["emailAddresses"]} - {None}
     page = _page([_of_contact(contact_id)], after, limit)
     linked = {email_id for (email_id,) in tuples(_linked(contact_id))}
 
     def listed(record: Record) -> Record:
         lists = {"from": [record["fromAddress"] or ""], **{role: record[name] for role, name in LISTS.items()}}
-        roles = [role for role, texts in lists.items() if not keys.isdisjoint(map(fold_address, texts))]
+        roles = [role for role, texts in lists.items() if not keys.isdisjoint(map(normalize_address, texts))]
         return {
             **record,
             "snippet": snippet(record["textBody"] or text_of(record["htmlBody"] or "")),
@@ -146,11 +146,11 @@ def _condition(name: str, value: str) -> Any:
         case "rfc822MsgId":
             return Emails.message_id.in_(_known(Emails.message_id, value, _message_id))
         case "msgId":
-            return _seen_as(_known(ConnectorSightings.msg_key, value, fold_message_id))
+            return _seen_as(_known(ConnectorSightings.msg_key, value, normalize_message_id))
         case "syncThreadId":
-            return ConnectorEmails.thread_key.in_(_known(ConnectorEmails.thread_key, value, fold_message_id))
+            return ConnectorEmails.thread_key.in_(_known(ConnectorEmails.thread_key, value, normalize_message_id))
         case "address":
-            return with_addresses(with_keys(_known(EmailAddresses.address_lower, value, fold_address)))
+            return with_addresses(with_keys(_known(EmailAddresses.address_lower, value, normalize_address)))
         case "contactId":
             return _of_contact(value)
         case "receivedAfter":
@@ -165,7 +165,7 @@ def _known(column: Any, value: str, fold: Callable[[str], str | None]) -> list[s
 
     A list, because `column.in_([])` matches nothing, where `column == None` would match all rows without a value.
     """
-    keys = readings(value, fold)
+    keys = candidate_keys(value, fold)
     held = {key for (key,) in tuples(column.model.select(column).where(column.in_(keys)).distinct())}
     return [key for key in keys if key in held][:1]
 
@@ -221,14 +221,14 @@ def _email(row: Any) -> Record:
 
 def _find_copy(email: Mapping[str, Any]) -> Record | None:
     """The record of the mail of which this is a copy."""
-    message_id, msg_key = _message_id(email.get("rfc822MsgId")), fold_message_id(email.get("msgId"))
+    message_id, msg_key = _message_id(email.get("rfc822MsgId")), normalize_message_id(email.get("msgId"))
     same = Emails.message_id == message_id if message_id else _seen_as([msg_key] if msg_key else [])
     return min(emails(same, ~Emails.deleted), key=age, default=None)
 
 
 def _message_id(text: str | None) -> str | None:
     """A Message-ID as the CRM has it: in one pair of angle brackets."""
-    key = fold_message_id(text)
+    key = normalize_message_id(text)
     return f"<{key}>" if key else None
 
 
@@ -254,7 +254,7 @@ def _save(old: Record | None, new: Record) -> Record:
         description_html=new["htmlBody"],
     ).execute()
     sent = dumps({name: new[name] for name in NO_EMAIL if name not in _HELD_BY_CRM}, ensure_ascii=False)
-    ConnectorEmails.insert(email=email_id, thread_key=fold_message_id(new["syncThreadId"]), sent=sent).execute()
+    ConnectorEmails.insert(email=email_id, thread_key=normalize_message_id(new["syncThreadId"]), sent=sent).execute()
     _insert_recipients(email_id, new)
     _insert_links(email_id, new)
     _insert_notes(email_id, new)
@@ -264,7 +264,7 @@ def _save(old: Record | None, new: Record) -> Record:
 def _insert_recipients(email_id: str, email: Record) -> None:
     """Link an email to the addresses that can be read in it, once in each role."""
     lists = {"from": [email["fromAddress"] or ""], **{role: email[name] for role, name in LISTS.items()}}
-    readable = {(role, text) for role, texts in lists.items() for text in texts if fold_address(text)}
+    readable = {(role, text) for role, texts in lists.items() for text in texts if normalize_address(text)}
     ids = address_ids(text for _, text in readable)
     recipients = {(role, ids[address_key(text)]) for role, text in readable}
     rows = [
@@ -306,6 +306,6 @@ def _insert_notes(email_id: str, email: Record) -> None:
 
 def _see(email_id: str, msg_id: str | None) -> None:
     """Remember the msgId under which a mail was seen in a mailbox."""
-    key = fold_message_id(msg_id)
+    key = normalize_message_id(msg_id)
     if key:
         ConnectorSightings.insert(msg_key=key, email=email_id).on_conflict_ignore().execute()

@@ -6,12 +6,12 @@ from typing import Any
 from uuid import uuid4
 
 from peewee import JOIN
-
-from database import writing
-from folding import fold_address
-from merging import address_key, union
 from records import Cursor, Invalid, NotFound, Page, Record
 from storage.directory import in_order
+
+from crm.matching import normalize_address
+from crm.merging import address_key, union
+from database import writing
 
 from .addresses import addresses_of, link_addresses, owners, unlink_addresses
 from .rows import age, behind, first_page, gaps, mark_deleted, only, wire_time, write
@@ -24,7 +24,7 @@ _LEAD = "lead:"  # nothing says that no contact has the id of a lead
 
 def lookup_contacts(addresses: Sequence[str]) -> list[Record]:
     """The contacts and leads that have any of the addresses, each once, in the order of these, then by age and id."""
-    return in_order(addresses, fold_address, _find)
+    return in_order(addresses, normalize_address, _find)
 
 
 def get_contact(contact_id: str) -> Record:
@@ -133,7 +133,7 @@ def _find_same(contact: Mapping[str, Any]) -> Record | None:
     try:
         return get_contact(contact["id"])
     except (KeyError, NotFound):
-        found = _find([key for key in map(fold_address, contact["emailAddresses"]) if key])
+        found = _find([key for key in map(normalize_address, contact["emailAddresses"]) if key])
         return min((record for records in found.values() for record in records), key=age, default=None)
 
 

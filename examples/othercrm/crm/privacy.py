@@ -3,9 +3,10 @@
 from collections.abc import Iterator
 from typing import Any
 
-from database import purge_deleted, writing
-from folding import fold_address
 from records import Invalid, Record
+
+from crm.matching import normalize_address
+from database import purge_deleted, writing
 
 from .addresses import with_keys
 from .emails import clear, emails, with_addresses
@@ -20,7 +21,7 @@ _TEXTS += [EmailsText.from_addr, EmailsText.cc_addrs, EmailsText.bcc_addrs, Conn
 
 def export_person(address: str) -> Iterator[tuple[str, Record]]:
     """All that is held about an address: pairs of "user", "contact" or "email" and the record. Raises Invalid."""
-    key = fold_address(address)
+    key = normalize_address(address)
     if key is None:
         raise Invalid(address="This can't be read as an e-mail address.")
     for user in users(Users.id.in_(_having("Users", key))):
@@ -50,7 +51,7 @@ def erase_person(address: str, dry_run: bool = False) -> Record:
                 links = EmailAddressLinks.delete().where(EmailAddressLinks.bean_id == bean_id)
                 links.where(EmailAddressLinks.bean_module == module).execute()
                 _remove({**PEOPLE, "Users": Users}[module], bean_id)
-            EmailAddresses.delete().where(EmailAddresses.address_lower == fold_address(address)).execute()
+            EmailAddresses.delete().where(EmailAddresses.address_lower == normalize_address(address)).execute()
     if not dry_run:
         purge_deleted()
     return gone

@@ -5,9 +5,9 @@ from datetime import UTC, datetime
 from typing import Any
 
 from peewee import Tuple, chunked
+from records import Cursor, NotFound, Page, Record
 
 from clock import stamp
-from records import Cursor, NotFound, Page, Record
 
 
 def write(table: Any, row_id: str, columns: Mapping[str, Any], is_new: bool) -> None:

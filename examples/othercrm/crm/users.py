@@ -4,10 +4,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 from uuid import uuid4
 
-from database import writing
-from folding import fold_address
 from records import Conflict, Invalid, Record
 from storage.directory import in_order
+
+from crm.matching import normalize_address
+from database import writing
 
 from .addresses import addresses_of, link_addresses, owners
 from .rows import only, write
@@ -18,7 +19,7 @@ ORGANISATION = "othercrm"  # this CRM has one, and no id for it
 
 def add_user(user: Mapping[str, Any]) -> Record:
     """Add a user, as `user add` does. Raises Conflict where id or address is taken, and Invalid for the address."""
-    if fold_address(user["email"]) is None:
+    if normalize_address(user["email"]) is None:
         raise Invalid(email="This can't be read as an e-mail address.")
     user_id = user.get("id", str(uuid4()))
     with writing():
@@ -36,7 +37,7 @@ def get_user(user_id: str) -> Record:
 
 def lookup_users(addresses: Sequence[str]) -> list[Record]:
     """The users who have any of the addresses, each once, in the order of the addresses."""
-    return in_order(addresses, fold_address, _find)
+    return in_order(addresses, normalize_address, _find)
 
 
 def users(*conditions: Any) -> list[Record]:

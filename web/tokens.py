@@ -1,14 +1,15 @@
 """Who may call, and who was refused: the connector's own records, whoever keeps the others.
 
 A token belongs to one user of the CRM, named by id alone, so that users may be kept in somebody else's tables. It is
-shown once, when it is made, and stored as its SHA-256: it has 178 random bits, which nobody guesses, so no slow password
-hash is needed, and the limit of failed logins is not what keeps guessers out. It spares the service the work, and never
-concerns a valid token: BrightSync calls for all users from one address.
+shown once, when it is made, and stored as its SHA-256: it has 178 random bits, which nobody guesses, so no slow
+password hash is needed, and the limit of failed logins is not what keeps guessers out. It spares the service the work,
+and never concerns a valid token: BrightSync calls for all users from one address.
 """
 
 import logging
 import secrets
 from collections import OrderedDict
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from http import HTTPMethod
@@ -20,6 +21,7 @@ from time import monotonic
 from typing import Any, NamedTuple
 
 from clock import now, stamp
+from crm.mentions import Mentions
 from database import Unavailable, writing
 from database.query import Prepared, is_any, param
 from models import Refusal, Token
@@ -69,6 +71,7 @@ _LIST = Prepared(lambda: Token.select(*_LISTED.values()).order_by(Token.id))
 _REVOKE = Prepared(
     lambda: Token.update(revoked_at=param("now")).where(Token.id == param("id"), Token.revoked_at.is_null())
 )
+_UNLABEL = Prepared(lambda: Token.update(label=None).where(Token.id == param("id")))
 _DELETE = Prepared(lambda: Token.delete().where(is_any(Token.user_id, "user_ids")))
 
 
@@ -186,6 +189,7 @@ class Brake:
 _ROW = ("at", "status", "method", "route", "address", "token_id", "times")
 _INSERT = Prepared(lambda: Refusal.insert({name: param(name) for name in _ROW}).returning(Refusal.seq))
 _FORGET = Prepared(lambda: Refusal.delete().where((Refusal.at < param("at")) | (Refusal.seq <= param("seq"))))
+_DELETE_REFUSAL = Prepared(lambda: Refusal.delete().where(Refusal.seq == param("seq")))
 _REFUSALS = {
     "seq": Refusal.seq,
     "at": Refusal.at,
@@ -197,10 +201,12 @@ _REFUSALS = {
     "times": Refusal.times,
 }
 _PAGE = Prepared(
-    lambda: Refusal.select(*_REFUSALS.values())
-    .where(Refusal.seq > param("after"))
-    .order_by(Refusal.seq)
-    .limit(param("limit"))
+    lambda: (
+        Refusal.select(*_REFUSALS.values())
+        .where(Refusal.seq > param("after"))
+        .order_by(Refusal.seq)
+        .limit(param("limit"))
+    )
 )
 
 
@@ -215,8 +221,9 @@ def _keep(status: int, token_id: int | None, address: str, method: str, route: s
 
 
 def list_refusals(after: int = 0, limit: int = 25) -> list[dict[str, Any]]:
-    """The refused calls after a number, in order: seq, at, status, method, route, address, tokenId, and `times`: how many
-    such calls this address or token had made within the hour.
+    """The refused calls after a number, in order: seq, at, status, method, route, address, tokenId, times.
+
+    `times`: how many such calls this address or token had made within the hour.
 
     A token that was refused is known where it is one of ours that was revoked or has expired.
     """
@@ -232,3 +239,34 @@ def _network(remote: str) -> str:
     if isinstance(address, IPv6Address):
         return str(address.ipv4_mapped or ip_network((int(address) >> 64 << 64, 64)))
     return str(address)
+
+
+# ---- privacy --------------------------------------------------------------------------------------------------------
+
+
+def find_mentions(sought: Mentions) -> Iterator[tuple[str, dict[str, Any]]]:
+    """What of these records mentions an address: pairs of "token" or "refusal" and the record."""
+    yield from (("token", one) for one in listed() if sought.in_text(one["label"]) or sought.in_text(one["userId"]))
+    after = 0
+    while page := list_refusals(after, 1000):
+        after = page[-1]["seq"]
+        yield from (("refusal", one) for one in page if sought.in_text(one["route"]) or sought.in_text(one["address"]))
+
+
+def erase_mentions(sought: Mentions, dry_run: bool) -> dict[str, list[str]]:
+    """Remove what `find_mentions` gives; gives the ids.
+
+    Of a token only the label goes; a token whose user's id mentions the address goes whole.
+    """
+    gone: dict[str, list[str]] = {"tokens": [], "refusals": []}
+    for kind, one in list(find_mentions(sought)):
+        if not dry_run:
+            with writing():
+                if kind == "refusal":
+                    _DELETE_REFUSAL.run(seq=one["seq"])
+                elif sought.in_text(one["userId"]):
+                    _DELETE.run(user_ids=[one["userId"]])
+                else:
+                    _UNLABEL.run(id=one["id"])
+        gone[f"{kind}s"].append(str(one["id" if kind == "token" else "seq"]))
+    return gone

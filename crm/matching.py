@@ -1,6 +1,6 @@
 """What makes two addresses, domains or message ids the same.  Pure functions: no database, no Flask.
 
->>> fold_address("Jane <JANE@MÜNCHEN.example.>")
+>>> normalize_address("Jane <JANE@MÜNCHEN.example.>")
 'jane@xn--mnchen-3ya.example'
 """
 
@@ -35,7 +35,7 @@ def bare_address(text: str) -> str:
     return (angles[-1] if angles else text).strip()
 
 
-def fold_address(text: str) -> str | None:
+def normalize_address(text: str) -> str | None:
     """The form in which two e-mail addresses are compared, or None for what can't be read as an address.
 
     The part in ``<>`` if there is one; trimmed, NFC, case-folded; the domain as its IDNA A-label, without a final dot.
@@ -54,7 +54,7 @@ def fold_address(text: str) -> str | None:
     return folded if _is_key(folded) else None
 
 
-def fold_domain(text: str) -> str | None:
+def normalize_domain(text: str) -> str | None:
     """The form in which two domains are compared, or None where there is none.
 
     Taken off: scheme, path and port of a URL, an address before ``@``, a leading ``www.``, a final dot; case, IDNA.
@@ -76,7 +76,7 @@ def parent_domains(domain: str) -> list[str]:
     return [".".join(labels[n:]) for n in range(len(labels))]
 
 
-def fold_message_id(text: str | None) -> str | None:
+def normalize_message_id(text: str | None) -> str | None:
     """The form in which Message-IDs, msgIds and thread ids are compared; None for none.
 
     White space and one pair of angle brackets are taken off; letter case counts (RFC 5322, 3.6.4). What is too long
@@ -112,7 +112,7 @@ def _split(value: str) -> Iterator[str]:
     yield value[start:]
 
 
-def readings(text: str, fold: Callable[[str], str | None]) -> list[str]:
+def candidate_keys(text: str, fold: Callable[[str], str | None]) -> list[str]:
     """The folded keys that a value of a query string may mean, the likeliest first.
 
     Clients leave the ``+`` of Gmail's ids and of ``name+tag`` addresses unencoded in query strings, where it means a

@@ -24,10 +24,10 @@ from flask.cli import with_appcontext
 from marshmallow import Schema, ValidationError
 from marshmallow.fields import List
 
-import database
 import crm
+import database
 from clock import now
-from mailfile import as_email, messages
+from commands.mailfile import as_email, messages
 from crm import Record
 from schemas import CompanyNew, ContactNew, EmailIn
 

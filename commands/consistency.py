@@ -7,10 +7,10 @@ from json import loads
 from peewee import SqliteDatabase, __exception_wrapper__  # type: ignore[attr-defined]
 from playhouse.migrations import Runner
 
-from database import MIGRATIONS, Damaged, db, execute, rows, writing
-from folding import fold_address, fold_domain, fold_message_id
-from merging import entries, relation
+from crm.matching import normalize_address, normalize_domain, normalize_message_id
+from crm.merging import entries, relation
 from crm.records import Record
+from database import MIGRATIONS, Damaged, db, execute, rows, writing
 
 WHOLE = derived = email_from = indexed = None
 
@@ -48,18 +48,18 @@ _FEED = {
 # The keys that are made by folding: rows of (id of the record, text, key).
 _FOLDED = {
     "emails with a recipient that can't be found": (
-        fold_address,
+        normalize_address,
         "SELECT email_id, text, folded FROM recipient",
     ),
     "contacts with an address that can't be found": (
-        fold_address,
+        normalize_address,
         "SELECT contact_id, text, folded FROM contact_address",
     ),
     "companies with a domain that can't be found": (
-        fold_domain,
+        normalize_domain,
         "SELECT company_id, text, folded FROM company_domain",
     ),
-    "users with an address that can't be found": (fold_address, "SELECT id, email, folded FROM crm_user"),
+    "users with an address that can't be found": (normalize_address, "SELECT id, email, folded FROM crm_user"),
 }
 
 _DERIVED = ("at", "rfc822_key", "thread_key", "has_attachments", "snippet", "people")
@@ -150,7 +150,7 @@ def _disagreeing_emails() -> Iterator[tuple[int, str]]:
                 yield row_id, "emails whose words can't be found"
         if wanted != set(map(tuple, loads(links or "[]"))):
             yield row_id, "emails whose links are not those of their relatedTo"
-        if record["msgId"] and (key := fold_message_id(record["msgId"])) and key not in loads(seen or "[]"):
+        if record["msgId"] and (key := normalize_message_id(record["msgId"])) and key not in loads(seen or "[]"):
             yield row_id, "emails that can't be found by their msgId"
 
 

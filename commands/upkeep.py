@@ -20,13 +20,13 @@ from statistics import median
 from tempfile import TemporaryFile
 from typing import Any, NamedTuple
 
-import database
 import crm
-import tokens
+import database
 from clock import now, stamp
+from commands.consistency import problems
 from database.sqlite import UNFINISHED
 from settings import MIB
-from store.consistency import problems
+from web import tokens
 
 _UNDER_WAY = "-restoring"  # the copy that is checked before its content is taken
 _LEFT = (_UNDER_WAY, "-copying")  # by `flask restore` and `flask database copy`

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from json import dumps
 from typing import Any
 
-from folding import fold_address
+from crm.matching import normalize_address
 from crm.records import Record
 
 LISTS = {"to": "toAddresses", "cc": "ccAddresses", "bcc": "bccAddresses"}
@@ -51,7 +51,7 @@ def union(here: list[Any], others: list[Any], key: Callable[[Any], object]) -> l
 
 def address_key(text: str) -> str:
     """The folded address, or the text itself where it can't be read as an address."""
-    return fold_address(text) or text
+    return normalize_address(text) or text
 
 
 def entries(related: Any) -> list[Any]:

@@ -4,7 +4,7 @@ import json
 import re
 import sys
 from datetime import UTC, datetime
-from itertools import dropwhile
+from itertools import chain, dropwhile
 from pathlib import Path
 from typing import Any
 from zoneinfo import available_timezones
@@ -15,14 +15,13 @@ from flask.cli import FlaskGroup, with_appcontext
 from gunicorn.app.base import Application
 from marshmallow import ValidationError
 
-import database
-import imports
 import crm
+import database
 import settings
-import tokens
-import upkeep
 from clock import now, stamp
-from terminal import LINES, printable
+from commands import imports, upkeep
+from commands.terminal import LINES, printable
+from web import tokens
 
 FIRST_USER = "admin@localhost"
 
@@ -190,7 +189,7 @@ def export_person(address: str) -> None:
     written = {"users": 0, "contacts": 0, "companies": 0, "emails": 0}
     under_way = None
     try:
-        held = crm.export_person(address)
+        held = chain(crm.export_person(address), tokens.find_mentions(crm.mentions(address)))
         click.echo(f'{{\n  "address": {_json(address)},\n  "exportedAt": {_json(now())}', nl=False)
         for kind, record in held:  # written as they are read: all together may be larger than the memory
             name = _PLURALS.get(kind, f"{kind}s")
@@ -230,9 +229,11 @@ def erase_person(address: str, dry_run: bool) -> None:
     can't be found. Copies that you made of the file are not touched.
     """
     try:
-        gone = crm.erase_person(address, dry_run)
+        sought = crm.mentions(address)
+        own = tokens.erase_mentions(sought, dry_run)
+        gone = {**crm.erase_person(address, dry_run), **own}
         if not dry_run:
-            tokens.delete(gone["users"])  # where users are in other tables, their tokens are still here
+            tokens.delete(gone["users"])
     except crm.Invalid as error:
         raise click.ClickException(_reason(error)) from None
     receipt = {"address": address, "at": now(), "dryRun": dry_run, **gone}
@@ -363,7 +364,7 @@ def serve() -> None:
             """Takes nothing from the command line: that is ours."""
 
         def load_config(self) -> None:
-            self.load_config_from_file(str(Path(__file__).with_name("gunicorn.conf.py")))
+            self.load_config_from_file(str(Path(__file__).parent.with_name("gunicorn.conf.py")))
 
         def load(self) -> object:
             return app

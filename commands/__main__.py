@@ -1,0 +1,5 @@
+"""`python -m commands …`: the commands without `flask`."""
+
+from commands.cli import main
+
+main()
