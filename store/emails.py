@@ -281,8 +281,14 @@ def _insert_links(row_id: int, draft: Draft) -> None:
 # ---- all of them ----------------------------------------------------------------------------------------------------
 
 
-_COPIES = Prepared(lambda: Copy.select(Copy.msg_key).where(Copy.email == param("id")))
-_SCAN = Prepared(lambda: _select(_WHOLE).where(Email.id > param("after")).order_by(Email.id).limit(param("limit")))
+def _scan() -> Any:
+    copies = json_list(Copy.select().where(Copy.email == Email.id), Copy.msg_key)
+    query = _select(_WHOLE)
+    return query.columns(copies, *query.selected_columns)
+
+
+_SCAN = Prepared(lambda: _scan().where(Email.id > param("after")).order_by(Email.id).limit(param("limit")))
+_SCAN_ONE = Prepared(lambda: _scan().where(Email.id == param("id")))
 
 
 def scan(after: str, limit: int) -> Iterator[Record]:
@@ -290,8 +296,8 @@ def scan(after: str, limit: int) -> Iterator[Record]:
     `limit`, or fewer where they are large."""
     room = _LARGEST_PAGE
     with closing(_SCAN.each(after=int(after or 0), limit=limit)) as rows:
-        for row in rows:
-            yield _with_copies(_record(_WHOLE, row))
+        for copies, *row in rows:
+            yield {**_record(_WHOLE, tuple(row)), "copies": loads(copies or "[]")}
             room -= sum(len(value) for value in row if isinstance(value, str))
             if room < 0:
                 return
@@ -299,11 +305,8 @@ def scan(after: str, limit: int) -> Iterator[Record]:
 
 def scan_one(email_id: str) -> Iterator[Record]:
     """The email with this id, as `scan` gives it."""
-    yield from map(_with_copies, read([email_id]))
-
-
-def _with_copies(record: Record) -> Record:
-    return {**record, "copies": [key for (key,) in _COPIES(id=int(record["id"]))]}
+    for copies, *row in _SCAN_ONE(id=int(email_id)):
+        yield {**_record(_WHOLE, tuple(row)), "copies": loads(copies or "[]")}
 
 
 # ---- pages ----------------------------------------------------------------------------------------------------------
