@@ -10,11 +10,11 @@ from typing import Any, NamedTuple
 
 from peewee import JOIN, SQL, Join, Select, Tuple, fn
 
-from database import Unavailable, writing
+from database import Unavailable, db, writing
 from database.query import Prepared, Row, is_any, json_list, on_sqlite, param
 from models import Copy, Email, Link, Recipient
 from store import search
-from store.words import Search, split_texts
+from store.words import Search, joined, split_texts
 
 Record = dict[str, Any]
 
@@ -238,10 +238,25 @@ def _index(waiting: list[tuple[int, Record]]) -> bool:
 
 def _waiting(limit: int) -> list[tuple[int, Record]]:
     """The first emails that are not indexed yet, with what is searched in them."""
-    if not on_sqlite():
-        return []
     found = [_record({**_HEAD, **_TEXTS}, row) for row in _WAITING(after=search.last_indexed(), limit=limit)]
     return [(int(record["id"]), record) for record in found]
+
+
+_words: dict[int, tuple[Any, str, list[str]]] = {}  # of emails that wait: the database, the version and the words
+
+
+def _waiting_words() -> dict[int, list[str]]:
+    """The words of the emails that are not indexed yet, by their rows. Each is read and split once in a process."""
+    if not on_sqlite():
+        return {}
+    versions = {row_id: (db.obj, updated_at) for row_id, updated_at in _VERSIONS(after=search.last_indexed())}
+    kept = {row_id: words for row_id, (*version, words) in _words.copy().items() if versions.get(row_id) == (*version,)}
+    if kept.keys() != versions.keys():
+        _words.clear()
+        for row_id, record in _waiting(_ALL):
+            kept[row_id] = kept.get(row_id) or joined(search.texts_of(record))
+            _words[row_id] = db.obj, record["updatedAt"], kept[row_id]
+    return kept
 
 
 def _row_id(text: str) -> int | None:
@@ -330,7 +345,7 @@ def page(
     if bounds:
         values["at"], values["id"] = min(bounds)
     if "search" in given:
-        values |= search.values(given["search"], _waiting(_ALL))
+        values |= search.values(given["search"], _waiting_words())
     keys = conditions.contact_keys
     separate = len(keys) <= _MOST_STREAMS
     values |= {f"key{n}": key for n, key in enumerate(keys)} if separate else {}

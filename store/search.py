@@ -5,7 +5,7 @@ sixteen emails are indexed at a time, after the last of them was logged, and a s
 itself. It writes nothing and waits for nobody.
 """
 
-from collections.abc import Iterable
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from peewee import SQL, Cast, Expression, Select, Table, fn
@@ -116,12 +116,11 @@ def found() -> Any:
     return EmailVector.select(EmailVector.email.alias("id")).where(match).offset(0)
 
 
-def values(search: Search, waiting: Iterable[tuple[int, dict[str, Any]]]) -> dict[str, Any]:
-    """The values of `found`, of which `waiting` are the emails that are not indexed yet."""
+def values(search: Search, waiting: Mapping[int, Sequence[str]]) -> dict[str, Any]:
+    """The values of `found`; `waiting` has the words of the emails that are not indexed yet, by their rows."""
     if not on_sqlite():
         return {"match": _tsquery(search)}
-    found = [row_id for row_id, record in waiting if matches(search, split_texts(texts_of(record)))]
-    return {"match": _fts5(search), "waiting": found}
+    return {"match": _fts5(search), "waiting": [row_id for row_id, texts in waiting.items() if matches(search, texts)]}
 
 
 def _fts5(search: Search) -> str:

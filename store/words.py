@@ -112,14 +112,16 @@ def _phrase(text: str, beginning: bool) -> Phrase:
     return Phrase(tuple(words), beginning)
 
 
-def matches(search: Search, texts: Sequence[Sequence[str]]) -> bool:
-    """Whether texts, each given as its words, have all that is wanted and nothing that is unwanted."""
-    return all(_is_in(phrase, texts) for phrase in search.wanted) and not any(
-        _is_in(phrase, texts) for phrase in search.unwanted
-    )
+def joined(texts: Iterable[str | None]) -> list[str]:
+    """The words of each of an email's texts with a space before and after each: a phrase is then a part of a text."""
+    return [f" {' '.join(words)} " for words in split_texts(texts)]
 
 
-def _is_in(phrase: Phrase, texts: Sequence[Sequence[str]]) -> bool:
-    # A space before and after each word: a phrase is then a part of the text.
-    wanted = f" {' '.join(phrase.words)}" + ("" if phrase.beginning else " ")
-    return any(wanted in f" {' '.join(words)} " for words in texts)
+def matches(search: Search, texts: Sequence[str]) -> bool:
+    """Whether texts, as `joined` gives them, have all that is wanted and nothing that is unwanted."""
+
+    def has(phrase: Phrase) -> bool:
+        wanted = f" {' '.join(phrase.words)}" + ("" if phrase.beginning else " ")
+        return any(wanted in text for text in texts)
+
+    return all(map(has, search.wanted)) and not any(map(has, search.unwanted))

@@ -15,7 +15,7 @@ import store
 from crm.records import Record
 from store.emails import Conditions, Draft
 from store.search import texts_of
-from store.words import matches, split_texts
+from store.words import joined, matches
 
 RECORDS: dict[str, dict[str, Record]] = {"contact": {}, "company": {}, "user": {}}
 KEYS: dict[str, dict[str, list[str]]] = {"contact": {}, "company": {}, "user": {}}  # of each record, by its id
@@ -191,7 +191,7 @@ def meets(email: Draft, asked: Conditions) -> bool:
         )
         and (asked.received_after is None or bool(received and received >= asked.received_after))
         and (asked.received_before is None or bool(received and received < asked.received_before))
-        and (asked.search is None or matches(asked.search, split_texts(texts_of(email.record))))
+        and (asked.search is None or matches(asked.search, joined(texts_of(email.record))))
     )
 
 
