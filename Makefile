@@ -1,11 +1,13 @@
 # make run    the server, on HOST:PORT (default 127.0.0.1:8080); the first start prints an admin token, once
-# make test   everything: lint, types, tests
+# make test   lint, types, and the tests to run before each commit (3 minutes)
+# make test-system   the tests that start servers, proxies and whole machines' worth of trouble (some minutes)
 # make dist   dist/connector.pyz, one file to deploy: python3 connector.pyz
 # make bench  what a call costs here, as a table (see bench/README.md)
 #
 # Each is quick the second time: pip runs only when a requirements file is newer than the environment's stamp.
 
-.PHONY: run test lint format test-dist fuzz bench bench-large faults failover dist lock audit clean
+
+.PHONY: run test test-system lint format test-dist fuzz bench bench-large faults failover dist lock audit clean
 
 # The first of these that runs and is new enough (a pyenv shim can be there and not run).
 PYTHON ?= $(firstword $(foreach p,python3.11 python3 python3.12 python3.13 python3.14,\
@@ -18,12 +20,18 @@ run: .venv/run.stamp
 	@exec $(PY) -m commands serve
 
 test: lint
-	@$(PY) -m pytest
+	@$(PY) -m pytest -n auto --dist worksteal
+
+# What needs nginx, strace or several servers, or takes minutes. What is not installed is skipped, and named.
+test-system: .venv/dev.stamp
+	@$(PY) -m pytest -n auto --dist worksteal -m system
 
 lint: .venv/dev.stamp
+	@mkdir -p build
 	@$(PY) -m ruff check --quiet
 	@$(PY) -m ruff format --check --quiet || { echo "Run 'make format'."; exit 1; }
 	@$(PY) -m mypy --no-error-summary
+	@.venv/bin/lint-imports --no-logo >build/imports.log || { cat build/imports.log; exit 1; }
 
 format: .venv/dev.stamp
 	@$(PY) -m ruff check --fix-only --quiet
@@ -74,9 +82,9 @@ dist/connector.pyz: build/libraries.stamp .venv/dev.stamp $(shell find $(SHIPPED
 		--python '/usr/bin/env python3' --reproducible --output-file $@
 	@ls -lh $@
 
-build/libraries.stamp: requirements.txt | .venv/run.stamp
+build/libraries.stamp: requirements.lock | .venv/run.stamp
 	@rm -rf build/libraries
-	@$(PIP) install --no-compile --target build/libraries -r requirements.txt
+	@$(PIP) install --no-compile --target build/libraries -r requirements.lock
 	@rm -rf build/libraries/bin
 	@touch $@
 
@@ -84,33 +92,33 @@ build/libraries.stamp: requirements.txt | .venv/run.stamp
 # runtime list.
 audit: .venv/dev.stamp
 	@$(PY) -m pytest tests/test_tree.py
-	@$(PY) -m pip_audit --strict --disable-pip --require-hashes --progress-spinner off -r requirements-dev.txt || { \
+	@$(PY) -m pip_audit --strict --disable-pip --require-hashes --progress-spinner off -r requirements-dev.lock || { \
 		echo "Where it says 'not found on PyPI', nothing was checked: the package index that pip uses here is one"; \
 		echo "without data about vulnerabilities. Run 'make audit' where pypi.org can be reached."; exit 1; }
 
-# Newest versions that fit requirements*.in. No address of a package index may get into the files.
+# What requirements*.txt name, with all that it needs in turn. No address of a package index may get into the files.
 UV := $(PY) -m uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --upgrade
 lock: .venv/dev.stamp
-	@$(UV) requirements.in -o requirements.txt
-	@$(UV) requirements-dev.in -o requirements-dev.txt
-	@git diff --stat -- requirements.txt requirements-dev.txt
+	@$(UV) requirements.txt -o requirements.lock
+	@$(UV) requirements-dev.txt -o requirements-dev.lock
+	@git diff --stat -- '*.lock'
 
 clean:
 	rm -rf .venv build dist .mypy_cache .ruff_cache .pytest_cache
 
-# One environment. The development list holds the runtime list, at the same versions.
+# One environment. The development lock holds the runtime list, at the same versions.
 define venv
 	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed (python3.11 or python3 on the PATH)."; exit 1; }
 	@test -x .venv/bin/pip || { echo "Making .venv with $(PYTHON) ..."; $(PYTHON) -m venv --clear .venv; }
 endef
 
-.venv/run.stamp: requirements.txt
+.venv/run.stamp: requirements.lock
 	$(venv)
-	@$(PIP) install -r requirements.txt
+	@$(PIP) install -r requirements.lock
 	@touch $@
 
-.venv/dev.stamp: requirements.txt requirements-dev.txt
+.venv/dev.stamp: requirements.lock requirements-dev.lock
 	$(venv)
 	@echo "Installing the test environment ..."
-	@$(PIP) install -r requirements-dev.txt
+	@$(PIP) install -r requirements-dev.lock
 	@touch .venv/run.stamp $@

@@ -8,7 +8,7 @@ import pytest
 from tests.samples import PROJECT
 from web import tokens
 
-LISTS = ["requirements.txt", "requirements-dev.txt"]
+LISTS = ["requirements.lock", "requirements-dev.lock"]
 
 # How secrets of others look, where they can be told from other text. Two passwords are those of tests.
 SECRETS = {
