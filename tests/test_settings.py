@@ -9,7 +9,7 @@ import pytest
 import settings
 from tests.samples import PROJECT
 
-README = PROJECT / "README.md"
+README = PROJECT / "docs" / "settings.md"
 DEFAULTS: dict[str, Any] = {
     "DATABASE_URL": "sqlite:///instance/connector.db",
     "HOST": "127.0.0.1",
@@ -91,11 +91,11 @@ def test_a_wrong_setting_ends_the_program_with_status_1() -> None:
 
 
 def documented(readme: Path) -> dict[str, str]:
-    """The settings in the table of the README, with their defaults as they stand there."""
+    """The settings in the table of docs/settings.md, with their defaults as they stand there."""
     return dict(re.findall(r"^\| `([A-Z_]+)` \| `([^`|]*)` \|", readme.read_text(), re.MULTILINE))
 
 
-@pytest.mark.skipif(not README.exists(), reason="there is no README.md yet")
+@pytest.mark.skipif(not README.exists(), reason="there is no page of settings")
 def test_the_table_of_the_readme_is_true() -> None:
     """Every setting is there with its default, and no other."""
     assert documented(README) == {name: str(value) for name, value in DEFAULTS.items()}
