@@ -41,7 +41,8 @@ def log_emails(emails: Sequence[Mapping[str, Any]]) -> list[tuple[Record, bool]]
             for n, draft in drafts.items():
                 if _find_copy(whole[n]) is None:  # none came meanwhile
                     logged[n] = _insert(draft)
-        store.emails.catch_up(draft)
+    for n in logged:
+        store.emails.catch_up(drafts[n])
     return [(logged[n], True) if n in logged else _log_copy(email) for n, email in enumerate(whole)]
 
 
