@@ -14,7 +14,7 @@ from database import Unavailable, db, writing
 from database.query import Prepared, Row, is_any, json_list, on_sqlite, param
 from models import Copy, Email, Link, Recipient
 from store import search
-from store.words import Search, joined, split_texts
+from store.words import Search, for_fts5, joined
 
 Record = dict[str, Any]
 
@@ -51,7 +51,7 @@ class Draft:
     links: list[tuple[str, str]]  # type and id of the CRM's records
     snippet: str
     has_attachments: bool
-    words: list[list[str]] | None = field(default=None)  # by `prepare`, where they are needed
+    words: Any = field(default=None)  # by `prepare`, where they are needed
 
     @property
     def at(self) -> str:
@@ -221,7 +221,7 @@ def catch_up(new: Draft) -> None:
 
 def _index(waiting: list[tuple[int, Record]]) -> bool:
     """Put emails into the search index; False where others are in the way."""
-    words = [(row_id, record["updatedAt"], split_texts(search.texts_of(record))) for row_id, record in waiting]
+    words = [(row_id, record["updatedAt"], for_fts5(search.texts_of(record))) for row_id, record in waiting]
     try:
         with writing(_CATCH_UP_TIMEOUT):
             versions: dict[int, str] = dict(_VERSIONS(after=search.last_indexed()))

@@ -13,7 +13,7 @@ from peewee import SQL, Cast, Expression, Select, Table, fn
 from database import execute
 from database.query import Prepared, on_sqlite, param
 from models import EmailVector, EmailWords
-from store.words import Phrase, Search, matches, split_texts
+from store.words import Phrase, Search, for_fts5, matches, split_texts
 
 if TYPE_CHECKING:
     from store.emails import Draft
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 AT_A_TIME = 16  # emails; with 32 or 64 to log one costs 3 % less, and a search looks through twice as many by itself
 LARGE = 100_000  # characters: a larger email is indexed at once, so that no search has to look through it
 
-Words = list[list[str]]
+Words = list[list[str]] | list[str]  # of each text: its words, or for FTS5 a text that has them
 
 _NAMES = ("subject", "people", "text_body", "html_text")
 _INDEXED = Table("email_words_docsize")  # FTS5's own table: a row for each email that is indexed
@@ -59,7 +59,8 @@ def prepare(old: "Draft | None", new: "Draft | None") -> None:
     else:  # a new email waits; and what is not indexed by now may be, by the time that it is written
         drafts = [old, new] if old else []
     for draft in filter(None, drafts):
-        draft.words = split_texts(texts_of(draft.record))
+        texts = texts_of(draft.record)
+        draft.words = for_fts5(texts) if on_sqlite() else split_texts(texts)
 
 
 def insert(row_id: int, new: "Draft") -> None:
@@ -90,15 +91,15 @@ def last_indexed() -> int:
     return int(_LAST()[0][0])
 
 
-def put_in(row_id: int, words: Words) -> None:
+def put_in(row_id: int, texts: Words) -> None:
     """Index an email on SQLite."""
-    _PUT_IN.run(id=row_id, **{name: " ".join(text) for name, text in zip(_NAMES, words, strict=True)})
+    _PUT_IN.run(id=row_id, **dict(zip(_NAMES, texts, strict=True)))
 
 
 def _take_out(row_id: int, old: "Draft") -> None:
     if old.words is None:
         raise AssertionError("prepare() was not called")
-    execute(_TAKE_OUT, [row_id, *map(" ".join, old.words)])
+    execute(_TAKE_OUT, [row_id, *old.words])
 
 
 # ---- searching ------------------------------------------------------------------------------------------------------

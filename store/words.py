@@ -112,6 +112,17 @@ def _phrase(text: str, beginning: bool) -> Phrase:
     return Phrase(tuple(words), beginning)
 
 
+def for_fts5(texts: Iterable[str | None]) -> list[str]:
+    """An email's texts as FTS5's tokenizer "ascii" finds the same words in them: of ASCII alone, as they are."""
+    room = MOST_CHARACTERS
+    found = []
+    for text in texts:
+        part = (text or "")[:room]
+        room -= len(part)
+        found.append(part if part.isascii() else " ".join(split(part)))
+    return found
+
+
 def joined(texts: Iterable[str | None]) -> list[str]:
     """The words of each of an email's texts with a space before and after each: a phrase is then a part of a text."""
     return [f" {' '.join(words)} " for words in split_texts(texts)]
