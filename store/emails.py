@@ -219,6 +219,16 @@ def catch_up(new: Draft) -> None:
             return
 
 
+def index_all() -> Iterator[str]:
+    """Index all emails of a database whose search index is empty, in the transaction at hand, and give each one's id."""
+    after = 0
+    while found := [_record({**_HEAD, **_TEXTS}, row) for row in _WAITING(after=after, limit=search.AT_A_TIME)]:
+        for record in found:
+            after = int(record["id"])
+            search.put_in(after, split_texts(search.texts_of(record)))
+            yield record["id"]
+
+
 def _index(waiting: list[tuple[int, Record]]) -> bool:
     """Put emails into the search index; False where others are in the way."""
     words = [(row_id, record["updatedAt"], split_texts(search.texts_of(record))) for row_id, record in waiting]

@@ -65,18 +65,18 @@ def prepare(old: "Draft | None", new: "Draft | None") -> None:
 def insert(row_id: int, new: "Draft") -> None:
     """A new email: on SQLite it waits."""
     if new.words is not None:
-        _WRITE_VECTOR.run(id=row_id, words=_vector(new.words))
+        put_in(row_id, new.words)
 
 
 def update(row_id: int, old: "Draft", new: "Draft") -> None:
     """An email has other words."""
     if new.words is None:
         return
-    if not on_sqlite():
-        _WRITE_VECTOR.run(id=row_id, words=_vector(new.words))
-    elif _IS_INDEXED(id=row_id):
+    if on_sqlite():
+        if not _IS_INDEXED(id=row_id):
+            return
         _take_out(row_id, old)
-        put_in(row_id, new.words)
+    put_in(row_id, new.words)
 
 
 def delete(row_id: int, old: "Draft") -> None:
@@ -91,7 +91,10 @@ def last_indexed() -> int:
 
 
 def put_in(row_id: int, words: Words) -> None:
-    """Index an email on SQLite."""
+    """Index an email. On SQLite it must not be in the index yet."""
+    if not on_sqlite():
+        _WRITE_VECTOR.run(id=row_id, words=_vector(words))
+        return
     _PUT_IN.run(id=row_id, **{name: " ".join(text) for name, text in zip(_NAMES, words, strict=True)})
 
 
