@@ -16,10 +16,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import psycopg
-from peewee import CompositeKey, Model
+from peewee import CompositeKey
 
 import models
-from database import NeverReusedId, Unusable, attach, borrowed, placeholders, postgresql, sqlite, start, stop
+from database import NeverReusedId, Unusable, borrowed, placeholders, postgresql, sqlite, start, stop
 from database.common import scripts
 from store.emails import index_all
 
