@@ -220,8 +220,9 @@ def catch_up(new: Draft) -> None:
 
 
 def index_all() -> Iterator[str]:
-    """Index all emails of a database whose search index is empty, in the transaction at hand, and give each one's id."""
-    after = 0
+    """Put all emails that wait into the search index (on PostgreSQL, where none waits: all), in the transaction at
+    hand; gives the id of each."""
+    after = search.last_indexed() if on_sqlite() else 0
     while found := [_record({**_HEAD, **_TEXTS}, row) for row in _WAITING(after=after, limit=search.AT_A_TIME)]:
         for record in found:
             after = int(record["id"])
