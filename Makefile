@@ -65,7 +65,7 @@ faults: .venv/dev.stamp
 failover: .venv/dev.stamp
 	@$(PY) -m bench.faults failover
 
-build/bench/%.db: bench/generate.py $(wildcard migrations/*.py) | .venv/run.stamp
+build/bench/%.db: bench/generate.py models.py | .venv/run.stamp
 	@mkdir -p $(@D) && rm -f $@*
 	@$(PY) -m bench.generate $* $@
 

@@ -1,8 +1,8 @@
 """Databases of any size to measure on: `python -m bench.generate EMAILS FILE`, with a fifth as many contacts.
 
 What is in them is a pure function of the size, but for the times at which the records are made. It is written by the
-verbs of `models` themselves, so it can't come to differ from what the API writes; only the search index is built at
-the end, in one go.
+verbs of `crm` themselves, so it can't come to differ from what the API writes; only the search index is put together
+at the end, in one go.
 """
 
 import sqlite3
@@ -16,10 +16,11 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from storage import emails as storage_emails
-
 import crm
+import crm.emails
 import database
+from crm.preview import text_of
+from store.emails import index_all
 
 RARE = "zugzwang"  # stands in 20 mails, whatever the size
 USERS = 50  # people whose mailboxes are watched; one of them is in every mail
@@ -127,24 +128,16 @@ def generate(emails: int, path: Path) -> Data:
     # Nothing of a half-made file is worth a journal.
     for pragma in ("journal_mode = off", "synchronous = off", "cache_size = -1000000"):
         database.execute(f"PRAGMA {pragma}")
-    triggers = database.rows("SELECT name, sql FROM sqlite_schema WHERE type = 'trigger'")
-    for name, _ in triggers:
-        database.execute(f"DROP TRIGGER {name}")
-    storage_emails.text_of = cache(storage_emails.text_of)  # there are only so many bodies
+    crm.emails.text_of = cache(text_of)  # there are only so many bodies
 
     for n in range(USERS):
         crm.add_user(data.user(n))
     _write(data.companies, lambda k: crm.put_company(f"k{k}", data.company(k)))
     _write(data.contacts, lambda i: crm.put_contact(f"c{i}", data.contact(i)))
     _write(data.emails, lambda j: crm.log_email(data.email(j)))
-    for command in (
-        "rebuild",
-        "optimize",
-    ):  # rebuilt alone, it is in pieces that the first new mails would have to merge
-        with database.writing():
-            database.execute("INSERT INTO email_search (email_search) VALUES (?)", [command])
-    for _, sql in triggers:
-        database.execute(sql)
+    with database.writing():  # into one piece: the first new emails would have to merge several
+        list(index_all())
+        database.execute("INSERT INTO email_words (email_words) VALUES ('optimize')")
     database.execute("ANALYZE")
     database.execute(f"PRAGMA user_version = {emails}")  # for size_of
     database.execute("PRAGMA journal_mode = wal")

@@ -21,18 +21,18 @@ SECONDS = 5
 # The innermost frame, as `function (file:line)`, that one of these describes says whose the moment was: what none
 # describes is Python's own library, and counts for whoever called it.
 LAYERS = {
-    "access log": r"\((logging/|gunicorn/glogging|gunicorn\.conf\.py|logs\.py)",
-    "gunicorn": r"\((gunicorn/|worker\.py|selectors\.py)",
+    "access log": r"\((logging/|gunicorn/glogging|gunicorn\.conf\.py|web/logs\.py)",
+    "gunicorn": r"\((gunicorn/|web/worker\.py|selectors\.py)",
     "Flask, Werkzeug": r"\((flask|werkzeug)/",
     "flask-smorest, webargs, marshmallow": r"\((flask_smorest|webargs|marshmallow)/|\(schemas\.py",
     "commit": r"commit \(peewee\.py",
     "Peewee, SQLite": r"\(peewee\.py|\((playhouse|database)/",
-    "text of HTML": r"\(preview\.py",
-    "ours": r"\((app|wire|tokens|models|merging|folding|clock)\.py|\((routes|storage)/",
+    "text of HTML": r"\(crm/preview\.py",
+    "ours": r"\((app|models|clock)\.py|\((crm|routes|store|web)/",
 }
-# Not at work: waiting for a request, or for the turn to write.
+# Not at work: waiting for a request, or for the write lock.
 WAITING = (
-    r"(wait|acquire) \(threading\.py|_(serve|relieve) \(worker\.py|select \(selectors\.py|wait \(database/sqlite\.py"
+    r"(wait|acquire) \(threading\.py|_(serve|watch) \(web/worker\.py|select \(selectors\.py|write_lock \(database/sqlite\.py"
 )
 
 

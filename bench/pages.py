@@ -175,7 +175,7 @@ def _steps(connection: Any, sql: str) -> Iterator[str]:
     for *_, detail in connection.execute(f"EXPLAIN QUERY PLAN {sql}"):
         found = re.match(r"(SEARCH|SCAN) (\w+)(?: USING .*(?:INDEX (\w+)|PRIMARY KEY))?(?: \((.*)\))?", detail)
         if "VIRTUAL TABLE" in detail:
-            yield "`email_search`"
+            yield "`email_words`"
         elif found and found[3]:
             bounds = " and ".join(re.findall(r"(\w+|\([\w,]+\))[<>=]", found[4] or "")) or "in order"
             yield f"`{found[3]}` ({bounds})"

@@ -324,24 +324,25 @@ def _database_url(_: click.Context, __: click.Parameter, value: str) -> str:
 def copy_database(target: str) -> None:
     """Copy all there is into another, empty database: from SQLite to PostgreSQL, or back.
 
-    The service must have been stopped. Ids, tokens and the change feed stay as they are, and the database that is
-    copied is only read. At the end both are read and compared, row by row; where something differs, or the copy is
+    Stop the service first, and start it again on the other database: the copy keeps others from writing for as long
+    as it takes, but what a service that still runs receives after that is missing in the copy. Ids, tokens and the
+    change feed stay as they are, and the database that is copied is only read. At the end both are read and compared, row by row; where something differs, or the copy is
     interrupted, the other one is left empty: run it again. Where it holds a copy already, the two are compared.
     """
     from rich.console import Console  # not above: the server needs none of these
     from rich.progress import Progress
 
-    from database import moving
+    from commands import database_copy
 
     console = Console(stderr=True)
     with Progress(console=console, disable=not console.is_terminal) as progress:
         try:
-            held = moving.copy(
+            held = database_copy.copy(
                 current_app.config["DATABASE_URL"],
                 target,
                 lambda what, total, things: progress.track(things, total, description=what),
             )
-        except moving.Refused as error:
+        except database_copy.Refused as error:
             raise click.ClickException(f"Nothing was copied. {error}") from None
     for line in held:
         last_id = "" if line.last_id is None else f"  last id {line.last_id}"

@@ -154,7 +154,7 @@ def _change(email_id: str, change: Callable[[Record], Record], copy_key: str | N
 
 def _update(before: Draft, after: Draft) -> Record:
     old, new = before.record, after.record
-    if after.message_key and set(store.emails.with_message_key(after.message_key)) - {old["id"]}:
+    if after.message_key not in (None, before.message_key) and store.emails.with_message_key(after.message_key):
         raise Conflict("Another email has this rfc822MsgId.")
     if new["msgId"] != old["msgId"]:
         if key := normalize_message_id(old["msgId"]):

@@ -22,6 +22,7 @@ from database.common import (
     NeverReusedId,
     Unavailable,
     Unusable,
+    borrowed,
     db,
     declare,
     execute,
@@ -41,6 +42,7 @@ __all__ = [
     "Unusable",
     "exclusive_use",
     "attach",
+    "borrowed",
     "check",
     "check_room",
     "db",
@@ -53,7 +55,14 @@ __all__ = [
     "rows",
 ]
 
-_kind: ModuleType = sqlite  # or postgresql
+
+def _kind() -> ModuleType:
+    """The module that knows the database that is open."""
+    if db.obj is None or isinstance(db.obj, SqliteDatabase):
+        return sqlite
+    from database import postgresql  # not above: with SQLite its library need not even be loaded
+
+    return postgresql
 
 
 def start(url: str, most_connections: int | None = None, make: bool = True) -> None:
@@ -61,34 +70,29 @@ def start(url: str, most_connections: int | None = None, make: bool = True) -> N
 
     With `make` false it must be there and be one of the connector: raises FileNotFoundError or DatabaseError.
     """
-    global _kind
     stop()
     if url.startswith("postgresql://"):
-        from database import postgresql  # not above: with SQLite its library need not even be loaded
+        from database import postgresql
 
-        kind: ModuleType = postgresql
+        postgresql.start(url, most_connections, make)
     else:
-        kind = sqlite
-    kind.start(url, most_connections, make)
-    _kind = kind
+        sqlite.start(url, most_connections, make)
 
 
 def attach(path: Path) -> SqliteDatabase:
     """Name a database file as it is; `start` does more."""
-    global _kind
     stop()
-    _kind = sqlite
     return sqlite.attach(path)
 
 
 def stop() -> None:
     """Close this thread's connection, and those that nobody uses."""
-    _kind.stop()
+    _kind().stop()
 
 
 def release() -> None:
     """A call has ended: its connection is for others."""
-    _kind.release()
+    _kind().release()
 
 
 def writing(timeout: float = LOCK_TIMEOUT) -> AbstractContextManager[None]:
@@ -97,23 +101,23 @@ def writing(timeout: float = LOCK_TIMEOUT) -> AbstractContextManager[None]:
     Writers take turns: what is read in it stays as it is until it ends. Raises OperationalError where others don't stop
     writing for so many seconds; with 0, at once. Readers need neither lock nor transaction.
     """
-    context: AbstractContextManager[None] = _kind.writing(timeout)
+    context: AbstractContextManager[None] = _kind().writing(timeout)
     return context
 
 
 def is_retryable(error: Exception) -> bool:
     """Whether a call that ended with this error has certainly left nothing, and may do better at once."""
-    return bool(_kind.is_retryable(error))
+    return bool(_kind().is_retryable(error))
 
 
 def purge_deleted() -> bool:
     """Leave no trace of what was deleted; False where something is in the way."""
-    return bool(_kind.purge_deleted())
+    return bool(_kind().purge_deleted())
 
 
 def had_rows(table: str) -> bool:
     """Whether a table whose ids are never given again has, or ever had, a row."""
-    return bool(_kind.had_rows(table))
+    return bool(_kind().had_rows(table))
 
 
 def backup(file: Path) -> int | None:
@@ -122,16 +126,16 @@ def backup(file: Path) -> int | None:
     Gives the number of emails in the copy. Removes what killed backups have left in the
     file's folder. Raises FileExistsError, OSError with ENOSPC before the disk is full, and what `start` raises.
     """
-    emails: int | None = _kind.backup(file)
+    emails: int | None = _kind().backup(file)
     return emails
 
 
 def check_writable() -> None:
     """Raises one of Unavailable, or OSError, where nothing can be written."""
-    _kind.check_writable()
+    _kind().check_writable()
 
 
 def problem_of(error: Exception) -> DatabaseProblem | None:
     """What one of Unavailable or an OSError means; None for an error that is a fault of the program."""
-    found: DatabaseProblem | None = _kind.problem_of(error)
+    found: DatabaseProblem | None = _kind().problem_of(error)
     return found

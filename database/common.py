@@ -1,6 +1,7 @@
 """What is the same whatever the database: the connection at hand, and how statements are run on it."""
 
-from collections.abc import Callable, Sequence, Sized
+from collections.abc import Callable, Iterator, Sequence, Sized
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -62,6 +63,11 @@ class DatabaseProblem(NamedTuple):
     disk_full: bool
 
 
+def scripts() -> set[str]:
+    """The names of the migrations of this version."""
+    return {script.stem for script in MIGRATIONS.glob("[0-9]*.py")}
+
+
 def check_schema(what: str, tables: set[str], applied: set[str]) -> None:
     """Raises DatabaseError, with a sentence, for a database with tables that must not be served or changed."""
     if tables and "schema_migration" not in tables:
@@ -71,7 +77,7 @@ def check_schema(what: str, tables: set[str], applied: set[str]) -> None:
             f"{what} is of a version before the first release, whose tables were others. "
             "Make a new database, and import the emails and contacts again"
         )
-    newer = sorted(applied - {script.stem for script in MIGRATIONS.glob("[0-9]*.py")})
+    newer = sorted(applied - scripts())
     if newer:
         raise DatabaseError(f"{what} was written by a newer version, which has {newer[-1]}. Install that one")
 
@@ -87,14 +93,25 @@ def declare(tables: Tables) -> None:
 def make_tables(database: Database) -> set[str]:
     """Make the tables of a new database, or bring an older one up to date; gives the names of its migrations."""
     runner = Runner(database, str(MIGRATIONS))
-    is_new = not database.get_tables()
-    if is_new:
-        with database.atomic():
-            runner.applied()  # which makes the table of migrations
+    if database.get_tables():
+        runner.up()
+    else:
+        with database.atomic():  # all or none: tables without that of migrations would be another program's
             for tables in _declared:
                 database.create_tables(tables())
-    runner.up(fake=is_new)
+            runner.up(fake=True)
     return set(runner.applied())
+
+
+@contextmanager
+def borrowed(connection: Any) -> Iterator[None]:
+    """Within it, this thread's queries run on a connection that somebody else has opened, to a database of the kind
+    that was started. This thread has none of its own then."""
+    db._state.set_connection(connection)
+    try:
+        yield
+    finally:
+        db._state.reset()
 
 
 def execute(sql: str, parameters: Sequence[Any] = ()) -> Any:

@@ -154,9 +154,14 @@ class Server(PooledPsycopg3Database):
             raise OperationalError("The standby does not have it yet")
 
     def create_tables(self, models: Sequence[Any], **options: Any) -> None:
-        for model in models:
-            model._meta.without_rowid = False  # a word of SQLite's alone
-        super().create_tables(models, **options)
+        ours = [model._meta for model in models if model._meta.without_rowid]
+        try:
+            for meta in ours:
+                meta.without_rowid = False  # a word of SQLite's alone
+            super().create_tables(models, **options)
+        finally:
+            for meta in ours:
+                meta.without_rowid = True
 
     def stream(self, sql: str, parameters: Sequence[Any]) -> Iterator[tuple[Any, ...]]:
         logger.debug((sql, parameters))  # as Peewee does with the others

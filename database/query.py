@@ -13,7 +13,7 @@ from collections.abc import Callable, Generator, Iterable, Mapping
 from json import dumps
 from typing import Any
 
-from peewee import SQL, Select, SqliteDatabase, Value, __exception_wrapper__, fn  # type: ignore[attr-defined]
+from peewee import SQL, Select, SqliteDatabase, Value, __exception_wrapper__, fn, logger  # type: ignore[attr-defined]
 
 from database.common import db
 
@@ -65,8 +65,11 @@ class Prepared:
     def many(self, rows: Iterable[Mapping[str, Any]]) -> None:
         """Run it once for each of many rows of values."""
         sql, parameters = self._statement()
-        with __exception_wrapper__:
-            db.cursor().executemany(sql, [_filled(parameters, row) for row in rows])
+        given = [_filled(parameters, row) for row in rows]
+        if given:
+            logger.debug((sql, given))  # as Peewee does with the others
+            with __exception_wrapper__:
+                db.cursor().executemany(sql, given)
 
     def _statement(self) -> tuple[str, list[Any]]:
         known, sql, parameters = self._rendered

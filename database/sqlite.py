@@ -200,7 +200,7 @@ def check(path: Path) -> None:
         if not whole:
             raise Damaged(f"{path} is damaged, or no database. {back}")
         scripts = applied(connection)
-    check_schema(str(path), tables, scripts)  # not above: Peewee's wrapper would take its error for damage
+    check_schema(str(path), tables, scripts or set())  # not above: Peewee's wrapper would take its error for damage
 
 
 def _is_ours(path: Path) -> bool:
@@ -208,10 +208,10 @@ def _is_ours(path: Path) -> bool:
         return bool(connection.execute("SELECT 1 FROM sqlite_schema WHERE name = 'schema_migration'").fetchall())
 
 
-def applied(connection: sqlite3.Connection) -> set[str]:
-    """The names of the migrations that were run on a file; none, if it is not ours."""
+def applied(connection: sqlite3.Connection) -> set[str] | None:
+    """The names of the migrations that a file has; None for a file that is not ours."""
     if not connection.execute("SELECT 1 FROM sqlite_schema WHERE name = 'schema_migration'").fetchall():
-        return set()
+        return None
     return {name for (name,) in connection.execute("SELECT name FROM schema_migration")}
 
 

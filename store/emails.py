@@ -14,7 +14,7 @@ from database import Unavailable, db, writing
 from database.query import Prepared, Row, is_any, json_list, on_sqlite, param
 from models import Copy, Email, Link, Recipient
 from store import search
-from store.words import Search, for_fts5, joined
+from store.words import Search, joined
 
 Record = dict[str, Any]
 
@@ -219,9 +219,20 @@ def catch_up(new: Draft) -> None:
             return
 
 
+def index_all() -> Iterator[str]:
+    """Put all emails that wait into the search index (on PostgreSQL, where none waits: all), in the transaction at
+    hand; gives the id of each."""
+    after = search.last_indexed() if on_sqlite() else 0
+    while found := [_record({**_HEAD, **_TEXTS}, row) for row in _WAITING(after=after, limit=search.AT_A_TIME)]:
+        for record in found:
+            after = int(record["id"])
+            search.put_in(after, split_texts(search.texts_of(record)))
+            yield record["id"]
+
+
 def _index(waiting: list[tuple[int, Record]]) -> bool:
     """Put emails into the search index; False where others are in the way."""
-    words = [(row_id, record["updatedAt"], for_fts5(search.texts_of(record))) for row_id, record in waiting]
+    words = [(row_id, record["updatedAt"], search.words(search.texts_of(record))) for row_id, record in waiting]
     try:
         with writing(_CATCH_UP_TIMEOUT):
             versions: dict[int, str] = dict(_VERSIONS(after=search.last_indexed()))

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 AT_A_TIME = 16  # emails; with 32 or 64 to log one costs 3 % less, and a search looks through twice as many by itself
 LARGE = 100_000  # characters: a larger email is indexed at once, so that no search has to look through it
 
-Words = list[list[str]] | list[str]  # of each text: its words, or for FTS5 a text that has them
+Words = Any  # of each text: its words, or for FTS5 a text that has them
 
 _NAMES = ("subject", "people", "text_body", "html_text")
 _INDEXED = Table("email_words_docsize")  # FTS5's own table: a row for each email that is indexed
@@ -59,25 +59,29 @@ def prepare(old: "Draft | None", new: "Draft | None") -> None:
     else:  # a new email waits; and what is not indexed by now may be, by the time that it is written
         drafts = [old, new] if old else []
     for draft in filter(None, drafts):
-        texts = texts_of(draft.record)
-        draft.words = for_fts5(texts) if on_sqlite() else split_texts(texts)
+        draft.words = words(texts_of(draft.record))
+
+
+def words(texts: Sequence[str | None]) -> Words:
+    """The texts of an email as they are indexed."""
+    return for_fts5(texts) if on_sqlite() else split_texts(texts)
 
 
 def insert(row_id: int, new: "Draft") -> None:
     """A new email: on SQLite it waits."""
     if new.words is not None:
-        _WRITE_VECTOR.run(id=row_id, words=_vector(new.words))
+        put_in(row_id, new.words)
 
 
 def update(row_id: int, old: "Draft", new: "Draft") -> None:
     """An email has other words."""
     if new.words is None:
         return
-    if not on_sqlite():
-        _WRITE_VECTOR.run(id=row_id, words=_vector(new.words))
-    elif _IS_INDEXED(id=row_id):
+    if on_sqlite():
+        if not _IS_INDEXED(id=row_id):
+            return
         _take_out(row_id, old)
-        put_in(row_id, new.words)
+    put_in(row_id, new.words)
 
 
 def delete(row_id: int, old: "Draft") -> None:
@@ -91,9 +95,12 @@ def last_indexed() -> int:
     return int(_LAST()[0][0])
 
 
-def put_in(row_id: int, texts: Words) -> None:
-    """Index an email on SQLite."""
-    _PUT_IN.run(id=row_id, **dict(zip(_NAMES, texts, strict=True)))
+def put_in(row_id: int, words: Words) -> None:
+    """Index an email, of whose texts `words` has made this. On SQLite it must not be in the index yet."""
+    if on_sqlite():
+        _PUT_IN.run(id=row_id, **dict(zip(_NAMES, words, strict=True)))
+    else:
+        _WRITE_VECTOR.run(id=row_id, words=_vector(words))
 
 
 def _take_out(row_id: int, old: "Draft") -> None:

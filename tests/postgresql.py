@@ -128,8 +128,8 @@ def _empty(connection: psycopg.Connection) -> None:
     first = ["email", "contact", "company"]  # the rows of others go with theirs
     for table in [*(name for name in first if name in tables), *sorted(tables - {*first, "schema_migration"})]:
         connection.execute(f"DELETE FROM {table}")
-    kept = "'schema_migration_id_seq'::regclass"
-    connection.execute(f"SELECT setval(seqrelid, 1, false) FROM pg_sequence WHERE seqrelid != {kept}")
+    kept = "to_regclass('schema_migration_id_seq')"
+    connection.execute(f"SELECT setval(seqrelid, 1, false) FROM pg_sequence WHERE seqrelid IS DISTINCT FROM {kept}")
 
 
 @contextmanager

@@ -1,46 +1,50 @@
-"""The first start: tables where there are none, by one of however many processes start at once."""
+"""How a database comes to the tables of models.py: a new one is made from them, an older one is brought there by
+migrations; and which databases are not touched."""
 
+import itertools
 import os
-import shutil
+import signal
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import closing
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, closing
 from pathlib import Path
 from stat import S_IMODE
 from typing import Any
 
+import psycopg
 import pytest
 from flask import Flask
+from peewee import Model
+from playhouse.schema_diff import diff_models
 
 import database
+import models
 from app import create_app
-from tests.samples import PROJECT, WITHIN, environment
+from commands.consistency import problems
+from database import common, sqlite
+from tests.samples import PROJECT, WITHIN, ask, environment, serving
 
-TABLES = {
-    "company",
-    "company_domain",
-    "contact",
-    "contact_address",
-    "crm_user",
-    "email",
-    "recipient",
-    "relation",
-    "sighting",
-    "change",
-    "token",
-}
-
-
-def names(kind: str) -> set[str]:
-    """What the database has of a kind: tables, indexes, triggers."""
-    return {row[0] for row in database.rows("SELECT name FROM sqlite_schema WHERE type = ?", [kind])}
+SQLITE_SCHEMA = "SELECT type, name, tbl_name, sql FROM sqlite_schema WHERE name NOT LIKE 'sqlite_%' ORDER BY 1, 2"
 
 
 def applied() -> list[str]:
-    """The names of the migrations that were run, in order."""
+    """The names of the migrations that the database has, in order."""
     return [row[0] for row in database.rows("SELECT name FROM schema_migration ORDER BY id")]
+
+
+def differences() -> list[str]:
+    """In what the database differs from the models. Of a table for full text on SQLite, Peewee knows only the name."""
+    described = [table for table in models.tables() if table is not models.EmailWords]
+    return str(diff_models(database.db.obj, described)).splitlines()
+
+
+@pytest.fixture
+def url(storage: str, tmp_path: Path, postgres: Any) -> str:
+    """The URL of a database that no other test is given after this one."""
+    return postgres.create() if storage == "postgresql" else f"sqlite:///{tmp_path}/connector.db"
 
 
 @pytest.fixture
@@ -51,22 +55,17 @@ def open_mask() -> Iterator[None]:
     os.umask(before)
 
 
-@pytest.mark.sqlite("its words for a schema")
-def test_an_empty_folder_gets_all_tables(app: Flask) -> None:
-    """One for each noun, and the search index."""
-    assert names("table") >= TABLES | {"email_search"}
-    assert names("trigger") >= {"email_search_insert", "email_search_update", "email_search_delete"}
+# ---- a new database -------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.sqlite("its words for a schema")
-def test_every_migration_is_run_once_in_order(app: Flask, url: str) -> None:
-    """A second start changes nothing."""
-    numbered = sorted(path.stem for path in database.MIGRATIONS.glob("[0-9]*.py"))
-    assert applied() == numbered
-    schema = database.rows("SELECT type, name, sql FROM sqlite_schema ORDER BY name")
+def test_a_new_database_has_the_tables_of_the_models(app: Flask, url: str) -> None:
+    """All of them, each as it is stated; and a second start changes nothing."""
+    assert {table._meta.table_name for table in models.tables()} <= set(database.db.get_tables())
+    assert differences() == []
+    assert applied() == sorted(common.scripts())
     create_app({"DATABASE_URL": url})
-    assert applied() == numbered
-    assert database.rows("SELECT type, name, sql FROM sqlite_schema ORDER BY name") == schema
+    assert differences() == []
+    assert applied() == sorted(common.scripts())
 
 
 def test_a_start_keeps_what_is_there(sync: Any, url: str) -> None:
@@ -76,28 +75,83 @@ def test_a_start_keeps_what_is_there(sync: Any, url: str) -> None:
     assert sync.get("/api/v1/emails").json == [logged]
 
 
-def test_somebody_elses_table_of_addresses_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Who keeps all records in tables of his own deletes 0002, and may call one of them as we called one (0006)."""
-    scripts = tmp_path / "migrations"
-    shutil.copytree(database.MIGRATIONS, scripts, ignore=shutil.ignore_patterns("0002*", "__pycache__"))
-    monkeypatch.setattr(database.sqlite, "MIGRATIONS", scripts)
-    with closing(sqlite3.connect(tmp_path / "crm.db")) as theirs:
-        theirs.executescript("CREATE TABLE address (street TEXT); INSERT INTO address VALUES ('Main Street 1');")
-    database.start(f"sqlite:///{tmp_path}/crm.db")
-    assert database.rows("SELECT * FROM address") == [("Main Street 1",)]
-    assert names("table") >= {"address", "token", "refusal"}
+@pytest.mark.sqlite("statements are counted on its connections")
+def test_a_start_killed_at_any_statement_is_completed_by_the_next(tmp_path: Path) -> None:
+    """The database is not there, empty, or whole; never a part, which would pass for another program's."""
+    path = tmp_path / "connector.db"
+    database.start(f"sqlite:///{path}")
+    whole = database.rows(SQLITE_SCHEMA)
+    database.stop()
+    seen = set()
+    for statement in itertools.count(1):
+        for part in tmp_path.glob("connector.db*"):
+            part.unlink()
+        if not _start_until(path, statement):
+            break
+        if path.exists():
+            with closing(sqlite3.connect(path)) as connection:
+                seen.add(len(connection.execute(SQLITE_SCHEMA).fetchall()))
+        database.start(f"sqlite:///{path}")
+        assert database.rows(SQLITE_SCHEMA) == whole
+        database.stop()
+    assert seen == {0, len(whole)}
+
+
+def test_a_start_on_postgresql_that_breaks_off_leaves_nothing(postgres: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The next one makes the tables."""
+    url = postgres.create()
+
+    def break_off(*_: Any, **__: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(common.Runner, "up", break_off)
+        with pytest.raises(KeyboardInterrupt):
+            database.start(url)
+    with psycopg.connect(url) as other:
+        assert other.execute("SELECT count(*) FROM pg_tables WHERE schemaname = 'public'").fetchone() == (0,)
+    database.start(url)
+    assert differences() == []
     database.stop()
 
 
-def test_four_processes_that_start_at_once_migrate_once(tmp_path: Path) -> None:
-    """On an empty folder: all of them come up, and the tables are whole."""
+def _start_until(path: Path, statement: int) -> bool:
+    """Start in a process that kills itself before a statement of SQL; whether it came to it."""
+    pid = os.fork()
+    if pid == 0:
+        statements = 0
+
+        def count(sql: str) -> None:
+            nonlocal statements
+            statements += 1
+            if statements == statement:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+        def connect(*arguments: Any, **options: Any) -> sqlite3.Connection:
+            connection = real(*arguments, **options)
+            connection.set_trace_callback(count)
+            return connection
+
+        try:
+            real, sqlite3.connect = sqlite3.connect, connect  # type: ignore[assignment]
+            database.start(f"sqlite:///{path}")
+            os._exit(0)
+        finally:
+            os._exit(1)
+    code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    assert code in (0, -signal.SIGKILL)
+    return code != 0
+
+
+def test_four_processes_that_start_at_once_make_it_once(url: str, tmp_path: Path) -> None:
+    """On a new database: all of them come up, and the tables are whole."""
     # Each says when it is about to start, and waits for its standard input to end: the same moment for all.
     code = "import sys; from app import create_app; print(flush=True); sys.stdin.read(); create_app()"
     processes = [
         subprocess.Popen(
             [sys.executable, "-c", code],
             cwd=PROJECT,
-            env=environment(tmp_path / "new"),
+            env=environment(tmp_path / "new", DATABASE_URL=url),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -118,16 +172,26 @@ def test_four_processes_that_start_at_once_migrate_once(tmp_path: Path) -> None:
             process.kill()
             process.wait(WITHIN)
     assert [(process.returncode, text) for process, text in zip(processes, said, strict=True)] == [(0, b"")] * 4
-    create_app({"DATABASE_URL": f"sqlite:///{tmp_path}/new/connector.db"})
-    assert len(applied()) == len(set(applied())) == len(list(database.MIGRATIONS.glob("[0-9]*.py")))
-    assert names("table") >= TABLES
-    assert database.rows("PRAGMA integrity_check") == [("ok",)]
+    create_app({"DATABASE_URL": url})
+    assert applied() == sorted(common.scripts())
+    assert differences() == []
     database.stop()
+
+
+@pytest.mark.sqlite("servers of one folder")
+def test_four_servers_that_start_at_once_share_one_new_database(tmp_path: Path) -> None:
+    """Each serves; one of them has made the tables and the first token."""
+    with ExitStack() as stack, ThreadPoolExecutor(4) as pool:
+        starts = [pool.submit(stack.enter_context, serving(tmp_path)) for _ in range(4)]
+        servers = [start.result(WITHIN) for start in starts]
+        [token] = {server.token for server in servers if server.token}
+        for server in servers:
+            assert ask(server._replace(token=token), "GET", "/api/v1/users/me")[0] == 200
 
 
 @pytest.mark.usefixtures("open_mask")
 def test_the_files_are_their_owners_alone(tmp_path: Path) -> None:
-    """They hold people's letters: 0600, the folder 0700, whatever the umask."""
+    """They hold people's emails: 0600, the folder 0700, whatever the umask."""
     folder = tmp_path / "new"
     create_app({"DATABASE_URL": f"sqlite:///{folder}/connector.db"})
     with database.writing():
@@ -144,3 +208,150 @@ def test_connections_are_set_for_safety(app: Flask) -> None:
     """Every commit reaches the disk, references are checked, readers and writers do not stop each other."""
     wanted = {"journal_mode": "wal", "synchronous": 2, "foreign_keys": 1}
     assert {name: database.rows(f"PRAGMA {name}")[0][0] for name in wanted} == wanted
+
+
+# ---- a database of an earlier version -------------------------------------------------------------------------------
+
+# As a later version might have: a table and an index that models.py has by then.
+LATER = """
+from peewee import AutoField, Model, TextField
+
+from database import NeverReusedId
+
+
+def up(migrator, db):
+    class Note(Model):
+        id = NeverReusedId()
+        at = TextField()
+        text = TextField(null=True)
+
+        class Meta:
+            database = db
+            legacy_table_names = False
+            indexes = ((("at", "id"), False),)
+
+    db.create_tables([Note])
+"""
+
+
+class Note(models.Table):
+    """What the migration above makes."""
+
+    id = database.NeverReusedId()
+    at = models.TextField()
+    text = models.TextField(null=True)
+
+    class Meta:
+        indexes = ((("at", "id"), False),)
+
+
+@pytest.fixture
+def later_version(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
+    """Makes the connector one of a later version, with one table and one migration more."""
+
+    def install() -> None:
+        folder = tmp_path / "migrations"
+        folder.mkdir()
+        (folder / "9999_notes.py").write_text(LATER)
+        for script in common.MIGRATIONS.glob("[0-9]*.py"):
+            (folder / script.name).write_text(script.read_text())
+        present = models.tables
+
+        def tables() -> list[type[Model]]:
+            return [*present(), Note]
+
+        monkeypatch.setattr(models, "tables", tables)
+        monkeypatch.setattr(common, "MIGRATIONS", folder)
+        monkeypatch.setattr(sqlite, "MIGRATIONS", folder, raising=False)
+        monkeypatch.setattr(database.postgresql, "MIGRATIONS", folder, raising=False)
+        monkeypatch.setattr(common, "_declared", [tables])
+
+    return install
+
+
+def test_made_from_the_models_and_brought_there_by_a_migration_it_is_the_same(
+    client: Any, url: str, tmp_path: Path, later_version: Any, postgres: Any
+) -> None:
+    """To the letter on SQLite; and what was in it stays, and is served."""
+    logged = client.post("/api/v1/emails", json={"subject": "an offer"}).json
+    later_version()
+    create_app({"DATABASE_URL": url})
+    assert applied()[-1] == "9999_notes"
+    assert differences() == []
+    assert client.get("/api/v1/emails?q=offer").json == [logged]
+    assert problems() == []
+    on_sqlite = url.startswith("sqlite")
+    brought = database.rows(SQLITE_SCHEMA) if on_sqlite else []
+    history = applied()
+    database.start(f"sqlite:///{tmp_path}/fresh.db" if on_sqlite else postgres.create())
+    assert differences() == []
+    assert applied() == history
+    if on_sqlite:
+        assert database.rows(SQLITE_SCHEMA) == brought
+
+
+def test_what_differs_from_the_models_is_found(app: Flask) -> None:
+    """Else the comparison above would show nothing."""
+    database.execute("DROP INDEX email_at_id")
+    database.execute("ALTER TABLE contact ADD COLUMN phone TEXT")
+    assert len(differences()) >= 2
+
+
+@pytest.mark.sqlite("a file as it was")
+def test_a_migration_that_is_killed_is_made_by_the_next_start(app: Flask, url: str, later_version: Any) -> None:
+    """It was run to its end or not at all."""
+    path = database.locate(url)
+    database.stop()
+    before = path.read_bytes()
+    later_version()
+    seen = set()
+    for statement in itertools.count(1):
+        for part in path.parent.glob("connector.db*"):
+            part.unlink()
+        path.write_bytes(before)
+        if not _start_until(path, statement):
+            break
+        with closing(sqlite3.connect(path)) as connection:
+            made = connection.execute("SELECT count(*) FROM sqlite_schema WHERE name LIKE 'note%'").fetchone()[0]
+            noted = connection.execute("SELECT count(*) FROM schema_migration WHERE name = '9999_notes'").fetchone()[0]
+            seen.add((made, noted))
+        database.start(url)
+        assert differences() == []
+        database.stop()
+    assert seen == {(0, 0), (2, 1)}
+
+
+# ---- databases that are not touched ---------------------------------------------------------------------------------
+
+
+def test_a_database_of_before_the_first_release_is_refused(app: Flask, url: str) -> None:
+    """With a sentence that says what to do: its tables were others."""
+    with database.writing():
+        database.execute("INSERT INTO schema_migration (name, applied) VALUES ('0001_tokens', '2026-01-31 09:30:00')")
+    database.stop()
+    with pytest.raises(database.Unusable, match="before the first release.* import the emails"):
+        database.start(url)
+
+
+def test_a_database_of_a_newer_version_is_refused(app: Flask, url: str) -> None:
+    """With the name of what is not known here."""
+    with database.writing():
+        database.execute("INSERT INTO schema_migration (name, applied) VALUES ('9999_notes', '2026-01-31 09:30:00')")
+    database.stop()
+    with pytest.raises(database.Unusable, match="newer version, which has 9999_notes"):
+        database.start(url)
+
+
+@pytest.mark.parametrize("table", ["address", "email"])
+def test_the_database_of_another_program_is_refused(url: str, table: str) -> None:
+    """Whatever its tables are called; and nothing is written to it."""
+    if url.startswith("sqlite"):
+        with closing(sqlite3.connect(database.locate(url))) as theirs:
+            theirs.execute(f"CREATE TABLE {table} (street TEXT)")
+    else:
+        with psycopg.connect(url) as other:
+            other.execute(f"CREATE TABLE {table} (street TEXT)")
+    with pytest.raises(database.Unusable, match=f"another program: it has a table {table}"):
+        database.start(url)
+    assert database.db.get_tables() == [table]
+    database.stop()

@@ -1,7 +1,6 @@
 """What PostgreSQL brings with it: sessions, lost connections, servers that end, locks of others."""
 
 import socket
-import sqlite3
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
@@ -11,21 +10,18 @@ from urllib.parse import urlencode
 
 import psycopg
 import pytest
-import storage.changes
-import storage.emails
-from playhouse.migrations import Runner
 from psycopg.conninfo import conninfo_to_dict
 
-import crm
+import crm.emails
 import database
 from app import create_app
 from commands import upkeep
 from commands.consistency import problems
 from database import postgresql
 from settings import Misconfigured
+from store.words import split
 from tests.conftest import Client
 from tests.samples import EMAILS, MAIL, log
-from tests.test_migrations_forward import SCHEMAS
 
 OURS = "FROM pg_stat_activity WHERE application_name = 'connector' AND datname = current_database()"
 
@@ -83,7 +79,7 @@ def test_a_call_that_was_broken_off_is_made_once_more(
 ) -> None:
     """Before it had asked that anything be kept: then one mail is logged, and one change is told."""
     tries = []
-    record_change = storage.changes.record_change
+    record_change = crm.emails.record_change
 
     def break_off(*change: Any) -> None:
         tries.append(change)
@@ -94,7 +90,7 @@ def test_a_call_that_was_broken_off_is_made_once_more(
                 database.execute("DO $$ BEGIN RAISE EXCEPTION USING ERRCODE = '40P01'; END $$")
         record_change(*change)
 
-    monkeypatch.setattr(storage.emails, "record_change", break_off)
+    monkeypatch.setattr(crm.emails, "record_change", break_off)
     database.release()  # what this thread has written before is no part of the call
     assert client.post(EMAILS, json={"subject": "without an id"}).status_code == 201
     assert len(tries) == 2
@@ -200,32 +196,13 @@ def test_the_database_of_another_program_is_not_touched(postgres: Any) -> None:
         database.start(url)
 
 
-def test_the_rows_of_an_older_schema_go_forward(postgres: Any) -> None:
-    """As those of a file do, of which test_migrations_forward.py tells in full: addresses had numbers until 0006."""
-    url = postgres.create()
-    server = postgresql.Server(url, None)
-    database.db.initialize(server)
-    Runner(server, str(database.MIGRATIONS)).up("0002_records")
-    database.stop()
-    with psycopg.connect(url) as other:
-        other.execute((SCHEMAS / "0002_records.sql").read_bytes())
-    create_app({"DATABASE_URL": url})
-    [jane] = crm.lookup_contacts(["Jane@ACME.example"])
-    assert jane["emailAddresses"] == ["JANE@acme.example", "jd@home.example", "?"]
-    for address in ("jane@acme.example", "John@CRM.example"):
-        assert [email["id"] for email in crm.find_emails({"address": address}).records] == ["1"]
-    assert [email["roles"] for email in crm.timeline("42").records] == [["from", "relatedTo"]]
-    assert problems() == ["There are emails whose words can't be found: 1, 4."]  # which only the verbs write
-    database.stop()
-
-
 @pytest.mark.parametrize(
     ("damage", "found"),
     [
         ("DELETE FROM recipient WHERE role = 'from'", "emails whose people does not follow from their fields: 1"),
-        ("UPDATE email SET words = ''", "emails whose words can't be found: 1"),
-        ("DELETE FROM sighting", "emails that can't be found by their msgId: 1"),
-        ("DELETE FROM relation", "emails whose links are not those of their relatedTo: 1"),
+        ("UPDATE email_words SET words = ''", "emails whose words can't be found: 1"),
+        ("DELETE FROM copy", "emails that can't be found by their msgId: 1"),
+        ("DELETE FROM link", "emails whose links are not those of their relatedTo: 1"),
         ("UPDATE change SET action = 'changed'", "records whose changes are out of order: email 1"),
         ("DELETE FROM change", "records of which the change feed does not tell: email 1"),
         ("DELETE FROM email", "records that the change feed tells of and that are not here: email 1"),
@@ -248,14 +225,14 @@ def test_tables_that_disagree_are_found(client: Any, damage: str, found: str) ->
         "e\u0301te\u0301 и\u0306од",
     ],
 )
-def test_the_same_words_are_found_in_both_databases(text: str) -> None:
-    """Those that SQLite's tokenizer finds."""
-    other = sqlite3.connect(":memory:")
-    other.execute("CREATE VIRTUAL TABLE t USING fts5(x, tokenize='unicode61 remove_diacritics 2')")
-    other.execute("CREATE VIRTUAL TABLE words USING fts5vocab(t, 'row')")
-    other.execute("INSERT INTO t VALUES (?)", [text])
-    assert set(postgresql._words(text)) == {word for (word,) in other.execute("SELECT term FROM words")}
-    other.close()
+def test_every_word_of_a_text_is_found(client: Any, text: str) -> None:
+    """However it is written: PostgreSQL takes the words as store/words.py has split them, and does nothing to them."""
+    log(client, textBody=text)
+    words = split(text)
+    assert words
+    for word in (*words, *text.split()):
+        if split(word):
+            assert len(client.get(EMAILS, query_string={"q": word}).json) == 1, word
 
 
 def test_a_mail_of_more_words_than_an_index_holds_is_logged(client: Any) -> None:

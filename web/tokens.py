@@ -33,7 +33,7 @@ _RANDOM = 30  # characters, of 5.95 bits
 
 FAILURES = 10  # logins that may fail within a minute from one address, before they are answered with 429
 KEPT, KEPT_DAYS = 100_000, 90  # refusals: about 10 MB, and remote addresses are personal data
-A_DAY = 500  # refusals of unknown tokens that a process keeps on a day on which somebody tries many; 20 at once
+A_DAY = 250  # refusals of unknown tokens that a process keeps on a day on which somebody tries many; 20 at once
 _MOST_KEYS = 10_000  # addresses and tokens that are counted at a time: 2 MB
 
 log = logging.getLogger(__name__)
@@ -171,7 +171,8 @@ class Brake:
         That is 0, but for a login that fails when FAILURES have failed from this address within a minute (of IPv6: from
         its /64, which is one customer's). For `flask audit` a row is kept of the first refused call of an address or
         token within an hour, of the tenth, the hundredth and so on; of unknown tokens no more than A_DAY, so that who
-        tries many does not push out what was kept before. Nobody waits for that: where others write, there is none.
+        tries many does not push out what was kept before. Nobody waits for that: where others write, there is
+        none.
         """
         address = _network(remote)
         found = _FIND.first(sha256=_digest(token)) if token.startswith(PREFIX) else None
@@ -217,7 +218,7 @@ def _keep(status: int, token_id: int | None, address: str, method: str, route: s
             [(seq,)] = _INSERT(**dict(zip(_ROW, values, strict=True)))
             _FORGET.run(at=stamp(datetime.now(UTC) - timedelta(days=KEPT_DAYS)), seq=seq - KEPT)
     except Unavailable:
-        log.warning("A refused call could not be kept, as others write.")
+        log.warning("A refused call could not be kept.")
 
 
 def list_refusals(after: int = 0, limit: int = 25) -> list[dict[str, Any]]:

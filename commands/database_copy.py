@@ -1,7 +1,8 @@
 """`flask database copy`: all records from one database into another, of whichever kinds, and whether they arrived.
 
-Both ends are connections of their own, beside the one of the calls. What there is to copy follows from the migrations:
-their tables, in an order in which references find what they name. The target holds all in the end, or nothing.
+Both ends are connections of their own, beside the one of the calls. What there is to copy, models.py says: its tables,
+each after those that it refers to. The search index is not copied, as each kind of database has its own: it is made
+from the emails that were copied. The target holds all in the end, or nothing.
 """
 
 import os
@@ -9,18 +10,18 @@ import sqlite3
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, closing, contextmanager
 from glob import escape
-from graphlib import TopologicalSorter
 from hashlib import sha256
 from json import JSONEncoder
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import psycopg
-from peewee import SqliteDatabase
-from playhouse.migrations import Runner
+from peewee import CompositeKey
 
-from database import postgresql, sqlite, start, stop
-from database.common import MIGRATIONS, Unusable, placeholders
+import models
+from database import NeverReusedId, Unusable, borrowed, placeholders, postgresql, sqlite, start, stop
+from database.common import scripts
+from store.emails import index_all
 
 Row = tuple[Any, ...]
 Watch = Callable[[str, int, Iterable[Any]], Iterable[Any]]  # tells of the work while it goes through these many things
@@ -34,13 +35,12 @@ class Refused(Exception):
 
 
 class Table(NamedTuple):
-    """A table of the migrations; `counter` is the column of ids that are never given again, `searched` is full text."""
+    """A table of models.py; `counter` is the column of ids that are never given again."""
 
     name: str
     columns: list[str]
     key: list[str]
     counter: str | None
-    searched: list[str]
 
     def query(self, columns: Iterable[str]) -> str:
         """All rows, in the order of the key, which is the same in both databases."""
@@ -87,7 +87,7 @@ def copy(source_url: str, target_url: str, watch: Watch) -> list[Summary]:
 
 
 def _fill(target: "_End", source: "_End", tables: list[Table], watch: Watch) -> list[Summary]:
-    later = target.prepare(tables)
+    later = target.prepare()
     summaries = []
     for table in tables:
         passed = _Passed(watch(f"{table.name}: copying", source.count(table), source.rows(table)))
@@ -96,6 +96,11 @@ def _fill(target: "_End", source: "_End", tables: list[Table], watch: Watch) -> 
         if last_id is not None:
             target.set_last_id(table, last_id)
         summaries.append(Summary(table.name, passed.rows, passed.checksum(), last_id))
+    if models.Email in models.tables():
+        emails = next(summary.rows for summary in summaries if summary.table == models.Email._meta.table_name)
+        with target.queries():
+            for _ in watch("search index", emails, index_all()):
+                pass
     for statement in watch("indexes", len(later), later):
         target.execute(statement)
     return summaries
@@ -128,21 +133,15 @@ class _Passed:
 
 
 def _tables() -> list[Table]:
-    """What the migrations make, read from a database in memory; each after those that it refers to."""
-    fresh = SqliteDatabase(":memory:")
-    with closing(fresh):
-        Runner(fresh, str(MIGRATIONS)).up()
-        virtual = fresh.execute_sql("SELECT name FROM sqlite_schema WHERE sql LIKE 'CREATE VIRTUAL TABLE%'").fetchall()
-        others = ("sqlite_", "schema_migration", *(name for (name,) in virtual))
-        found = {}
-        for name in fresh.get_tables():
-            if not name.startswith(others):
-                columns, key = fresh.get_columns(name), fresh.get_primary_keys(name)
-                counter = next((c.name for c in columns if c.identity), None)
-                searched = [c.name for c in fresh.get_columns(f"{name}_search")]
-                found[name] = Table(name, [c.name for c in columns], key, counter, searched)
-        references = {name: {key.dest_table for key in fresh.get_foreign_keys(name)} - {name} for name in found}
-        return [found[name] for name in TopologicalSorter(references).static_order()]
+    found = []
+    for model in models.tables():
+        if model not in (models.EmailWords, models.EmailVector):
+            key = model._meta.primary_key
+            fields = [model._meta.fields[name] for name in key.field_names] if isinstance(key, CompositeKey) else [key]
+            counter = key.column_name if isinstance(key, NeverReusedId) else None
+            columns = [field.column_name for field in model._meta.sorted_fields]
+            found.append(Table(model._meta.table_name, columns, [field.column_name for field in fields], counter))
+    return found
 
 
 def _names(columns: Iterable[str]) -> str:
@@ -184,16 +183,16 @@ class _File:
             ).fetchone()[0]
         )
 
-    def prepare(self, tables: list[Table]) -> list[str]:
+    def prepare(self) -> list[str]:
         """Take away what is quicker to make when the rows are there; gives the statements that make it."""
-        found = self.execute(
-            "SELECT type, name, sql FROM sqlite_schema WHERE type IN ('index', 'trigger') AND sql > ''"
-        )
-        made = found.fetchall()
-        for kind, name, _ in made:
-            self.execute(f'DROP {kind} "{name}"')
-        rebuild = "INSERT INTO {0}_search ({0}_search) VALUES ('rebuild')"
-        return [sql for *_, sql in made] + [rebuild.format(table.name) for table in tables if table.searched]
+        made = self.execute("SELECT name, sql FROM sqlite_schema WHERE type = 'index' AND sql > ''").fetchall()
+        for name, _ in made:
+            self.execute(f'DROP INDEX "{name}"')
+        return [sql for _, sql in made]
+
+    def queries(self) -> AbstractContextManager[None]:
+        """Within it, the queries of the store see this end, and what was written to it."""
+        return borrowed(self._connection)
 
     def fill(self, table: Table, rows: Iterable[Row]) -> None:
         into = f'"{table.name}" ({_names(table.columns)})'
@@ -233,9 +232,9 @@ class _Server:
     def _sequence(self, table: Table) -> str:
         return str(self._one("SELECT pg_get_serial_sequence(%s, %s)", table.name, table.counter))
 
-    def prepare(self, tables: list[Table]) -> list[str]:
+    def prepare(self) -> list[str]:
         """Take away what is quicker to make when the rows are there; gives the statements that make it."""
-        names = [table.name for table in tables]
+        names = [model._meta.table_name for model in models.tables()]
         references = self.execute(_REFERENCES, [names]).fetchall()
         indexes = self.execute(_INDEXES, [names]).fetchall()
         self.execute(f"TRUNCATE {_names(names)}")  # they are empty; this spares the server to note each row twice
@@ -243,14 +242,15 @@ class _Server:
             self.execute(drop)
         return [make for _, make in indexes + references] + [f'ANALYZE "{name}"' for name in names]
 
+    def queries(self) -> AbstractContextManager[None]:
+        """Within it, the queries of the store see this end, and what was written to it."""
+        return borrowed(self._connection)
+
     def fill(self, table: Table, rows: Iterable[Row]) -> None:
-        searched = [table.columns.index(name) for name in table.searched]
-        more = list(postgresql.indexed([])) if searched else []
-        columns = _names([*table.columns, *more])
-        with self._connection.cursor().copy(f'COPY "{table.name}" ({columns}) FROM STDIN (FREEZE)') as place:
+        into = f'"{table.name}" ({_names(table.columns)})'
+        with self._connection.cursor().copy(f"COPY {into} FROM STDIN (FREEZE)") as place:
             for row in rows:
-                words = postgresql.indexed([row[n] for n in searched]).values() if searched else ()
-                place.write_row((*row, *words))
+                place.write_row(row)
 
     def set_last_id(self, table: Table, last_id: int) -> None:
         self.execute("SELECT setval(%s, %s, %s)", [self._sequence(table), max(last_id, 1), last_id > 0])
@@ -297,8 +297,8 @@ def _present(connection: sqlite3.Connection) -> _End:
     return _File(connection)
 
 
-def _require_present(applied: set[str]) -> None:
-    if applied != {script.stem for script in MIGRATIONS.glob("[0-9]*.py")}:
+def _require_present(applied: set[str] | None) -> None:
+    if applied != scripts():
         raise Refused("The database is not of this version of the connector. Start the service on it once.")
 
 
@@ -345,7 +345,7 @@ def _read_server(url: str) -> Iterator[_End]:
         connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
         ours = connection.execute("SELECT to_regclass('schema_migration') IS NOT NULL").fetchone() == (True,)
         _require_present(
-            {name for (name,) in connection.execute("SELECT name FROM schema_migration")} if ours else set()
+            {name for (name,) in connection.execute("SELECT name FROM schema_migration")} if ours else None
         )
         yield _Server(connection)
 
