@@ -46,12 +46,14 @@ class Draft:
 
     record: Record  # the fields on the wire, and `htmlText`, the words of the HTML body
     message_key: str | None
+    copy_key: str | None  # msgId, normalized
     thread_key: str | None
     recipients: list[tuple[str, int, str, str | None]]  # role, position, text, normalized address
     links: list[tuple[str, str]]  # type and id of the CRM's records
     snippet: str
     has_attachments: bool
-    words: list[list[str]] | None = field(default=None)  # by `prepare`, where they are needed
+    words: list[list[str]] | None = field(default=None)  # by `prepare`, where they are needed …
+    vector: str | None = field(default=None)  # … and, on PostgreSQL, as it reads them
 
     @property
     def at(self) -> str:

@@ -55,26 +55,25 @@ def prepare(old: "Draft | None", new: "Draft | None") -> None:
     if new and old and texts_of(old.record) == texts_of(new.record):
         return
     if not on_sqlite():
-        drafts = [new]
-    else:  # a new email waits; and what is not indexed by now may be, by the time that it is written
-        drafts = [old, new] if old else []
-    for draft in filter(None, drafts):
+        if new:
+            new.vector = _vector(split_texts(texts_of(new.record)))
+        return
+    # A new email waits; and what is not indexed by now may be, by the time that it is written.
+    for draft in filter(None, [old, new] if old else []):
         draft.words = split_texts(texts_of(draft.record))
 
 
 def insert(row_id: int, new: "Draft") -> None:
     """A new email: on SQLite it waits."""
-    if new.words is not None:
-        _WRITE_VECTOR.run(id=row_id, words=_vector(new.words))
+    if new.vector is not None:
+        _WRITE_VECTOR.run(id=row_id, words=new.vector)
 
 
 def update(row_id: int, old: "Draft", new: "Draft") -> None:
     """An email has other words."""
-    if new.words is None:
-        return
-    if not on_sqlite():
-        _WRITE_VECTOR.run(id=row_id, words=_vector(new.words))
-    elif _IS_INDEXED(id=row_id):
+    if new.vector is not None:
+        _WRITE_VECTOR.run(id=row_id, words=new.vector)
+    elif new.words is not None and _IS_INDEXED(id=row_id):
         _take_out(row_id, old)
         put_in(row_id, new.words)
 
