@@ -28,7 +28,7 @@ READERS = {
 
 @contextmanager
 def called(within: bool) -> Iterator[list[str]]:
-    """The names of the readers that are called, by whatever name they are known there: all, or those in a transaction."""
+    """The names of the readers that are called, by whatever name they are known there; `within`: in a transaction."""
     names: list[str] = []
 
     def watch(frame: Any, event: str, _: Any) -> None:
