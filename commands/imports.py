@@ -245,7 +245,10 @@ class _Table:
         first = next(lines, "")
 
         def usable(delimiter: str) -> tuple[int, int]:
-            names = next(csv.reader([first], delimiter=delimiter), [])
+            try:
+                names = next(csv.reader([first], delimiter=delimiter), [])
+            except csv.Error:  # a cell of more than 128 KiB
+                return 0, 0
             return sum(kind.field(name) is not None for name in names), len(names)
 
         self._schema = kind.schema

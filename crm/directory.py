@@ -120,11 +120,15 @@ def delete_company(company_id: str) -> None:
     """
     _get(_COMPANY, company_id)
     while True:
+        contacts = store.contacts.read(store.contacts.of_company(company_id, _BATCH))
+        keys = [_CONTACT.keys(contact) for contact in contacts]
         with store.transaction():
-            contacts = store.contacts.of_company(company_id, _BATCH)
-            for contact in store.contacts.read(contacts):
-                _store(_CONTACT, contact, {**contact, "companyId": None}, _CONTACT.keys(contact))
-            if len(contacts) < _BATCH:
+            there = {one["id"]: one for one in store.contacts.read(store.contacts.of_company(company_id, _BATCH))}
+            for contact, normalized in zip(contacts, keys, strict=True):
+                if there.get(contact["id"]) == contact:  # nobody has changed it meanwhile
+                    _store(_CONTACT, contact, {**contact, "companyId": None}, normalized)
+                    del there[contact["id"]]
+            if not there and len(contacts) < _BATCH:
                 _delete(_COMPANY, company_id)
                 return
 

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from json import dumps
 from typing import Any
 
-from clock import now
+from clock import later, now
 from crm.changes import record_change
 from crm.directory import get_contact
 from crm.matching import candidate_keys, normalize_address, normalize_message_id
@@ -32,14 +32,14 @@ def log_email(email: Mapping[str, Any]) -> tuple[Record, bool]:
 def log_emails(emails: Sequence[Mapping[str, Any]]) -> list[tuple[Record, bool]]:
     """Log several emails, the new ones in one transaction. Everything that takes time is done before it."""
     whole: list[Record] = [{"id": None, **NO_EMAIL, **email} for email in emails]
-    drafts = {n: _draft(email) for n, email in enumerate(whole) if _find_copy(email) is None}
+    drafts = {n: _draft(email) for n, email in enumerate(whole) if _find_copy(*_keys(email)) is None}
     for draft in drafts.values():
         store.emails.prepare(None, draft)
     logged: dict[int, Record] = {}
     if drafts:
         with store.transaction():
             for n, draft in drafts.items():
-                if _find_copy(whole[n]) is None:  # none came meanwhile
+                if _find_copy(draft.message_key, draft.copy_key) is None:  # none came meanwhile
                     logged[n] = _insert(draft)
     for n in logged:
         store.emails.catch_up(drafts[n])
@@ -48,10 +48,10 @@ def log_emails(emails: Sequence[Mapping[str, Any]]) -> list[tuple[Record, bool]]
 
 def _log_copy(copy: Record) -> tuple[Record, bool]:
     """Log an email that is here already, or was until now."""
-    email_id = _find_copy(copy)
+    message_key, key = _keys(copy)
+    email_id = _find_copy(message_key, key)
     if email_id is None:
         return log_email(copy)
-    key = normalize_message_id(copy["msgId"])
 
     def merge(here: Record) -> Record:
         for name in ("subject", "textBody", "htmlBody"):
@@ -110,12 +110,17 @@ def delete_email(email_id: str, unchanged_since: str | None = None) -> bool:
 # ---- writing --------------------------------------------------------------------------------------------------------
 
 
-def _find_copy(email: Mapping[str, Any]) -> str | None:
-    """The id of the email of which this is a copy."""
-    if key := normalize_message_id(email["rfc822MsgId"]):
-        return next(iter(store.emails.with_message_key(key)), None)
-    if key := normalize_message_id(email["msgId"]):
-        return next(iter(store.emails.with_copy_key(key)), None)
+def _keys(email: Mapping[str, Any]) -> tuple[str | None, str | None]:
+    """An email's rfc822MsgId and msgId, normalized."""
+    return normalize_message_id(email["rfc822MsgId"]), normalize_message_id(email["msgId"])
+
+
+def _find_copy(message_key: str | None, copy_key: str | None) -> str | None:
+    """The id of the email of which one with these keys is a copy."""
+    if message_key:
+        return next(iter(store.emails.with_message_key(message_key)), None)
+    if copy_key:
+        return next(iter(store.emails.with_copy_key(copy_key)), None)
     return None
 
 
@@ -123,8 +128,8 @@ def _insert(draft: Draft) -> Record:
     record = draft.record
     record["createdAt"] = record["updatedAt"] = now()
     record["id"] = store.emails.insert(draft)
-    if key := normalize_message_id(record["msgId"]):
-        store.emails.record_copy(record["id"], key)
+    if draft.copy_key:
+        store.emails.record_copy(record["id"], draft.copy_key)
     record_change("email", record["id"], "created")
     return record
 
@@ -157,11 +162,11 @@ def _update(before: Draft, after: Draft) -> Record:
     if after.message_key not in (None, before.message_key) and store.emails.with_message_key(after.message_key):
         raise Conflict("Another email has this rfc822MsgId.")
     if new["msgId"] != old["msgId"]:
-        if key := normalize_message_id(old["msgId"]):
-            store.emails.forget_copy(old["id"], key)
-        if key := normalize_message_id(new["msgId"]):
-            store.emails.record_copy(old["id"], key)
-    new["updatedAt"] = max(now(), old["updatedAt"])
+        if before.copy_key:
+            store.emails.forget_copy(old["id"], before.copy_key)
+        if after.copy_key:
+            store.emails.record_copy(old["id"], after.copy_key)
+    new["updatedAt"] = later(old["updatedAt"])  # it is the version that other writers compare
     store.emails.update(before, after)
     record_change("email", new["id"], "changed")
     return new
@@ -179,9 +184,11 @@ def _draft(record: Record, old: Record | None = None) -> Draft:
     else:
         record = dict(record)
     lists = {"from": _sender(record), **{role: record[name] for role, name in LISTS.items()}}
+    message_key, copy_key = _keys(record)
     return Draft(
         record=record,
-        message_key=normalize_message_id(record["rfc822MsgId"]),
+        message_key=message_key,
+        copy_key=copy_key,
         thread_key=normalize_message_id(record["syncThreadId"]),
         recipients=[
             (role, place, text, normalize_address(text))

@@ -18,6 +18,7 @@ _LONGEST_KEY_BYTES = 2000
 # Of what is not ASCII. An address has 64 + 1 + 255 characters at most (RFC 5321, 4.5.3.1). Normalizing takes the square
 # of a run of combining marks, and IDNA of a label, so what is longer is not even begun.
 _LONGEST_UNICODE = 320
+_LONGEST_LABEL = 63  # between the dots of a host; IDNA takes the square of it, and then refuses a longer one
 
 _IN_ANGLES = re.compile(r"<([^<>]*)>")
 # What folding only has to put in lower case: one @, ASCII, no brackets, no space, no final dot.
@@ -138,9 +139,11 @@ def _fold_host(text: str) -> str:
     ``fass.de``, which belongs to somebody else (IDNA 2008, UTS 46 non-transitional).
     """
     host = text.strip()
-    if not host.isascii():
+    if not host.isascii() and max(map(len, host.split("."))) <= _LONGEST_LABEL:
         try:
             host = idna.encode(normalize("NFC", host), uts46=True).decode("ascii")
         except idna.IDNAError:
             host = _fold_case(host)
+    elif not host.isascii():
+        host = _fold_case(host)
     return host.lower().rstrip(".")

@@ -25,6 +25,7 @@ _TAG = re.compile(
 _RAW = {"script", "style", "textarea", "title", "xmp", "iframe", "noembed", "noframes", "noscript"}
 _END_OF_RAW = {name: re.compile(rf"</{name}(?=[\s/>])", re.IGNORECASE) for name in _RAW}
 _SHOWN = {"textarea", "xmp"}
+_TO_BASE64, _WHITE_SPACE = bytes.maketrans(b"-_", b"+/"), b" \t\n\v\f\r\x1c\x1d\x1e\x1f"
 _REFERENCE = re.compile("&(?:#[0-9]++|#x[0-9a-f]++|[a-z][a-z0-9]{1,31});?", re.IGNORECASE)
 
 
@@ -83,9 +84,9 @@ def find_file(attachments: Iterable[Mapping[str, Any]], attachment_id: str) -> d
     """
     for entry in attachments:
         if str(entry.get("id")) == attachment_id and isinstance(entry.get("content"), str):
-            digits = "".join(entry["content"].split()).rstrip("=").replace("-", "+").replace("_", "/")
             try:
-                content = b64decode(digits + "=" * (-len(digits) % 4), validate=True)
+                digits = entry["content"].encode("ascii").translate(_TO_BASE64, _WHITE_SPACE).rstrip(b"=")
+                content = b64decode(digits + b"=" * (-len(digits) % 4), validate=True)
             except ValueError:
                 return None
             return {"name": entry.get("name"), "mimeType": entry.get("mimeType"), "content": content}

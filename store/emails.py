@@ -46,6 +46,7 @@ class Draft:
 
     record: Record  # the fields on the wire, and `htmlText`, the words of the HTML body
     message_key: str | None
+    copy_key: str | None  # msgId, normalized
     thread_key: str | None
     recipients: list[tuple[str, int, str, str | None]]  # role, position, text, normalized address
     links: list[tuple[str, str]]  # type and id of the CRM's records
@@ -226,7 +227,7 @@ def index_all() -> Iterator[str]:
     while found := [_record({**_HEAD, **_TEXTS}, row) for row in _WAITING(after=after, limit=search.AT_A_TIME)]:
         for record in found:
             after = int(record["id"])
-            search.put_in(after, split_texts(search.texts_of(record)))
+            search.put_in(after, search.words(search.texts_of(record)))
             yield record["id"]
 
 

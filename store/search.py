@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 AT_A_TIME = 16  # emails; with 32 or 64 to log one costs 3 % less, and a search looks through twice as many by itself
 LARGE = 100_000  # characters: a larger email is indexed at once, so that no search has to look through it
 
-Words = Any  # of each text: its words, or for FTS5 a text that has them
+Words = Any  # what `words` makes of an email's texts: as the database reads them
 
 _NAMES = ("subject", "people", "text_body", "html_text")
 _INDEXED = Table("email_words_docsize")  # FTS5's own table: a row for each email that is indexed
@@ -64,7 +64,7 @@ def prepare(old: "Draft | None", new: "Draft | None") -> None:
 
 def words(texts: Sequence[str | None]) -> Words:
     """The texts of an email as they are indexed."""
-    return for_fts5(texts) if on_sqlite() else split_texts(texts)
+    return for_fts5(texts) if on_sqlite() else _vector(split_texts(texts))
 
 
 def insert(row_id: int, new: "Draft") -> None:
@@ -100,7 +100,7 @@ def put_in(row_id: int, words: Words) -> None:
     if on_sqlite():
         _PUT_IN.run(id=row_id, **dict(zip(_NAMES, words, strict=True)))
     else:
-        _WRITE_VECTOR.run(id=row_id, words=_vector(words))
+        _WRITE_VECTOR.run(id=row_id, words=words)
 
 
 def _take_out(row_id: int, old: "Draft") -> None:
@@ -158,7 +158,7 @@ _LAST_PLACE = 16_383
 _MOST_PLACES = 255  # of one word
 
 
-def _vector(texts: Words) -> str:
+def _vector(texts: list[list[str]]) -> str:
     """The words of an email and their places, as PostgreSQL reads them."""
     places: dict[str, list[str]] = {}
     place, room = 0, _ROOM

@@ -14,9 +14,10 @@ from functools import lru_cache
 from typing import NamedTuple
 from unicodedata import category, normalize
 
-MOST_CHARACTERS = (
-    1_000_000  # of an email's texts, that can be searched: to index more would hold the write lock for long
-)
+# Of an email's texts, what can be searched: to index more would hold the write lock for long. So many words have a
+# million characters of English; in Chinese each character makes one.
+MOST_CHARACTERS = 1_000_000
+_MOST_INDEXED = 200_000  # words
 MOST_WORDS = 32  # in a search
 _LONGEST_WORD = 500  # characters; PostgreSQL takes 2,046 bytes
 
@@ -61,8 +62,14 @@ def split(text: str) -> list[str]:
 def _plain(text: str) -> str:
     """A text in the form in which words are compared."""
     text = _MANY_MARKS.sub(r"\1", text)
-    pieces = (text[n : n + _PIECE] for n in range(0, len(text), _PIECE))
-    return "".join(map(_plain_piece, pieces))
+    plain: list[str] = []
+    room = max(MOST_CHARACTERS, len(text))
+    for start in range(0, len(text), _PIECE):
+        plain.append(_plain_piece(text[start : start + _PIECE]))
+        room -= len(plain[-1])
+        if room < 0:  # there are characters that stand for eighteen
+            break
+    return "".join(plain)
 
 
 def _plain_piece(text: str) -> str:
@@ -76,12 +83,13 @@ def _is_mark(character: str) -> bool:
 
 
 def split_texts(texts: Iterable[str | None]) -> list[list[str]]:
-    """The words of each of an email's texts; of all together, the first MOST_CHARACTERS."""
-    room = MOST_CHARACTERS
+    """The words of each of an email's texts; of all together, the first MOST_CHARACTERS and _MOST_INDEXED words."""
+    room, left = MOST_CHARACTERS, _MOST_INDEXED
     words = []
     for text in texts:
-        words.append(split((text or "")[:room]))
+        words.append(split((text or "")[:room])[:left])
         room -= min(len(text or ""), room)
+        left -= len(words[-1])
     return words
 
 

@@ -1,182 +1,281 @@
-"""What a client or a sender supplies takes time in proportion to its length, whatever it is."""
+"""What a client or a sender supplies takes time in proportion to its length, whatever it is.
+
+By default each reader gets runs, nestings and openers of some of each class of characters that it looks at: about a
+minute of CPU. `LINEAR=0.3` tries all of them, in more shapes, up to the largest body or to where a call takes 0.3 s: an
+hour or two.
+"""
 
 import os
-import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
+from io import BufferedReader, BytesIO
+from math import log2
+from random import Random
 from typing import Any
 
+import click
 import pytest
+from flask import Request
 from marshmallow import ValidationError
 
-import database
-from commands import mailfile
-from commands.mailfile import as_email
-from crm.matching import bare_address, normalize_address, normalize_domain, normalize_message_id, split_addresses
-from crm.merging import NO_EMAIL, merged
-from crm.preview import has_files, snippet, text_of
-from database import postgresql
-from schemas import EmailIn, Position
-from web.wire import BadRequestBody, parse_json
+import crm
+from commands import imports, mailfile
+from crm import emails, matching, preview
+from crm.matching import normalize_address, normalize_domain, normalize_message_id
+from crm.mentions import Mentions
+from crm.merging import NO_EMAIL, entries, merged, relation
+from schemas import (
+    AddressQuery,
+    CompanyNew,
+    ContactNew,
+    DomainQuery,
+    EmailIn,
+    EmailPatch,
+    EmailQuery,
+    Position,
+    UpdatedQuery,
+)
+from store import search, words
+from web import logs
+from web.wire import BadRequestBody, Parser, parse_json
 
-SHORTEST, LONGEST = 100_000, 36 * 2**20  # characters
+ALL = "LINEAR" in os.environ
+ENOUGH = float(os.environ.get("LINEAR", 0.012))  # seconds of a call, after which no longer input is tried
+LONGEST = 36 * 2**20 // (1 if ALL else 8)  # bytes: of a body
+SHORTEST = 36 * 2**20 // 2**9
 MOST = 2.5  # times the time for twice the length
-FLOOR = 0.05  # seconds of this process, under which nothing counts
-ENOUGH = 0.12  # seconds after which no longer input is tried
-SEED = random.randrange(2**32)
-BUDGET = float(os.environ.get("LINEAR_SECONDS", "1.2"))  # for each reader; 60 is enough to try all
+FLOOR = 0.01  # seconds that are no matter
 
-# One or more of each class of characters that a pattern or a parser looks at.
-LETTERS = ["a", "1", "é", "e\u0301", "\u0301\u0323", "\u0323", "İ", "ß", "Σ", "한", "😀", "\u200d", "_", "\0"]
-SPACES = [" ", "\n", "\r\n", "\t", "\u00a0", "\n\n", "\n "]
-MARKS = list("<>\"'=/\\&;,.:@()[]{}?!#*+-%`|~^$")
-OF_HTML = ["<div>", "<b>", "</b>", "</x>", "<a ", "<a b=c ", "<!--", "-->", "<svg>", "<p>", "<textarea>", "<script>"]
-OF_HTML += ["</script", "<![CDATA[", "<template>", "&#", "&amp;", "&#x41", '="', "='", "<table>", "<a b=c1><p>"]
-OF_MAIL = [
-    "=?utf-8?q?",
-    "=?utf-8?q?a?=",
-    "?=",
-    '"\\"',
-    "(\\(",
-    "<a@b>",
-    "a@b,",
-    "From ",
-    ">",
-    ";a=b",
-    ";a*0=b",
-    "\n--b\n",
-]
-OF_JSON = ["[", '{"a":', '"', "\\u0000", "\\ud800", "\\\\", "[],", '"a",', '{"a":"b"},', "1e", "0."]
-ATOMS = [*LETTERS, *SPACES, *MARKS, *OF_HTML, *OF_MAIL, *OF_JSON]
-
-
-def quietly(function: Callable[[Any], Any]) -> Callable[[Any], None]:
-    """A refusal is an answer."""
-
-    def run(value: Any) -> None:
-        with suppress(ValueError, BadRequestBody, ValidationError):
-            function(value)
-
-    return run
+# Of every class of characters that a pattern or a parser looks at, some; and what means something together.
+SOME = ["a", "é", "\u0301\u0323", "한", " ", "\n", *'"<&,@(\\=;.']
+MORE = ["1", "e\u0301", "\u0323", "İ", "ß", "ﷺ", "😀", "\u200d", "_", "\0", "\x1f", "\r\n", "\t", "\u00a0", "\n "]
+MORE += list(">'/:)[]{}?!#*+-%|~^$")
+OF = {
+    "html": ["<div>", "<a b=c>", "<a ", "<!--", "-->", "</b>", "&#", "&amp;", "&#x41;", '="', "</script", "<template>"],
+    "text": ["@a.b", "a@b.c ", "xn--a.", "www.", "://", "(at)", "%40", "=3D", "\\u0040", "ab ", "東京", "a*", "-a"],
+    "json": ["[", '{"a":', '"a",', "\\u0000", "\\ud800", "\\\\", "[],", "1e", "0.", "00", "&a[]=1", "%00", "+"],
+    "mail": ["=?utf-8?q?", "=?utf-8?q?a?=", "=?b?b?YQ==?= ", '"\\"', "(\\(", "<a@b>", "a@b,", "From ", ";a=b", ";a*0=b"]
+    + ["\n--b\n", "\n\n", "\nFrom \na:b\n", "=\n", "\nM", "a: b\n", "a;b", '"",', ";"],
+}
+# What opens something, and what closes it.
+PAIRS = {
+    "html": [
+        "<div> </div>",
+        "<!-- -->",
+        "< >",
+        '<a=" ">',
+        "<script> </script>",
+        "<svg> </svg>",
+        "<template> </template>",
+    ],
+    "text": ["( )", "< >", '" "', "[ ]", "<a@ >"],
+    "json": ["[ ]", '{"a": }', '" "'],
+    "mail": ['" "', "( )", "< >", "[ ]", "=?a?q? ?=", "a: ;", "\n--b\n \n--b--\n"],
+}
 
 
 def mail(template: bytes) -> Callable[[str], Any]:
-    return lambda text: as_email(template % text.encode("utf-8", "replace"))
+    return lambda text: mailfile.as_email(template % text.encode("utf-8", "replace"))
+
+
+def parts(header: bytes) -> Callable[[str], Any]:
+    """A mail of parts, each with up to 4 kB of a header."""
+    opening = b"From: a\nContent-Type: multipart/mixed; boundary=b\n\n"
+
+    def read(text: str) -> Any:
+        whole = text.encode("utf-8", "replace").replace(b"\n", b"")
+        pieces = (whole[n : n + 4_000] for n in range(0, len(whole), 4_000))
+        return mailfile.as_email(opening + b"".join(b"--b\n" + header % piece + b"\n\nx\n" for piece in pieces))
+
+    return read
 
 
 def body(template: str) -> Callable[[str], Any]:
     return lambda text: parse_json((template % text).encode("utf-8", "replace"))
 
 
+def query(schema: Any, name: str) -> Callable[[str], Any]:
+    return lambda text: schema.load({name: text})
+
+
+def table(template: str) -> Callable[[str], Any]:
+    """The rows of a CSV file."""
+    columns = {"id": "id", "firstName": "firstname", "emailAddresses": "email(?!.*(type|label)).*"}
+    kind = imports._Kind(ContactNew(), columns, crm.add_contact, crm.put_contact, crm.change_contact)
+    return lambda text: list(imports._Table(iter((template % text).splitlines(keepends=True)), kind).rows())
+
+
+def draft(text: str) -> Any:
+    """What is made of an email before it is written."""
+    halves = {
+        "htmlBody": text[::2],
+        "textBody": text[1::2],
+        "subject": text[:1000],
+        "toAddresses": text.split(",", 20_000),
+    }
+    return emails._draft({**NO_EMAIL, **halves})
+
+
+def merge(text: str) -> Any:
+    some = text.split(",", 10_000)
+    links = [{"type": one, "id": one} for one in text.split(";", 10_000)]
+    return merged(
+        {**NO_EMAIL, "toAddresses": some[::2], "relatedTo": links[::2]}, {"toAddresses": some, "relatedTo": links}
+    )
+
+
+def query_string(text: str) -> Any:
+    raw = text.encode("utf-8", "replace").decode("latin-1")
+    return Parser().load_querystring(Request({"QUERY_STRING": raw}), EmailQuery())
+
+
+def file(content: str) -> dict[str, str]:
+    return {"id": "1", "name": content, "mimeType": content, "content": content}
+
+
+JANE = Mentions("jane@x.example")
 NESTED = b"".join(b"Content-Type: multipart/mixed; boundary=b%d\n\n--b%d\n" % (n, n) for n in range(300))
-READERS: dict[str, Callable[[str], Any]] = {
-    "text_of": text_of,
-    "snippet": snippet,
-    "has_files": lambda text: has_files([{"inline": True, "name": text}, {"inline": True, "mimeType": text}]),
-    "bare_address": bare_address,
-    "normalize_address": normalize_address,
-    "normalize_address, local": lambda text: normalize_address(text + "@x.example"),
-    "normalize_address, domain": lambda text: normalize_address("a@" + text),
-    "normalize_address, brackets": lambda text: normalize_address(f"<{text}>"),
-    "normalize_domain": normalize_domain,
-    "normalize_domain, URL": lambda text: normalize_domain("https://" + text),
-    "normalize_message_id": normalize_message_id,
-    "split_addresses": lambda text: split_addresses([text]),
-    "split_addresses, quoted": lambda text: split_addresses(['"' + text]),
-    "merged": lambda text: merged({**NO_EMAIL, "toAddresses": [text]}, {"toAddresses": [text + "b"]}),
-    "json": body("%s"),
-    "json, text": body('{"a":"%s"}'),
-    "json, list": body('{"a":[%s]}'),
-    "json, number": body('{"a":1%s}'),
-    "receivedAt": lambda text: EmailIn().load({"receivedAt": f"2026-01-31T09:30:00.{text}"}),
-    "cursor": lambda text: Position().deserialize(text),
-    "words": lambda text: postgresql.indexed([text]),
-    "header": mail(b"Subject: %s\n\n"),
-    "addresses": mail(b"From: a\nTo: %s\n\n"),
-    "sender": mail(b"From: %s\n\n"),
-    "date": mail(b"From: a\nDate: %s\nReceived: ;%s\nReferences: a\n\n".replace(b"Received: ;%s\n", b"")),
-    "references": mail(b"From: a\nReferences: %s\n\n"),
-    "content type": mail(b"From: a\nContent-Type: %s\n\n"),
-    "boundary": mail(b'From: a\nContent-Type: multipart/mixed; boundary="%s"\n\n--b\n'),
-    "charset": mail(b"From: a\nContent-Type: text/plain; charset=%s\n\nx"),
-    "headers": mail(b"From: a\n%s\n\n"),
-    "multipart": mail(b"From: a\nContent-Type: multipart/mixed; boundary=b\n\n--b\n%s"),
-    "nested": mail(b"From: a\n" + NESTED + b"%s"),
-    "quoted-printable": mail(b"From: a\nContent-Transfer-Encoding: quoted-printable\n\n%s"),
-    "base64": mail(b"From: a\nContent-Transfer-Encoding: base64\n\n%s"),
-    "uuencode": mail(b"From: a\nContent-Transfer-Encoding: x-uuencode\n\n%s"),
-    "mbox quoting": lambda text: mailfile._unquoted(bytearray(text.encode("utf-8", "replace"))),
-    "full_text": lambda text: database._parsed_query(text),
+FIELDS = [
+    b"From: a\nSubject: %s\n\n",
+    b"From: a\nTo: %s\n\n",
+    b"From: %s\n\n",
+    b"From: a\nDate: %s\n\n",
+    b"From: a\nReferences: %s\n\n",
+    b"From: a\nContent-Type: %s\n\n",
+    b"From: a\nContent-Type: text/plain; charset=%s\n\nx",
+]
+BOUNDARY = b'From: a\nContent-Type: multipart/mixed; boundary="%s"\n\n--b\n'
+READERS: dict[str, dict[str, Callable[[str], Any]]] = {
+    "html": {
+        "text_of": preview.text_of,
+        "draft": draft,
+        "in_html": JANE.in_html,
+        "in_value": lambda text: JANE.in_value([{"content": text, "a": text}]),
+    },
+    "text": {
+        "snippet": preview.snippet,
+        "has_files": lambda text: preview.has_files([{**file(text), "inline": True}, {"inline": True, "name": text}]),
+        "find_file": lambda text: preview.find_file([file(text)], "1"),
+        "bare_address": matching.bare_address,
+        "normalize_address": normalize_address,
+        "normalize_address, local": lambda text: normalize_address(text + "@x.example"),
+        "normalize_address, domain": lambda text: normalize_address("a@" + text),
+        "normalize_address, many": lambda text: [
+            normalize_address(text[n : n + 300]) for n in range(0, len(text), 300)
+        ],
+        "normalize_domain": normalize_domain,
+        "normalize_domain, URL": lambda text: normalize_domain("https://" + text),
+        "normalize_message_id": normalize_message_id,
+        "parent_domains": lambda text: matching.parent_domains(normalize_domain(text) or ""),
+        "candidate_keys": lambda text: matching.candidate_keys(text, normalize_address),
+        "split_addresses": lambda text: matching.split_addresses([text, '"' + text]),
+        "merged": merge,
+        "relation": lambda text: [relation(one) for one in entries([{"type": text, "id": text}])],
+        "split": words.split,
+        "split_texts": lambda text: words.split_texts([text, text]),
+        "read_search": words.read_search,
+        "matches": lambda text: words.matches(words.read_search("a b"), words.split_texts([text])),
+        "vector": lambda text: search._vector(words.split_texts([text])),
+        "in_text": JANE.in_text,
+    },
+    "json": {
+        "json": body("%s"),
+        "json, text": body('{"a":"%s"}'),
+        "json, list": body('{"a":[%s]}'),
+        "json, number": body('{"a":1%s}'),
+        "query string": query_string,
+        "request id": logs.request_id,
+        "cursor": lambda text: Position().deserialize(text),
+        "AddressQuery": lambda text: AddressQuery().load({"emails": [text]}),
+        "DomainQuery": query(DomainQuery(), "domain"),
+        "EmailQuery": query(EmailQuery(), "limit"),
+        "UpdatedQuery": query(UpdatedQuery(), "updatedSince"),
+        "EmailIn": lambda text: EmailIn().load({"toAddresses": text.split(",", 20_000), "fromAddress": {"name": text}}),
+        "EmailPatch": lambda text: EmailPatch().load({"receivedAt": f"2026-01-31T09:30:00.{text}"}),
+        "ContactNew": lambda text: ContactNew().load({"id": text, "firstName": text, "emailAddresses": [text]}),
+        "CompanyNew": lambda text: CompanyNew().load({"id": text, "name": text, "domains": [text]}),
+    },
+    "mail": {
+        "fields": lambda text: [mail(field)(text) for field in FIELDS],
+        "boundary": mail(BOUNDARY),
+        "charset": mail(b"From: a\nContent-Type: text/plain; charset=%s\n\nx"),
+        "other fields": mail(b"From: a\n%s\n\n"),
+        "parts": mail(b"From: a\nContent-Type: multipart/mixed; boundary=b\n\n--b\n%s"),
+        "parameters of parts": parts(b"Content-Type: text/plain%s"),
+        "names of parts": parts(b"Content-Disposition: attachment; filename=%s"),
+        "nested": mail(b"From: a\n" + NESTED + b"%s"),
+        "quoted-printable": mail(b"From: a\nContent-Transfer-Encoding: quoted-printable\n\n%s"),
+        "base64": mail(b"From: a\nContent-Transfer-Encoding: base64\n\n%s"),
+        "uuencode": mail(b"From: a\nContent-Transfer-Encoding: x-uuencode\n\nbegin 644 a\n%s"),
+        "mbox": lambda text: list(mailfile._mbox(BufferedReader(BytesIO(text.encode("utf-8", "replace"))))),  # type: ignore[arg-type]
+        "CSV, header": table("email,%s\nx,y\n"),
+        "CSV, cells": table("email,id\n%s\n"),
+    },
 }
 
 
-def seconds(function: Callable[[str], Any], text: str) -> float:
-    """What a call takes of this process's time."""
-    begun = time.process_time()
-    quietly(function)(text)
-    return time.process_time() - begun
+def seconds(read: Callable[[str], Any], text: str, runs: int = 1) -> float:
+    """What a call takes of this process's time: the smallest of some runs. A refusal is an answer."""
+    taken = []
+    for _ in range(runs):
+        begun = time.process_time()
+        with suppress(ValueError, BadRequestBody, ValidationError, click.ClickException):
+            read(text)
+        taken.append(time.process_time() - begun)
+    return min(taken)
 
 
-def doublings(function: Callable[[str], Any], make: Callable[[int], str]) -> tuple[int, float, float] | None:
-    """The first doubling that costs too much: length, seconds, seconds for half of it; None where none does."""
-    length = SHORTEST
-    before = seconds(function, make(length))
-    while before < ENOUGH and length * 2 <= LONGEST:
-        if before < FLOOR / 40:  # a call that costs next to nothing: on with larger steps, as even its square is small
-            length, before = length * 4, seconds(function, make(length * 4)) if length * 4 <= LONGEST else ENOUGH
-            continue
-        length *= 2
-        now = seconds(function, make(length))
-        for _ in range(3):  # others use the machine as well, and may have disturbed one of the two
-            if now < FLOOR or now <= MOST * before:
-                break
-            now = min(now, seconds(function, make(length)))
-            before = max(before, seconds(function, make(length // 2)))
-        else:
-            if now >= FLOOR and now > MOST * before:
-                return length, now, before
-        before = now
+def slow_doubling(read: Callable[[str], Any], make: Callable[[int], str]) -> tuple[int, float, int, float] | None:
+    """What costs too much: a length and its seconds, a longer one and its; None where nothing does."""
+    length, now = SHORTEST, seconds(read, make(SHORTEST))
+    while length < LONGEST and (now < ENOUGH or length == SHORTEST):
+        shorter, before = length, now
+        length = min(LONGEST, length * (2 if before > ENOUGH / 8 else 8))  # quickly through what takes next to no time
+        most = MOST ** log2(length / shorter)
+        now = seconds(read, make(length))
+        if now > max(FLOOR, most * before):
+            now, before = seconds(read, make(length), 5 if now < 2 else 1), seconds(read, make(shorter), 5)
+            if now > max(FLOOR, most * before):
+                return shorter, before, length, now
     return None
 
 
-def shapes(atom: str, other: str) -> dict[str, Callable[[int], str]]:
-    """Texts of a length that are made of these."""
-    pair = atom + other
-    return {
-        "run": lambda n: atom * (n // len(atom)),
-        "alternation": lambda n: pair * (n // len(pair)),
-        "halves": lambda n: atom * (n // 2 // len(atom)) + other * (n // 2 // len(other)),
-    }
+def run(atom: str) -> Callable[[int], str]:
+    return lambda size: atom * (size // len(atom.encode()))
 
 
-@pytest.mark.parametrize("name", READERS)
-def test_no_doubling_costs_more_than_twice_and_a_half(name: str) -> None:
-    """Runs of atoms and some pairs, in another order at each run: as many as the budget allows."""
-    chance = random.Random(f"{SEED} {name}")
-    tried = [(atom, "x", "run") for atom in ATOMS]
-    tried += [
-        (chance.choice(ATOMS), chance.choice(ATOMS), shape) for shape in ("alternation", "halves") for _ in range(4)
-    ]
-    chance.shuffle(tried)
-    end = time.process_time() + BUDGET
-    for atom, other, shape in tried:
-        if time.process_time() > end:
-            break
-        if not screened(READERS[name], shapes(atom, other)[shape]):
-            continue
-        found = doublings(READERS[name], shapes(atom, other)[shape])
-        assert found is None, (f"seed {SEED}", name, shape, atom, other, found)
+def nested(opening: str, closing: str) -> Callable[[int], str]:
+    return lambda size: run(opening)(size // 2) + run(closing)(size // 2)
 
 
-def screened(function: Callable[[str], Any], make: Callable[[int], str]) -> bool:
-    """Whether 100 kB take so long that the square of it would be felt."""
-    return seconds(function, make(SHORTEST)) > FLOOR / 10
+def opened(opening: str, filler: str) -> Callable[[int], str]:
+    return lambda size: opening + run(filler)(size)
 
 
-@pytest.mark.parametrize("name", ["text_of", "normalize_address", "nested"])
-@pytest.mark.parametrize("atom", [" ", '"', "\u0301\u0323", "\n"])
-def test_what_has_stopped_the_service(atom: str, name: str) -> None:
-    """Up to the largest body."""
-    found = doublings(READERS[name], shapes(atom, "x")["run"])
-    assert found is None, (name, atom, found)
+def cases(kind: str) -> Iterator[tuple[str, Callable[[int], str]]]:
+    """Texts of any length, by name."""
+    atoms = [*SOME, *OF[kind], *(MORE if ALL else ())]
+    for atom in atoms:
+        yield f"{atom!r}", run(atom)
+    for pair in PAIRS[kind]:
+        opening, closing = pair.split(" ")
+        yield f"{pair!r} nested", nested(opening, closing)
+        yield f"{opening!r} not closed", opened(opening, "a ")
+        if ALL:
+            yield f"{pair!r} one after the other", run(f"{opening}a{closing}")
+            yield f"{opening!r} many, not closed", run(opening + "a")
+    if ALL:
+        others = Random(1).sample(atoms, len(atoms))
+        for atom, other in zip(atoms, others, strict=True):
+            yield f"{atom!r} and {other!r} in turn", run(atom + other)
+            yield f"{atom!r} on lines", run(f"{atom}x{atom}\n")
+            yield f"{atom!r} before {other!r}", opened(atom, other)
+            yield f"{atom!r}, as many {other!r}", nested(atom, other)
+
+
+@pytest.mark.parametrize(("kind", "name"), [(kind, name) for kind, readers in READERS.items() for name in readers])
+def test_no_doubling_costs_more_than_twice_and_a_half(kind: str, name: str) -> None:
+    """From 100 kB up to the largest body, or to where a call takes long."""
+    slow = {case: found for case, make in cases(kind) if (found := slow_doubling(READERS[kind][name], make))}
+    assert not slow

@@ -31,6 +31,7 @@ MOST_COMMAS = 20_000  # between the values of a JSON body: 5,000 recipients with
 # Occur in real mail, and no database stores them all.
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 _MEDIA_TYPE = re.compile(r"[\w.+-]+/[\w.+-]+", re.ASCII)
+_PIECE = 2**20  # characters
 _MAY_BE_UNSTORABLE = re.compile(rb"\\u(0000|[dD][89a-fA-F])")
 _TEXT_OR_COMMA = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?|(,)', re.DOTALL)
 
@@ -161,8 +162,9 @@ def _children(value: Any) -> Any:
 
 
 def _storable(value: Any) -> Any:
-    if isinstance(value, str):
-        return _UNSTORABLE.sub("\ufffd", value)
+    if isinstance(value, str):  # in pieces: Python lets no other thread run while a pattern is at work
+        pieces = (value[n : n + _PIECE] for n in range(0, len(value), _PIECE))
+        return "".join(_UNSTORABLE.sub("\ufffd", piece) for piece in pieces)
     if isinstance(value, dict):
         return {_storable(key): _storable(one) for key, one in value.items()}
     return [_storable(one) for one in value] if isinstance(value, list) else value
