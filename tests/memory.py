@@ -6,6 +6,7 @@ place, so what a function has given away stays as it was.
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import count
 from threading import RLock
 from types import SimpleNamespace
 
@@ -22,6 +23,7 @@ KEYS: dict[str, dict[str, list[str]]] = {"contact": {}, "company": {}, "user": {
 EMAILS: dict[str, Draft] = {}
 COPIES: dict[str, set[str]] = {}  # an email's id: the normalized msgIds of its copies
 CHANGES: list[Record] = []
+NUMBERS = count(1)  # of changes and emails
 LOCK = RLock()
 
 
@@ -30,7 +32,7 @@ def stand_in(patch: pytest.MonkeyPatch) -> None:
     for some in (*RECORDS.values(), *KEYS.values(), EMAILS, COPIES):
         some.clear()
     CHANGES.clear()
-    for name in ("contacts", "companies", "users", "emails", "changes", "transaction"):
+    for name in store.__all__:
         patch.setattr(store, name, globals()[name])
 
 
@@ -39,6 +41,15 @@ def transaction() -> Iterator[None]:
     """One at a time. Nothing is taken back when it fails: what `crm` raises, it raises before it writes."""
     with LOCK:
         yield
+
+
+def check() -> None:
+    """It can always be written."""
+
+
+def purge() -> bool:
+    """No trace is left of what was deleted."""
+    return True
 
 
 # ---- contacts, companies, users -------------------------------------------------------------------------------------
@@ -89,6 +100,7 @@ users = SimpleNamespace(
     find=_users.find,
     insert=lambda user, key, at: _users.insert(user, [key]),
     delete=lambda ids: [_users.delete(one) for one in ids],
+    page=lambda after, limit: [_users.records[one] for one in sorted(_users.records) if one > after][:limit],
 )
 
 
@@ -96,12 +108,18 @@ users = SimpleNamespace(
 
 
 def append(kind: str, record_id: str, action: str, at: str, token_id: int | None) -> None:
-    """Note a change, whose number is its place."""
-    seq = len(CHANGES) + 1
-    CHANGES.append({"seq": seq, "at": at, "type": kind, "id": record_id, "action": action, "tokenId": token_id})
+    """Note a change."""
+    CHANGES.append(
+        {"seq": next(NUMBERS), "at": at, "type": kind, "id": record_id, "action": action, "tokenId": token_id}
+    )
 
 
-changes = SimpleNamespace(append=append, page=lambda after, limit: CHANGES[after : after + limit])
+changes = SimpleNamespace(
+    append=append,
+    page=lambda after, limit: [change for change in CHANGES if change["seq"] > after][:limit],
+    last=lambda: CHANGES[-1]["seq"] if CHANGES else 0,
+    delete=lambda seq: CHANGES.__setitem__(slice(None), [change for change in CHANGES if change["seq"] != seq]),
+)
 
 
 # ---- emails ---------------------------------------------------------------------------------------------------------
@@ -145,7 +163,7 @@ def own(kind: str, email: Draft) -> set[str | None]:
 
 def insert(new: Draft) -> str:
     """Keep a new email. Its id rises, and is never given out again."""
-    email_id = str(len(CHANGES) + 1)
+    email_id = str(next(NUMBERS))
     EMAILS[email_id] = Draft(**{**vars(new), "record": {**new.record, "id": email_id}})
     COPIES[email_id] = set()
     return email_id
@@ -159,6 +177,18 @@ def update(old: Draft, new: Draft) -> None:
 def delete(old: Draft) -> None:
     """Forget an email."""
     del EMAILS[old.record["id"]], COPIES[old.record["id"]]
+
+
+def scan(after: str, limit: int) -> Iterator[Record]:
+    """Emails in the order of their ids, from behind one, with the keys of their `copies`."""
+    for email_id in sorted((one for one in EMAILS if int(one) > int(after or 0)), key=int)[:limit]:
+        yield from scan_one(email_id)
+
+
+def scan_one(email_id: str) -> Iterator[Record]:
+    """The email with this id, as `scan` gives it."""
+    for email in read([email_id]):
+        yield {**email, "copies": [*COPIES[email_id]]}
 
 
 def page(
@@ -217,4 +247,6 @@ emails = SimpleNamespace(
     forget_copy=lambda email_id, key: COPIES[email_id].discard(key),
     catch_up=lambda new: None,
     page=page,
+    scan=scan,
+    scan_one=scan_one,
 )

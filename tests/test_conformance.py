@@ -78,7 +78,7 @@ def ours(folder: Path, both_tokens: list[str]) -> Iterator[Live]:
 
 @pytest.fixture(scope="module")
 def in_memory(app: Flask, both_tokens: list[str]) -> Iterator[Live]:
-    """The same application on the verbs of tests/memory.py, served by this process."""
+    """The same application on the store of tests/memory.py, served by this process."""
     with pytest.MonkeyPatch.context() as patch, _served(app) as base_url:
         memory.stand_in(patch)
         patch.setattr(tokens, "FAILURES", 1_000_000)  # so that each rule sees its own 401
@@ -115,17 +115,17 @@ def _served(application: Flask) -> Iterator[str]:
 
 
 @pytest.fixture(scope="module", params=["ours", "on_postgresql", "in_memory"])
-def crm(request: pytest.FixtureRequest) -> Iterator[Session]:
+def session(request: pytest.FixtureRequest) -> Iterator[Session]:
     """A session with each of the three."""
-    session = Session(*request.getfixturevalue(request.param))
-    yield session
-    assert session.clean_up() == []
+    opened = Session(*request.getfixturevalue(request.param))
+    yield opened
+    assert opened.clean_up() == []
 
 
 @pytest.mark.parametrize("rule_id", RULES)
-def test_our_server_keeps(rule_id: str, crm: Session) -> None:
-    """Our server offers everything and keeps every rule, on our tables in both databases and on the verbs in memory."""
-    result = check(RULES[rule_id], crm)
+def test_our_server_keeps(rule_id: str, session: Session) -> None:
+    """Our server offers everything and keeps every rule, on our tables in both databases and on the store in memory."""
+    result = check(RULES[rule_id], session)
     assert result.status == "passed", f"{result.expected}\n{result.got}\n{result.curl}"
 
 
