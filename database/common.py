@@ -70,7 +70,7 @@ def scripts() -> set[str]:
 
 def check_schema(what: str, tables: set[str], applied: set[str]) -> None:
     """Raises DatabaseError, with a sentence, for a database with tables that must not be served or changed."""
-    if tables and "schema_migration" not in tables:
+    if tables and "schema_migration" not in tables and _beside not in tables:
         raise DatabaseError(f"{what} belongs to another program: it has a table {min(tables)}, and none of ours")
     if "0001_tokens" in applied:
         raise DatabaseError(
@@ -82,23 +82,28 @@ def check_schema(what: str, tables: set[str], applied: set[str]) -> None:
         raise DatabaseError(f"{what} was written by a newer version, which has {newer[-1]}. Install that one")
 
 
-_declared: list[Tables] = []
+_declared: Tables = list
+_beside = ""
 
 
-def declare(tables: Tables) -> None:
-    """Say which tables a new database is to have: models.py does."""
-    _declared[:] = [tables]
+def declare(tables: Tables, beside: str = "") -> None:
+    """Say which tables a new database is to have: models.py does; who comes last is right.
+
+    A store that keeps records in a CRM's own tables names one of these: so its database is known, and the connector's
+    tables are made `beside` the CRM's. Any other database with tables in it is refused.
+    """
+    global _declared, _beside
+    _declared, _beside = tables, beside
 
 
 def make_tables(database: Database) -> set[str]:
     """Make the tables of a new database, or bring an older one up to date; gives the names of its migrations."""
     runner = Runner(database, str(MIGRATIONS))
-    if database.get_tables():
+    if "schema_migration" in database.get_tables():
         runner.up()
     else:
         with database.atomic():  # all or none: tables without that of migrations would be another program's
-            for tables in _declared:
-                database.create_tables(tables())
+            database.create_tables(_declared())
             runner.up(fake=True)
     return set(runner.applied())
 

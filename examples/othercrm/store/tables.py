@@ -1,18 +1,16 @@
-"""The tables, as pwiz wrote them: all but these first lines.
+"""The CRM's tables, as pwiz wrote them, but for the first lines; and those that the connector adds.
 
     python -m pwiz -o -e sqlite -t accounts,contacts,leads,users,… crm.db
 
 Instead of a database of its own, each model is bound to the connector's: one file, one kind of connection, one writer
-at a time.
+at a time. What a CRM has no place for is in the tables whose names begin with connector_.
 """
 
 from peewee import (
     SQL,
-    AutoField,
     BooleanField,
     CharField,
     CompositeKey,
-    DateTimeField,
     ForeignKeyField,
     IntegerField,
     Model,
@@ -20,6 +18,18 @@ from peewee import (
 )
 
 from database import db
+
+
+class MomentField(TextField):
+    """A time: `2026-01-31 09:30:00`, with microseconds where it has some, is `2026-01-31T09:30:00.000000Z` to `crm`."""
+
+    field_type = "DATETIME"
+
+    def db_value(self, value: str | None) -> str | None:
+        return value and value.replace("T", " ").removesuffix("Z").removesuffix(".000000")
+
+    def python_value(self, value: str | None) -> str | None:
+        return value and f"{value[:19].replace(' ', 'T')}.{value[20:]:0<6}Z"
 
 
 class BaseModel(Model):
@@ -31,30 +41,19 @@ class Accounts(BaseModel):
     id = CharField(max_length=36, primary_key=True)
     name = CharField(null=True)
     website = CharField(null=True)
-    date_entered = DateTimeField()
-    date_modified = DateTimeField()
+    date_entered = MomentField()
+    date_modified = MomentField()
     deleted = BooleanField(constraints=[SQL("DEFAULT 0")])
 
     class Meta:
         table_name = "accounts"
 
 
-class ConnectorChanges(BaseModel):
-    seq = AutoField()
-    at = DateTimeField()
-    type = CharField(max_length=10)
-    record_id = CharField()
-    action = CharField(max_length=10)
-
-    class Meta:
-        table_name = "connector_changes"
-
-
 class ConnectorDomains(BaseModel):
     account = ForeignKeyField(column_name="account_id", field="id", model=Accounts)
     position = IntegerField()
     text = TextField()
-    folded = CharField(index=True, max_length=998, null=True)
+    normalized = CharField(index=True, max_length=998, null=True)
 
     class Meta:
         table_name = "connector_domains"
@@ -66,9 +65,9 @@ class Emails(BaseModel):
     id = CharField(max_length=36, primary_key=True)
     name = CharField(null=True)
     message_id = CharField(index=True, null=True)
-    date_sent = DateTimeField(null=True)
-    date_entered = DateTimeField()
-    date_modified = DateTimeField()
+    date_sent = MomentField(null=True)
+    date_entered = MomentField()
+    date_modified = MomentField()
     deleted = BooleanField(constraints=[SQL("DEFAULT 0")])
 
     class Meta:
@@ -84,12 +83,12 @@ class ConnectorEmails(BaseModel):
         table_name = "connector_emails"
 
 
-class ConnectorSightings(BaseModel):
+class ConnectorCopies(BaseModel):
     msg_key = CharField(max_length=998)
     email = ForeignKeyField(column_name="email_id", field="id", model=Emails)
 
     class Meta:
-        table_name = "connector_sightings"
+        table_name = "connector_copies"
         indexes = ((("msg_key", "email"), True),)
         primary_key = CompositeKey("msg_key", "email")
 
@@ -99,8 +98,8 @@ class Contacts(BaseModel):
     first_name = CharField(null=True)
     last_name = CharField(null=True)
     account = ForeignKeyField(column_name="account_id", field="id", model=Accounts, null=True)
-    date_entered = DateTimeField()
-    date_modified = DateTimeField()
+    date_entered = MomentField()
+    date_modified = MomentField()
     deleted = BooleanField(constraints=[SQL("DEFAULT 0")])
 
     class Meta:
@@ -174,8 +173,8 @@ class Leads(BaseModel):
     first_name = CharField(null=True)
     last_name = CharField(null=True)
     account = ForeignKeyField(column_name="account_id", field="id", model=Accounts, null=True)
-    date_entered = DateTimeField()
-    date_modified = DateTimeField()
+    date_entered = MomentField()
+    date_modified = MomentField()
     deleted = BooleanField(constraints=[SQL("DEFAULT 0")])
 
     class Meta:
@@ -188,8 +187,8 @@ class Notes(BaseModel):
     file_mime_type = CharField(max_length=100, null=True)
     parent_type = CharField(max_length=100, null=True)
     parent_id = CharField(max_length=36, null=True)
-    date_entered = DateTimeField()
-    date_modified = DateTimeField()
+    date_entered = MomentField()
+    date_modified = MomentField()
     deleted = BooleanField(constraints=[SQL("DEFAULT 0")])
 
     class Meta:
@@ -202,8 +201,8 @@ class Users(BaseModel):
     first_name = CharField(null=True)
     last_name = CharField(null=True)
     time_zone = CharField(max_length=64, null=True)
-    date_entered = DateTimeField()
-    date_modified = DateTimeField()
+    date_entered = MomentField()
+    date_modified = MomentField()
     deleted = BooleanField(constraints=[SQL("DEFAULT 0")])
 
     class Meta:
