@@ -20,6 +20,7 @@ from database.common import (
     Damaged,
     DatabaseProblem,
     NeverReusedId,
+    StorageError,
     Unavailable,
     Unusable,
     db,
@@ -37,6 +38,7 @@ __all__ = [
     "Damaged",
     "NeverReusedId",
     "DatabaseProblem",
+    "StorageError",
     "Unavailable",
     "Unusable",
     "exclusive_use",
@@ -127,11 +129,11 @@ def backup(file: Path) -> int | None:
 
 
 def check_writable() -> None:
-    """Raises one of Unavailable, or OSError, where nothing can be written."""
+    """Raises one of Unavailable where nothing can be written."""
     _kind.check_writable()
 
 
 def problem_of(error: Exception) -> DatabaseProblem | None:
-    """What one of Unavailable or an OSError means; None for an error that is a fault of the program."""
+    """What one of Unavailable means; None for an error that is a fault of the program."""
     found: DatabaseProblem | None = _kind.problem_of(error)
     return found

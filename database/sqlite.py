@@ -20,7 +20,17 @@ from typing import Any
 
 from peewee import DatabaseError, OperationalError, SqliteDatabase, __exception_wrapper__  # type: ignore[attr-defined]
 
-from database.common import LOCK_TIMEOUT, Damaged, DatabaseProblem, check_schema, db, execute, make_tables, rows
+from database.common import (
+    LOCK_TIMEOUT,
+    Damaged,
+    DatabaseProblem,
+    StorageError,
+    check_schema,
+    db,
+    execute,
+    make_tables,
+    rows,
+)
 
 _PRAGMAS = {
     "journal_mode": "wal",  # readers never wait for a writer
@@ -288,6 +298,8 @@ def writing(timeout: float = LOCK_TIMEOUT) -> Iterator[None]:
             if ended - began > LOCK_TIMEOUT / 2:
                 file.locked_until = ended + LOCK_TIMEOUT
             raise
+        except OSError as error:  # of the lock file, or of the database file that is gone
+            raise _storage_error(error) from error
         file.locked_until = 0
         yield
 
@@ -520,10 +532,17 @@ def check_room(folder: Path, size: int) -> None:
 
 
 def check_writable() -> None:
-    """Raises one of Unavailable, or OSError, where nothing can be written."""
+    """Raises one of Unavailable where nothing can be written."""
     with writing():
         execute("UPDATE schema_migration SET name = name WHERE 0")
-        _check_room()
+        try:
+            _check_room()
+        except OSError as error:
+            raise _storage_error(error) from error
+
+
+def _storage_error(error: OSError) -> StorageError:
+    return StorageError(error.errno, error.strerror or type(error).__name__)
 
 
 def _check_room() -> None:
@@ -547,11 +566,11 @@ _PROBLEMS = {
 
 
 def problem_of(error: Exception) -> DatabaseProblem | None:
-    """What one of Unavailable or an OSError means; None for an error that is a fault of the program.
+    """What one of Unavailable means; None for an error that is a fault of the program.
 
     Closes this thread's connection where it would go on like that after the file was repaired.
     """
-    if isinstance(error, OSError):
+    if isinstance(error, StorageError):
         return DatabaseProblem(error.strerror or type(error).__name__, error.errno in (errno.ENOSPC, errno.EDQUOT))
     codes = []
     cause: BaseException | None = error
