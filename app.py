@@ -165,6 +165,10 @@ def _register_errors(app: Flask, api: Api) -> None:
         place = "query" if request.method == "GET" else "json"
         return api.answer(422, "A value can't be used.", errors={place: {k: [v] for k, v in error.errors.items()}})
 
+    @app.errorhandler(database.TookTooLong)  # no 503: the same search would take as long again
+    def took_too_long(error: database.TookTooLong) -> Any:
+        return api.answer(422, "The search takes too long. Search for fewer, longer or rarer words.")
+
     for unavailable in database.Unavailable:
 
         @app.errorhandler(unavailable)

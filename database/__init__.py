@@ -21,6 +21,7 @@ from database.common import (
     DatabaseProblem,
     NeverReusedId,
     StorageError,
+    TookTooLong,
     Unavailable,
     Unusable,
     db,
@@ -39,6 +40,7 @@ __all__ = [
     "NeverReusedId",
     "DatabaseProblem",
     "StorageError",
+    "TookTooLong",
     "Unavailable",
     "Unusable",
     "exclusive_use",
@@ -100,6 +102,12 @@ def writing(timeout: float = LOCK_TIMEOUT) -> AbstractContextManager[None]:
     writing for so many seconds; with 0, at once. Readers need neither lock nor transaction.
     """
     context: AbstractContextManager[None] = _kind.writing(timeout)
+    return context
+
+
+def time_limit(seconds: float) -> AbstractContextManager[None]:
+    """Break off what this thread reads in it after so many seconds: raises TookTooLong. Not within a transaction."""
+    context: AbstractContextManager[None] = _kind.time_limit(seconds)
     return context
 
 

@@ -25,6 +25,7 @@ from database.common import (
     Damaged,
     DatabaseProblem,
     StorageError,
+    TookTooLong,
     check_schema,
     db,
     execute,
@@ -45,6 +46,7 @@ PARTS = ("", "-wal", "-journal")  # the files of a database; -shm holds nothing
 _STEP = 1000  # pages that are copied before one looks whether it goes on
 _SHORTEST_PAUSE, _LONGEST_PAUSE = 0.0002, 0.005  # seconds between two looks at the lock file
 _MERGED = 100  # pages of the search index, written in a transaction: about 20 ms
+_LOOKED_AT = 10_000  # steps of a query, about 1 ms, after which one looks at the clock
 UNFINISHED = "*-????????-unfinished"  # a backup under way, or one that was killed
 _ROOM = 1024 * 1024  # bytes: with less than this the disk counts as full
 
@@ -371,6 +373,21 @@ def _try_lock(handle: int) -> bool:
     except BlockingIOError:
         return False
     return True
+
+
+@contextmanager
+def time_limit(seconds: float) -> Iterator[None]:
+    """See `database.time_limit`."""
+    connection, deadline = db.connection(), time.monotonic() + seconds
+    connection.set_progress_handler(lambda: time.monotonic() > deadline, _LOOKED_AT)
+    try:
+        yield
+    except OperationalError as error:
+        if getattr(getattr(error, "orig", None), "sqlite_errorcode", None) == sqlite3.SQLITE_INTERRUPT:
+            raise TookTooLong from None
+        raise
+    finally:
+        connection.set_progress_handler(None, 0)
 
 
 def purge_deleted() -> bool:
