@@ -46,7 +46,7 @@ PARTS = ("", "-wal", "-journal")  # the files of a database; -shm holds nothing
 _STEP = 1000  # pages that are copied before one looks whether it goes on
 _SHORTEST_PAUSE, _LONGEST_PAUSE = 0.0002, 0.005  # seconds between two looks at the lock file
 _MERGED = 100  # pages of the search index, written in a transaction: about 20 ms
-_LOOKED_AT = 10_000  # steps of a query, about 1 ms, after which one looks at the clock
+_LOOKED_AT = 500  # steps of a query, after which one looks at the clock; a step of the full text reads a page
 UNFINISHED = "*-????????-unfinished"  # a backup under way, or one that was killed
 _ROOM = 1024 * 1024  # bytes: with less than this the disk counts as full
 
@@ -383,7 +383,7 @@ def time_limit(seconds: float) -> Iterator[None]:
     try:
         yield
     except OperationalError as error:
-        if getattr(getattr(error, "orig", None), "sqlite_errorcode", None) == sqlite3.SQLITE_INTERRUPT:
+        if sqlite3.SQLITE_INTERRUPT in [code for code, _ in _codes(error)]:
             raise TookTooLong from None
         raise
     finally:
@@ -582,6 +582,16 @@ _PROBLEMS = {
 }
 
 
+def _codes(error: BaseException | None) -> list[tuple[int, str]]:
+    """SQLite's result codes and their names, the latest first."""
+    codes = []
+    while error:  # Peewee names an error anew, and then fails to roll back what SQLite rolled back by itself
+        if isinstance(error, sqlite3.Error) and hasattr(error, "sqlite_errorcode"):
+            codes.append((error.sqlite_errorcode & 0xFF, error.sqlite_errorname))
+        error = error.__context__
+    return codes
+
+
 def problem_of(error: Exception) -> DatabaseProblem | None:
     """What one of Unavailable means; None for an error that is a fault of the program.
 
@@ -589,12 +599,7 @@ def problem_of(error: Exception) -> DatabaseProblem | None:
     """
     if isinstance(error, StorageError):
         return DatabaseProblem(error.strerror or type(error).__name__, error.errno in (errno.ENOSPC, errno.EDQUOT))
-    codes = []
-    cause: BaseException | None = error
-    while cause:  # Peewee names an error anew, and then fails to roll back what SQLite rolled back by itself
-        if isinstance(cause, sqlite3.Error) and hasattr(cause, "sqlite_errorcode"):
-            codes.append((cause.sqlite_errorcode & 0xFF, cause.sqlite_errorname))
-        cause = cause.__context__
+    codes = _codes(error)
     if not codes:  # our own words, or Peewee's
         return DatabaseProblem(str(error), False)
     code, name = next((one for one in codes if one[0] in _PROBLEMS), codes[0])

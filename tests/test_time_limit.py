@@ -35,6 +35,23 @@ def test_another_error_stays_what_it_is(app: Flask) -> None:
         raise database.Unavailable[0]("database is locked")
 
 
+@pytest.mark.parametrize("prefixes", [1, 30])
+def test_a_search_of_many_words_is_broken_off(
+    client: Any, monkeypatch: pytest.MonkeyPatch, prefixes: int
+) -> None:
+    letters = "abcdefghijklmnopqrstuvwxyz"
+    for number in range(20):
+        body = " ".join(f"{letter}{number * 37 + n}" for letter in letters for n in range(100))
+        assert client.post("/api/v1/emails", json={"textBody": body}).status_code == 201
+    query = "%20".join(f"{letter}*" for letter in letters[:prefixes])
+    assert len(client.get(f"/api/v1/emails?q={query}").json) == 20
+    monkeypatch.setattr(store.emails, "SEARCH_TIMEOUT", 0.001)
+    monkeypatch.setattr("database.sqlite._LOOKED_AT", 1)
+    assert client.get(f"/api/v1/emails?q={query}").status_code in (200, 422)
+    monkeypatch.undo()
+    assert len(client.get(f"/api/v1/emails?q={query}").json) == 20
+
+
 def test_a_search_is_limited_and_nothing_else(client: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     @contextmanager
     def broken_off(seconds: float) -> Iterator[None]:
