@@ -9,7 +9,6 @@ from typing import Any
 import flask_smorest
 from flask import Flask, Response, current_app, g, request
 from flask.json.provider import DefaultJSONProvider
-from gunicorn.http.errors import NoMoreData, ParseException
 from werkzeug.datastructures import Headers, WWWAuthenticate
 from werkzeug.exceptions import Forbidden, HTTPException, TooManyRequests, Unauthorized
 from werkzeug.middleware.proxy_fix import ProxyFix
@@ -170,13 +169,11 @@ def _register_errors(app: Flask, api: Api) -> None:
         place = "query" if request.method == "GET" else "json"
         return api.answer(422, "A value can't be used.", errors={place: {k: [v] for k, v in error.errors.items()}})
 
-    @app.errorhandler(ParseException)  # gunicorn's, while it reads a chunked body for the view
-    @app.errorhandler(NoMoreData)
-    @app.errorhandler(ConnectionError)  # nobody reads the answer, but it is no fault of ours
-    def malformed(error: Exception) -> Any:
-        return api.answer(400, "The body is not chunked as HTTP wants it, or ended too soon.")
+    @app.errorhandler(database.TookTooLong)  # no 503: the same search would take as long again
+    def took_too_long(error: database.TookTooLong) -> Any:
+        return api.answer(422, "The search takes too long. Search for fewer, longer or rarer words.")
 
-    for unavailable in (*database.Unavailable, OSError):  # OSError: the lock file's folder is gone
+    for unavailable in database.Unavailable:
 
         @app.errorhandler(unavailable)
         def not_served(error: Exception) -> Any:

@@ -498,7 +498,8 @@ class EmailQuery(PageQuery):
     q = fields.String(
         metadata={
             "description": 'Words to be found in subject, bodies, names and addresses: `offer "net price" deliver* '
-            "-draft` finds mails with the word, the phrase and the beginning, without the last one.",
+            "-draft` finds mails with the word, the phrase and the beginning, without the last one. At most 32 words; 422 for a "
+            "search that takes longer than two seconds.",
             "examples": ["offer"],
         }
     )

@@ -20,6 +20,8 @@ from database.common import (
     Damaged,
     DatabaseProblem,
     NeverReusedId,
+    StorageError,
+    TookTooLong,
     Unavailable,
     Unusable,
     borrowed,
@@ -38,6 +40,8 @@ __all__ = [
     "Damaged",
     "NeverReusedId",
     "DatabaseProblem",
+    "StorageError",
+    "TookTooLong",
     "Unavailable",
     "Unusable",
     "exclusive_use",
@@ -105,6 +109,12 @@ def writing(timeout: float = LOCK_TIMEOUT) -> AbstractContextManager[None]:
     return context
 
 
+def time_limit(seconds: float) -> AbstractContextManager[None]:
+    """Break off what this thread reads in it after so many seconds: raises TookTooLong. Not within a transaction."""
+    context: AbstractContextManager[None] = _kind().time_limit(seconds)
+    return context
+
+
 def is_retryable(error: Exception) -> bool:
     """Whether a call that ended with this error has certainly left nothing, and may do better at once."""
     return bool(_kind().is_retryable(error))
@@ -131,11 +141,11 @@ def backup(file: Path) -> int | None:
 
 
 def check_writable() -> None:
-    """Raises one of Unavailable, or OSError, where nothing can be written."""
+    """Raises one of Unavailable where nothing can be written."""
     _kind().check_writable()
 
 
 def problem_of(error: Exception) -> DatabaseProblem | None:
-    """What one of Unavailable or an OSError means; None for an error that is a fault of the program."""
+    """What one of Unavailable means; None for an error that is a fault of the program."""
     found: DatabaseProblem | None = _kind().problem_of(error)
     return found

@@ -30,12 +30,20 @@ class Damaged(DatabaseError):
     """The file is damaged, or no database: of all kinds of DatabaseError the bare one of SQLite's module."""
 
 
+class StorageError(OSError):
+    """The folder, the lock file or the disk of the database fails. No other OSError is the database's."""
+
+
 EXCEPTIONS["DatabaseError"] = Damaged  # by these names Peewee gives the errors of drivers its own types
 
 # What the database says when it can't serve now (locked, full, not writable, gone): a 503, not a fault of the caller.
-Unavailable = (OperationalError, InterfaceError, InternalError, Damaged)
+Unavailable = (OperationalError, InterfaceError, InternalError, Damaged, StorageError)
 # What `start` raises for a database that can't be made, opened or brought up to date, or is none.
 Unusable = (OSError, DatabaseError, InterfaceError)
+
+class TookTooLong(Exception):
+    """A query was broken off at its `time_limit`."""
+
 
 Tables = Callable[[], list[type[Model]]]
 

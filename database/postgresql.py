@@ -18,7 +18,7 @@ from playhouse.postgres_ext import PooledPsycopg3Database, Psycopg3ExtAdapter
 from psycopg.conninfo import conninfo_to_dict
 from psycopg.types.string import TextLoader
 
-from database.common import LOCK_TIMEOUT, MIGRATIONS, DatabaseProblem, check_schema, db, make_tables
+from database.common import LOCK_TIMEOUT, MIGRATIONS, DatabaseProblem, TookTooLong, check_schema, db, make_tables
 
 # Of a connection (https://www.postgresql.org/docs/current/libpq-connect.html), unless the URL says otherwise: a server
 # that is gone without a word is noticed within about ten seconds.
@@ -35,11 +35,13 @@ _CONNECTION = {
 # stopped in the middle must not keep the lock. What was acknowledged was synced, by a synchronous standby too where
 # there is one; a stricter setting stays. Warnings: see `commit`.
 # A plan made before it is known which words are searched for walks through all mails: 6 s at a million, for 16 ms.
+_STATEMENT_TIMEOUT = "60s"
+_RESET_TIMEOUT = f"SET statement_timeout = '{_STATEMENT_TIMEOUT}'"
 _SESSION = f"""
     SET client_encoding = 'UTF8';
     SET default_transaction_isolation = 'read committed';
     SET lock_timeout = '{LOCK_TIMEOUT}s';
-    SET statement_timeout = '60s';
+    SET statement_timeout = '{_STATEMENT_TIMEOUT}';
     SET idle_in_transaction_session_timeout = '15s';
     SET plan_cache_mode = 'force_custom_plan';
     SET client_min_messages = 'warning';
@@ -254,13 +256,27 @@ def writing(timeout: float = LOCK_TIMEOUT) -> Iterator[None]:
         yield
 
 
+@contextmanager
+def time_limit(seconds: float) -> Iterator[None]:
+    """See `database.time_limit`."""
+    db.execute_sql(f"SET statement_timeout = {seconds * 1000:.0f}")  # SET takes no parameters
+    try:
+        yield
+    except OperationalError as error:
+        if _code(error) == _CANCELED:
+            raise TookTooLong from None
+        raise
+    finally:
+        db.execute_sql(_RESET_TIMEOUT)
+
+
 def purge_deleted() -> bool:
     """Give the room of what was deleted to others. Until they take it, the server's files hold what no query finds."""
     db.execute_sql("SET statement_timeout = 0")  # of the largest tables it takes longer
     try:
         db.execute_sql("VACUUM")
     finally:
-        db.execute_sql("SET statement_timeout = '60s'")
+        db.execute_sql(_RESET_TIMEOUT)
     return True
 
 
@@ -297,6 +313,7 @@ _PROBLEMS = {
     "XX": "The database is damaged",
 }
 _FULL = "53100"
+_CANCELED = "57014"
 # Of a try that ended so nothing is kept, unless it had asked for that: lost connections, deadlocks, a server that ends.
 _RETRYABLE = ("08", "40", "57P", "25P03")
 

@@ -20,7 +20,18 @@ from typing import Any
 
 from peewee import DatabaseError, OperationalError, SqliteDatabase, __exception_wrapper__  # type: ignore[attr-defined]
 
-from database.common import LOCK_TIMEOUT, Damaged, DatabaseProblem, check_schema, db, execute, make_tables, rows
+from database.common import (
+    LOCK_TIMEOUT,
+    Damaged,
+    DatabaseProblem,
+    StorageError,
+    TookTooLong,
+    check_schema,
+    db,
+    execute,
+    make_tables,
+    rows,
+)
 
 _PRAGMAS = {
     "journal_mode": "wal",  # readers never wait for a writer
@@ -35,6 +46,7 @@ PARTS = ("", "-wal", "-journal")  # the files of a database; -shm holds nothing
 _STEP = 1000  # pages that are copied before one looks whether it goes on
 _SHORTEST_PAUSE, _LONGEST_PAUSE = 0.0002, 0.005  # seconds between two looks at the lock file
 _MERGED = 100  # pages of the search index, written in a transaction: about 20 ms
+_LOOKED_AT = 500  # steps of a query, after which one looks at the clock; a step of the full text reads a page
 UNFINISHED = "*-????????-unfinished"  # a backup under way, or one that was killed
 _ROOM = 1024 * 1024  # bytes: with less than this the disk counts as full
 
@@ -288,6 +300,8 @@ def writing(timeout: float = LOCK_TIMEOUT) -> Iterator[None]:
             if ended - began > LOCK_TIMEOUT / 2:
                 file.locked_until = ended + LOCK_TIMEOUT
             raise
+        except OSError as error:  # of the lock file, or of the database file that is gone
+            raise _storage_error(error) from error
         file.locked_until = 0
         yield
 
@@ -359,6 +373,21 @@ def _try_lock(handle: int) -> bool:
     except BlockingIOError:
         return False
     return True
+
+
+@contextmanager
+def time_limit(seconds: float) -> Iterator[None]:
+    """See `database.time_limit`."""
+    connection, deadline = db.connection(), time.monotonic() + seconds
+    connection.set_progress_handler(lambda: time.monotonic() > deadline, _LOOKED_AT)
+    try:
+        yield
+    except OperationalError as error:
+        if sqlite3.SQLITE_INTERRUPT in [code for code, _ in _codes(error)]:
+            raise TookTooLong from None
+        raise
+    finally:
+        connection.set_progress_handler(None, 0)
 
 
 def purge_deleted() -> bool:
@@ -520,10 +549,17 @@ def check_room(folder: Path, size: int) -> None:
 
 
 def check_writable() -> None:
-    """Raises one of Unavailable, or OSError, where nothing can be written."""
+    """Raises one of Unavailable where nothing can be written."""
     with writing():
         execute("UPDATE schema_migration SET name = name WHERE 0")
-        _check_room()
+        try:
+            _check_room()
+        except OSError as error:
+            raise _storage_error(error) from error
+
+
+def _storage_error(error: OSError) -> StorageError:
+    return StorageError(error.errno, error.strerror or type(error).__name__)
 
 
 def _check_room() -> None:
@@ -546,19 +582,24 @@ _PROBLEMS = {
 }
 
 
+def _codes(error: BaseException | None) -> list[tuple[int, str]]:
+    """SQLite's result codes and their names, the latest first."""
+    codes = []
+    while error:  # Peewee names an error anew, and then fails to roll back what SQLite rolled back by itself
+        if isinstance(error, sqlite3.Error) and hasattr(error, "sqlite_errorcode"):
+            codes.append((error.sqlite_errorcode & 0xFF, error.sqlite_errorname))
+        error = error.__context__
+    return codes
+
+
 def problem_of(error: Exception) -> DatabaseProblem | None:
-    """What one of Unavailable or an OSError means; None for an error that is a fault of the program.
+    """What one of Unavailable means; None for an error that is a fault of the program.
 
     Closes this thread's connection where it would go on like that after the file was repaired.
     """
-    if isinstance(error, OSError):
+    if isinstance(error, StorageError):
         return DatabaseProblem(error.strerror or type(error).__name__, error.errno in (errno.ENOSPC, errno.EDQUOT))
-    codes = []
-    cause: BaseException | None = error
-    while cause:  # Peewee names an error anew, and then fails to roll back what SQLite rolled back by itself
-        if isinstance(cause, sqlite3.Error) and hasattr(cause, "sqlite_errorcode"):
-            codes.append((cause.sqlite_errorcode & 0xFF, cause.sqlite_errorname))
-        cause = cause.__context__
+    codes = _codes(error)
     if not codes:  # our own words, or Peewee's
         return DatabaseProblem(str(error), False)
     code, name = next((one for one in codes if one[0] in _PROBLEMS), codes[0])

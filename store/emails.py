@@ -1,7 +1,7 @@
 """Emails: rows in, rows out, and pages."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing
+from contextlib import closing, nullcontext
 from dataclasses import dataclass, field
 from functools import cache, reduce
 from json import dumps, loads
@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from peewee import JOIN, SQL, Join, Select, Tuple, fn
 
-from database import Unavailable, db, writing
+from database import Unavailable, db, time_limit, writing
 from database.query import Prepared, Row, is_any, json_list, on_sqlite, param
 from models import Copy, Email, Link, Recipient
 from store import search
@@ -38,6 +38,9 @@ _LISTED = {**_HEAD, "snippet": Email.snippet, "hasAttachments": Email.has_attach
 _LISTS = {"to": "toAddresses", "cc": "ccAddresses", "bcc": "bccAddresses"}
 
 _LARGEST_PAGE = 8 * 1024 * 1024  # characters, after which a page ends early: a hundred large emails are gigabytes
+
+
+SEARCH_TIMEOUT = 2  # seconds; what is found within 1 ms by other conditions has none
 
 
 @dataclass
@@ -345,7 +348,8 @@ def page(
     """Emails with their place in time, newest first, from behind a place (time, id), and whether there are more.
 
     There are `limit`, or fewer where they are large. `whole`: with bodies and attachments; else with snippet and
-    hasAttachments. The cost does not depend on how many emails there are, but for a search that finds many.
+    hasAttachments. The cost does not depend on how many emails there are, but for a search: raises TookTooLong for one
+    that takes longer than SEARCH_TIMEOUT.
     """
     given = {name: value for name, value in conditions._asdict().items() if value not in (None, ())}
     values: dict[str, Any] = {**given, "limit": limit + 1}
@@ -366,7 +370,8 @@ def page(
     fields = _WHOLE if whole else _LISTED
     found: list[tuple[str, Record]] = []
     room = _LARGEST_PAGE
-    with closing(query.each(**values)) as rows:
+    limited = time_limit(SEARCH_TIMEOUT) if "search" in given else nullcontext()
+    with limited, closing(query.each(**values)) as rows:
         for at, *row in rows:
             if room < 0 or len(found) == limit:
                 return found, True

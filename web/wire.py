@@ -65,6 +65,8 @@ class Parser(FlaskParser):
             return req.environ[_BODY]
         except BadRequestBody as error:
             abort(400, message=str(error))
+        except (ParseException, NoMoreData, ConnectionError):  # what gunicorn raises while it reads; or nobody is there
+            abort(400, message="The body is not chunked as HTTP wants it, or ended too soon.")
 
 
 class RecordIdConverter(BaseConverter):
