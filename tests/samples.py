@@ -73,13 +73,13 @@ def run_command(folder: Path, *words: str, **settings: object) -> "subprocess.Co
 
 @contextmanager
 def serving(folder: Path, *command: str, **settings: object) -> Iterator[Server]:
-    """A command (`cli serve`, if none is given) on a database in the folder, from its first answer to the end of the
+    """A command (`commands serve`, if none is given) on a database in the folder, from its first answer to the end of the
     block."""
     port = free_port()
     output, requests = folder / f"output-{port}", folder / f"requests-{port}"
     with output.open("wb") as errors, requests.open("wb") as lines:
         process = subprocess.Popen(
-            [sys.executable, "-m", *(command or ("cli", "serve"))],
+            [sys.executable, "-m", *(command or ("commands", "serve"))],
             cwd=PROJECT,
             env=environment(folder, **{"PORT": port, **settings}),
             stdout=lines,

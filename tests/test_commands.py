@@ -217,7 +217,7 @@ def test_a_database_with_a_token_is_not_new(tmp_path: Path) -> None:
             assert json.load(answer)["email"] == "john@brightsync.example"
 
 
-@pytest.mark.parametrize("command", ["cli serve", "cli token list", "gunicorn", "flask run", "flask token list"])
+@pytest.mark.parametrize("command", ["commands serve", "commands token list", "gunicorn", "flask run", "flask token list"])
 def test_a_wrong_setting_ends_every_start_with_one_sentence(tmp_path: Path, command: str) -> None:
     """Which setting and why; exit status 1, no traceback, and no worker that is started again and again."""
     done = run_command(tmp_path, *command.split(), PORT="http")
@@ -227,7 +227,7 @@ def test_a_wrong_setting_ends_every_start_with_one_sentence(tmp_path: Path, comm
 
 
 @pytest.mark.parametrize("place", ["file/connector.db", "file", "folder"])
-@pytest.mark.parametrize("command", ["cli serve", "gunicorn", "flask run"])
+@pytest.mark.parametrize("command", ["commands serve", "gunicorn", "flask run"])
 def test_a_database_that_cannot_be_used_ends_the_start_with_one_sentence(
     tmp_path: Path, command: str, place: str
 ) -> None:
@@ -240,7 +240,7 @@ def test_a_database_that_cannot_be_used_ends_the_start_with_one_sentence(
 
 
 @pytest.mark.parametrize("host", ["nowhere.invalid", "192.0.2.1", "x" * 300, "300.1.1.1"])
-@pytest.mark.parametrize("command", ["cli serve", "gunicorn"])
+@pytest.mark.parametrize("command", ["commands serve", "gunicorn"])
 def test_an_address_that_is_not_ours_ends_the_start_with_one_sentence(tmp_path: Path, command: str, host: str) -> None:
     """Before a token is shown, which would not be shown again."""
     done = run_command(tmp_path, *command.split(), HOST=host, PORT=free_port())
@@ -253,7 +253,7 @@ def test_an_address_that_is_not_ours_ends_the_start_with_one_sentence(tmp_path: 
 def test_a_port_that_is_in_use_ends_the_start_with_one_sentence(tmp_path: Path) -> None:
     """After a moment, in which a server that is just ending would have given it back."""
     with socket.create_server(("127.0.0.1", 0)) as other:
-        done = run_command(tmp_path, "cli", "serve", PORT=other.getsockname()[1])
+        done = run_command(tmp_path, "commands", "serve", PORT=other.getsockname()[1])
     assert (done.returncode, done.stdout) == (1, "")
     assert re.fullmatch(r"The configuration .* HOST and PORT: .*: Address already in use\.\n", done.stderr)
 
@@ -281,7 +281,7 @@ def test_help_describes_every_command_and_option(run: Any, command: str) -> None
 
 def test_a_command_that_is_not_there_gets_a_sentence(tmp_path: Path) -> None:
     """Of either program."""
-    for program in ("cli", "flask"):
+    for program in ("commands", "flask"):
         done = run_command(tmp_path, program, "token", "steal")
         assert (done.returncode, done.stdout) == (2, "")
         assert "No such command" in done.stderr
@@ -316,7 +316,7 @@ def test_an_empty_file_of_sqlite_is_not_taken_for_the_connectors(tmp_path: Path)
         assert connection.execute("SELECT name FROM sqlite_schema").fetchall() == [("other",)]
 
 
-@pytest.mark.parametrize("program", ["flask", "cli"])
+@pytest.mark.parametrize("program", ["flask", "commands"])
 @pytest.mark.parametrize("words", [["--help"], ["token", "--help"], ["backup", "--help"]])
 def test_help_needs_no_database_and_makes_none(tmp_path: Path, program: str, words: list[str]) -> None:
     """It is what a person reads first."""
