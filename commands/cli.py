@@ -420,12 +420,20 @@ _MAKERS = [
     ("contacts", "import"),
     ("companies", "import"),
 ]
+_FLASKS_OWN = {"run", "routes", "shell"}
 
 
 def needs_database() -> bool:
-    """False for help, and for the commands that are for a database on which nothing can start."""
+    """False for help, for what is no command, and for the commands for a database on which nothing can start."""
     words = _command()
-    return words is None or ("--help" not in words and words[:1] not in [[], ["restore"], ["doctor"], ["database"]])
+    if words is None:
+        return True
+    if "--help" in words or words[:1] in [[], ["restore"], ["doctor"], ["database"]]:
+        return False
+    command = next((command for command in COMMANDS if command.name == words[0]), None)
+    for word in words[1:]:
+        command = command.commands.get(word) if isinstance(command, click.Group) else command
+    return words[0] in _FLASKS_OWN or not (command is None or isinstance(command, click.Group))
 
 
 def may_make_database() -> bool:
@@ -438,7 +446,7 @@ def _command() -> list[str] | None:
     """The command line from the command's name on, empty without one; None where no command is run."""
     if click.get_current_context(silent=True) is None:
         return None
-    names = {command.name for command in COMMANDS} | {"run", "routes", "shell"}  # the last three are Flask's own
+    names = {command.name for command in COMMANDS} | _FLASKS_OWN
     return list(dropwhile(lambda word: word not in names, sys.argv[1:]))
 
 
@@ -446,9 +454,11 @@ def main() -> None:
     """The commands without `flask`; none at all means `serve`."""
     from app import create_app
 
+    if not sys.argv[1:]:
+        sys.argv.append("serve")  # where `needs_database` looks for it, too
     group = FlaskGroup(create_app=create_app, add_version_option=False)
     group.add_command(serve)
-    group.main(args=sys.argv[1:] or ["serve"], prog_name="connector")
+    group.main(prog_name="connector")
 
 
 if __name__ == "__main__":

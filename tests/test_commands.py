@@ -217,7 +217,9 @@ def test_a_database_with_a_token_is_not_new(tmp_path: Path) -> None:
             assert json.load(answer)["email"] == "john@brightsync.example"
 
 
-@pytest.mark.parametrize("command", ["commands serve", "commands token list", "gunicorn", "flask run", "flask token list"])
+@pytest.mark.parametrize(
+    "command", ["commands serve", "commands token list", "gunicorn", "flask run", "flask token list"]
+)
 def test_a_wrong_setting_ends_every_start_with_one_sentence(tmp_path: Path, command: str) -> None:
     """Which setting and why; exit status 1, no traceback, and no worker that is started again and again."""
     done = run_command(tmp_path, *command.split(), PORT="http")
@@ -277,6 +279,20 @@ def test_help_describes_every_command_and_option(run: Any, command: str) -> None
     listed = re.findall(r"^  (\S+(?: \S+)*)(  +\S.*|)$", result.stdout.partition("\n\n")[2], re.MULTILINE)
     assert listed
     assert [name for name, text in listed if name.startswith("-") and not text] == []
+
+
+def test_no_command_means_serve(tmp_path: Path) -> None:
+    """As the unit starts it."""
+    with serving(tmp_path, "commands") as server:
+        assert server.token
+
+
+@pytest.mark.parametrize("words", [["token"], ["token", "steal"], ["nonsense"], ["--nonsense"], ["mail"]])
+def test_what_is_no_command_needs_no_database_and_makes_none(tmp_path: Path, words: list[str]) -> None:
+    """It is said what there is."""
+    done = run_command(tmp_path, "commands", *words)
+    assert (done.returncode, "Usage: " in done.stderr) == (2, True)
+    assert not [*tmp_path.iterdir()]
 
 
 def test_a_command_that_is_not_there_gets_a_sentence(tmp_path: Path) -> None:

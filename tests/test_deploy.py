@@ -261,7 +261,7 @@ def test_the_command_reads_the_settings_as_systemd_does_and_runs_nothing() -> No
         "H": "",
     }
     assert _read('A="two\nlines"\nB=it\'s "x"\nA=again') == {"A": "again", "B": 'it\'s "x"'}
-    assert _read("A=1\r\nB=\"x\r\ny\"\r\n# \\x\r\nC=2") == {"A": "1", "B": "x\r\ny", "C": "2"}
+    assert _read('A=1\r\nB="x\r\ny"\r\n# \\x\r\nC=2') == {"A": "1", "B": "x\r\ny", "C": "2"}
     assert _read("export A=1\n1A=1\nÄ=1\nA B=1\n=1\nA") == {}
 
 
@@ -368,7 +368,8 @@ def _as_root(service: tuple[str, Path], settings: bytes, *words: str, **environm
     (folder / "connector.env").write_bytes(settings)
     (folder / "connector.env").chmod(0o600)
     (folder / "program.py").write_text(
-        "import json, os, sys\nprint(json.dumps([sys.argv[1:], os.getcwd(), os.geteuid(), os.umask(0), dict(os.environ)]))"
+        "import json, os, sys\n"
+        "print(json.dumps([sys.argv[1:], os.getcwd(), os.geteuid(), os.umask(0), dict(os.environ)]))"
     )
     return subprocess.run(
         [sys.executable, "-I", folder / "connector", *words],
@@ -381,7 +382,7 @@ def _as_root(service: tuple[str, Path], settings: bytes, *words: str, **environm
 
 def test_the_command_runs_as_the_services_user_with_its_settings_alone(service: tuple[str, Path]) -> None:
     """Started by root: what root's own shell has set, such as another DATABASE_URL, is not for it."""
-    settings = b"PGPASSWORD=se$cret&(1)\nWORKERS='2'\n# comment\nORG_ID=\"a \\\"b\\\" $(touch x)\""
+    settings = b'PGPASSWORD=se$cret&(1)\nWORKERS=\'2\'\n# comment\nORG_ID="a \\"b\\" $(touch x)"'
     done = _as_root(service, settings, "token", "create", "$(x) 'y", DATABASE_URL="sqlite:////elsewhere", TERM="vt100")
     assert done.returncode == 0, done.stderr
     words, folder, user, umask, environment = json.loads(done.stdout)
