@@ -20,7 +20,7 @@ import database
 import settings
 from clock import now, stamp
 from commands import imports, upkeep
-from commands.terminal import LINES, printable
+from terminal import LINES, printable
 from web import tokens
 
 FIRST_USER = "admin@localhost"
@@ -283,7 +283,7 @@ def restore(file: Path, despite_problems: bool) -> None:
         """
 What came after the copy was made is undone:
 - a token that was revoked since is valid again; see: flask token list
-- whoever was erased since is here again; erase him once more: flask person erase ADDRESS
+- whoever was erased since is here again; erase them once more: flask person erase ADDRESS
 - mail that was logged since is missing
 - a program that reads /changes has to begin again at 0"""
     )
@@ -342,7 +342,7 @@ def copy_database(target: str) -> None:
                 lambda what, total, things: progress.track(things, total, description=what),
             )
         except moving.Refused as error:
-            raise click.ClickException(f"Nothing was copied. {error}") from None
+            raise click.ClickException(f"Nothing was copied. {printable(str(error))}") from None
     for line in held:
         last_id = "" if line.last_id is None else f"  last id {line.last_id}"
         click.echo(f"{line.table:16} {line.rows:>11,}  {line.checksum[:16]}{last_id}")
@@ -373,7 +373,7 @@ def serve() -> None:
 
 
 def _welcome(config: dict[str, object]) -> None:
-    """Where there is no token yet, make a user who may do all, and show his token."""
+    """Where there is no token yet, make a user who may do all, and show the token."""
     with database.writing():
         if tokens.listed():
             return

@@ -16,6 +16,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 from flask import Flask
 
@@ -318,6 +319,44 @@ def test_a_mistyped_database_is_named_and_not_made(tmp_path: Path, words: str) -
     assert done.returncode == 1
     assert re.search(rf"There is no (database|file) {tmp_path}/connector.db", done.stderr + done.stdout)
     assert not [*tmp_path.glob("*.db")]
+
+
+COMMANDS = ["backup copy.db", "token list", "token revoke 1", "audit", "person export jane@acme.example"]
+
+
+@pytest.mark.parametrize("words", [*COMMANDS, "person erase jane@acme.example"])
+def test_an_empty_database_of_postgresql_gets_no_tables(postgres: Any, tmp_path: Path, words: str) -> None:
+    """It may be another program's, or the wrong one."""
+    with postgres.fresh() as url, psycopg.connect(url, autocommit=True) as connection:
+        for row in connection.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'public'").fetchall():
+            connection.execute(f'DROP TABLE "{row[0]}" CASCADE')
+        done = run_command(tmp_path, "flask", *words.split(), DATABASE_URL=url)
+        assert (done.returncode, done.stdout) == (1, "")
+        assert "none of the connector's tables" in done.stderr
+        assert not connection.execute("SELECT 1 FROM pg_tables WHERE schemaname = 'public'").fetchall()
+
+
+@pytest.mark.parametrize(("folders", "made"), [("new/connector.db", True), ("mistyped/new/connector.db", False)])
+def test_restore_makes_the_databases_own_folder_alone(tmp_path: Path, folders: str, made: bool) -> None:
+    """A new machine has no instance/; more than that is missing where DATABASE_URL is mistyped."""
+    assert run_command(tmp_path, "flask", "user", "add", "john@brightsync.example").returncode == 0
+    assert run_command(tmp_path, "flask", "backup", str(tmp_path / "copy.db")).returncode == 0
+    url = f"sqlite:///{tmp_path}/{folders}"
+    done = run_command(tmp_path, "flask", "restore", str(tmp_path / "copy.db"), DATABASE_URL=url)
+    assert (done.returncode == 0, (tmp_path / folders).exists()) == (made, made), done.stderr
+    assert made or f"There is no folder {tmp_path}/mistyped." in done.stderr
+    assert not (tmp_path / "mistyped").exists()
+
+
+@pytest.mark.parametrize("setting", ["HOST", "DATABASE_URL"])
+def test_a_setting_that_would_move_the_cursor_is_shown_without(tmp_path: Path, setting: str) -> None:
+    """The sentence quotes it."""
+    value = {"HOST": "\x1b[2J", "DATABASE_URL": f"sqlite:///{tmp_path}/\x1b[2J/\u202e\udcff.db"}[setting]
+    words = {"HOST": ["commands", "serve"], "DATABASE_URL": ["flask", "token", "list"]}[setting]
+    done = run_command(tmp_path, *words, **{setting: value})
+    assert done.returncode == 1
+    assert "\ufffd[2J" in done.stderr
+    assert "\x1b" not in done.stderr
 
 
 def test_an_empty_file_of_sqlite_is_not_taken_for_the_connectors(tmp_path: Path) -> None:
