@@ -74,12 +74,13 @@ SHIPPED := $(wildcard *.py) commands crm database migrations routes store web
 
 dist: dist/connector.pyz
 
-# It unpacks itself beside the database, in a folder that has to be writable anyway; SHIV_ROOT names another.
-dist/connector.pyz: build/libraries.stamp .venv/dev.stamp $(shell find $(SHIPPED) -name '*.py')
+# It unpacks itself where pyz/start.py says.
+dist/connector.pyz: build/libraries.stamp .venv/dev.stamp $(shell find $(SHIPPED) pyz -name '*.py')
 	@rm -rf build/pyz && cp -R build/libraries build/pyz && cp -R $(SHIPPED) build/pyz
-	@find build/pyz -name __pycache__ -exec rm -rf {} +
-	@mkdir -p dist && $(PY) -m shiv --site-packages build/pyz --entry-point commands.cli:main --root instance/.unpacked \
-		--python '/usr/bin/env python3' --reproducible --output-file $@
+	@find build/pyz -name __pycache__ -exec rm -rf {} + && chmod -R u=rwX,go=rX build/pyz
+	@mkdir -p dist && $(PY) -m shiv --site-packages build/pyz --entry-point commands.cli:main \
+		--python '/usr/bin/env python3' --reproducible --output-file build/shiv.pyz
+	@$(PY) -m pyz.pack build/shiv.pyz $@
 	@ls -lh $@
 
 build/libraries.stamp: requirements.lock | .venv/run.stamp

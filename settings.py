@@ -13,12 +13,17 @@ from typing import Any
 
 from marshmallow import EXCLUDE, Schema, ValidationError, fields, validate
 
+from terminal import printable
+
 MIB = 1024 * 1024
 PATIENCE = 3  # seconds in which a server that ends, or whose master was killed, gives the port back
 
 
 class Misconfigured(SystemExit):
     """A setting that can't be used: ends the program with a sentence that says which and why."""
+
+    def __init__(self, sentence: str) -> None:
+        super().__init__(printable(sentence))  # it may quote a path or the name of a machine
 
 
 def usable_database(url: str) -> None:

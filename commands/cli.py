@@ -20,7 +20,7 @@ import database
 import settings
 from clock import now, stamp
 from commands import imports, upkeep
-from commands.terminal import LINES, printable
+from terminal import LINES, printable
 from web import tokens
 
 FIRST_USER = "admin@localhost"
@@ -283,7 +283,7 @@ def restore(file: Path, despite_problems: bool) -> None:
         """
 What came after the copy was made is undone:
 - a token that was revoked since is valid again; see: flask token list
-- whoever was erased since is here again; erase him once more: flask person erase ADDRESS
+- whoever was erased since is here again; erase them once more: flask person erase ADDRESS
 - mail that was logged since is missing
 - a program that reads /changes has to begin again at 0"""
     )
@@ -343,7 +343,7 @@ def copy_database(target: str) -> None:
                 lambda what, total, things: progress.track(things, total, description=what),
             )
         except database_copy.Refused as error:
-            raise click.ClickException(f"Nothing was copied. {error}") from None
+            raise click.ClickException(f"Nothing was copied. {printable(str(error))}") from None
     for line in held:
         last_id = "" if line.last_id is None else f"  last id {line.last_id}"
         click.echo(f"{line.table:16} {line.rows:>11,}  {line.checksum[:16]}{last_id}")
@@ -374,7 +374,7 @@ def serve() -> None:
 
 
 def _welcome(config: dict[str, object]) -> None:
-    """Where there is no token yet, make a user who may do all, and show his token."""
+    """Where there is no token yet, make a user who may do all, and show the token."""
     with database.writing():
         if tokens.listed():
             return
@@ -421,12 +421,20 @@ _MAKERS = [
     ("contacts", "import"),
     ("companies", "import"),
 ]
+_FLASKS_OWN = {"run", "routes", "shell"}
 
 
 def needs_database() -> bool:
-    """False for help, and for the commands that are for a database on which nothing can start."""
+    """False for help, for what is no command, and for the commands for a database on which nothing can start."""
     words = _command()
-    return words is None or ("--help" not in words and words[:1] not in [[], ["restore"], ["doctor"], ["database"]])
+    if words is None:
+        return True
+    if "--help" in words or words[:1] in [[], ["restore"], ["doctor"], ["database"]]:
+        return False
+    command = next((command for command in COMMANDS if command.name == words[0]), None)
+    for word in words[1:]:
+        command = command.commands.get(word) if isinstance(command, click.Group) else command
+    return words[0] in _FLASKS_OWN or not (command is None or isinstance(command, click.Group))
 
 
 def may_make_database() -> bool:
@@ -439,7 +447,7 @@ def _command() -> list[str] | None:
     """The command line from the command's name on, empty without one; None where no command is run."""
     if click.get_current_context(silent=True) is None:
         return None
-    names = {command.name for command in COMMANDS} | {"run", "routes", "shell"}  # the last three are Flask's own
+    names = {command.name for command in COMMANDS} | _FLASKS_OWN
     return list(dropwhile(lambda word: word not in names, sys.argv[1:]))
 
 
@@ -447,9 +455,11 @@ def main() -> None:
     """The commands without `flask`; none at all means `serve`."""
     from app import create_app
 
+    if not sys.argv[1:]:
+        sys.argv.append("serve")  # where `needs_database` looks for it, too
     group = FlaskGroup(create_app=create_app, add_version_option=False)
     group.add_command(serve)
-    group.main(args=sys.argv[1:] or ["serve"], prog_name="connector")
+    group.main(prog_name="connector")
 
 
 if __name__ == "__main__":

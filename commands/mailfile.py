@@ -16,7 +16,7 @@ from io import BufferedReader
 from itertools import groupby
 from pathlib import Path
 from quopri import decodestring
-from stat import S_ISREG
+from stat import S_ISDIR, S_ISREG
 from typing import Any
 
 __all__ = ["as_email", "messages"]
@@ -63,51 +63,80 @@ def messages(path: Path) -> Iterator[tuple[str, bytes | OSError]]:
     A link is followed where it is the path itself, never in a folder that is walked: who may write there could have
     other people's files read. What is neither a file nor a folder (a FIFO, a device) is an OSError, and not waited for.
     """
-    yield from _messages(path, links=True)
-
-
-def _messages(path: Path, links: bool) -> Iterator[tuple[str, bytes | OSError]]:
     try:
-        if path.is_dir():
-            for child in _mail_in(path):
-                yield from _messages(child, links=False)
-            return
-        with _open(path, links) as stream:
-            if stream.peek(5)[:5] == b"From ":
-                for number, raw in enumerate(_mbox(stream), 1):
-                    yield f"{path}#{number}", _not_too_large(raw)
-            elif (raw := stream.read(LARGEST + 1)) or path.suffix.lower() not in ("", ".mbox"):  # else an empty mbox
-                yield str(path), _not_too_large(raw)
+        handle = os.open(path, _READ)
     except OSError as error:
         yield str(path), error
+    else:
+        yield from _messages(handle, path)
 
 
-def _open(path: Path, links: bool) -> BufferedReader:
-    """A regular file, whatever takes its place between a look at it and its opening."""
-    handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | (0 if links else os.O_NOFOLLOW))
-    if not S_ISREG(os.fstat(handle).st_mode):
-        os.close(handle)
-        raise OSError(EINVAL, "not a file")
-    return os.fdopen(handle, "rb")
+_READ = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK  # NONBLOCK: a FIFO would have its opening wait
 
 
-def _mail_in(folder: Path) -> list[Path]:
-    """The files and folders of a folder that may hold mail, sorted; no links."""
-    maildir = (folder / "cur").is_dir()  # its own files are indexes, its tmp is mail that is still being delivered
+def _messages(handle: int, path: Path) -> Iterator[tuple[str, bytes | OSError]]:
+    """The messages of an open file or folder, which is closed.
 
-    def holds_mail(child: Path) -> bool:
-        hidden = child.name.startswith(".")
-        if child.is_symlink():
-            return False
-        if child.is_dir():
-            if maildir and child.name == "tmp":
+    What is opened is what was looked at, and what is in a folder is opened through the folder itself: whatever takes
+    the place of a name meanwhile, no link is followed.
+    """
+    with os.fdopen(handle, "rb") if S_ISREG(os.fstat(handle).st_mode) else _Folder(handle) as opened:
+        names: list[str] = []
+        try:
+            if isinstance(opened, _Folder):
+                names = opened.mail(path.name)
+            elif opened.peek(5)[:5] == b"From ":
+                for number, raw in enumerate(_mbox(opened), 1):
+                    yield f"{path}#{number}", _not_too_large(raw)
+            elif (raw := opened.read(LARGEST + 1)) or path.suffix.lower() not in ("", ".mbox"):  # else an empty mbox
+                yield str(path), _not_too_large(raw)
+        except OSError as error:
+            yield str(path), error
+        for name in names:
+            try:
+                child = os.open(name, _READ | os.O_NOFOLLOW, dir_fd=handle)
+            except OSError as error:
+                yield str(path / name), error
+            else:
+                yield from _messages(child, path / name)
+
+
+class _Folder:
+    """An open folder."""
+
+    def __init__(self, handle: int) -> None:
+        self.handle = handle
+
+    def __enter__(self) -> "_Folder":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        os.close(self.handle)
+
+    def mail(self, name: str) -> list[str]:
+        """The names of the files and folders in it that may hold mail, sorted; no links. It is itself called `name`."""
+        if not S_ISDIR(os.fstat(self.handle).st_mode):
+            raise OSError(EINVAL, "not a file")
+        maildir = self._has_folder("cur")  # its own files are indexes, its tmp is mail that is still being delivered
+
+        def holds_mail(child: os.DirEntry[str]) -> bool:
+            hidden = child.name.startswith(".")
+            if child.is_dir(follow_symlinks=False):
+                if maildir and child.name == "tmp":
+                    return False
+                return not hidden or self._has_folder(f"{child.name}/cur")  # Maildir++ names them .Sent, .Drafts
+            if hidden or maildir or not child.is_file(follow_symlinks=False):
                 return False
-            return not hidden or (child / "cur").is_dir()  # Maildir++ names its subfolders .Sent, .Drafts
-        if hidden or maildir or not child.is_file():
-            return False
-        return folder.name in ("cur", "new") or child.suffix.lower() in ("", ".eml", ".mbox")
+            return name in ("cur", "new") or Path(child.name).suffix.lower() in ("", ".eml", ".mbox")
 
-    return sorted(child for child in folder.iterdir() if holds_mail(child))
+        with os.scandir(self.handle) as children:
+            return sorted(child.name for child in children if holds_mail(child))
+
+    def _has_folder(self, name: str) -> bool:
+        try:
+            return S_ISDIR(os.stat(name, dir_fd=self.handle).st_mode)
+        except OSError:
+            return False
 
 
 def _mbox(stream: BufferedReader) -> Iterator[bytes]:

@@ -48,7 +48,9 @@ def restore(path: Path, file: Path, despite: bool = False) -> Path | None:
         raise Refused(f"There is no file {file}.")
     if path.exists() and file.samefile(path):
         raise Refused(f"{file} is the database itself.")
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    if not path.parent.parent.is_dir():  # else a mistyped DATABASE_URL would look like a database that went back
+        raise Refused(f"There is no folder {path.parent.parent}. DATABASE_URL names it.")
+    path.parent.mkdir(exist_ok=True, mode=0o700)  # on a new machine, instance/ is not there yet
     new = path.with_name(path.name + _UNDER_WAY)
     kept = path.with_name(f"{path.name}{_KEPT}{datetime.now(UTC):%Y%m%dT%H%M%S.%fZ}")
     with _only_restore(path.parent):

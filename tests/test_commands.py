@@ -16,6 +16,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 from flask import Flask
 
@@ -98,7 +99,7 @@ def test_a_token_is_printed_alone(run: Any) -> None:
     """So that a script can take it: TOKEN=$(flask token create …)."""
     result = run("token", "create", "John <JOHN@brightsync.example>")
     assert (result.exit_code, result.stderr) == (0, "")
-    assert re.fullmatch(r"bsc_[0-9A-Za-z]{36}\n", result.stdout)
+    assert re.fullmatch(r"bsc_[0-9A-Za-z]{30}\n", result.stdout)
     caller = tokens.authenticate(result.stdout.strip())
     assert caller is not None
     assert (caller.user_id, caller.scopes) == ("u1", {"sync"})
@@ -217,7 +218,9 @@ def test_a_database_with_a_token_is_not_new(tmp_path: Path) -> None:
             assert json.load(answer)["email"] == "john@brightsync.example"
 
 
-@pytest.mark.parametrize("command", ["cli serve", "cli token list", "gunicorn", "flask run", "flask token list"])
+@pytest.mark.parametrize(
+    "command", ["commands serve", "commands token list", "gunicorn", "flask run", "flask token list"]
+)
 def test_a_wrong_setting_ends_every_start_with_one_sentence(tmp_path: Path, command: str) -> None:
     """Which setting and why; exit status 1, no traceback, and no worker that is started again and again."""
     done = run_command(tmp_path, *command.split(), PORT="http")
@@ -227,7 +230,7 @@ def test_a_wrong_setting_ends_every_start_with_one_sentence(tmp_path: Path, comm
 
 
 @pytest.mark.parametrize("place", ["file/connector.db", "file", "folder"])
-@pytest.mark.parametrize("command", ["cli serve", "gunicorn", "flask run"])
+@pytest.mark.parametrize("command", ["commands serve", "gunicorn", "flask run"])
 def test_a_database_that_cannot_be_used_ends_the_start_with_one_sentence(
     tmp_path: Path, command: str, place: str
 ) -> None:
@@ -240,7 +243,7 @@ def test_a_database_that_cannot_be_used_ends_the_start_with_one_sentence(
 
 
 @pytest.mark.parametrize("host", ["nowhere.invalid", "192.0.2.1", "x" * 300, "300.1.1.1"])
-@pytest.mark.parametrize("command", ["cli serve", "gunicorn"])
+@pytest.mark.parametrize("command", ["commands serve", "gunicorn"])
 def test_an_address_that_is_not_ours_ends_the_start_with_one_sentence(tmp_path: Path, command: str, host: str) -> None:
     """Before a token is shown, which would not be shown again."""
     done = run_command(tmp_path, *command.split(), HOST=host, PORT=free_port())
@@ -253,7 +256,7 @@ def test_an_address_that_is_not_ours_ends_the_start_with_one_sentence(tmp_path: 
 def test_a_port_that_is_in_use_ends_the_start_with_one_sentence(tmp_path: Path) -> None:
     """After a moment, in which a server that is just ending would have given it back."""
     with socket.create_server(("127.0.0.1", 0)) as other:
-        done = run_command(tmp_path, "cli", "serve", PORT=other.getsockname()[1])
+        done = run_command(tmp_path, "commands", "serve", PORT=other.getsockname()[1])
     assert (done.returncode, done.stdout) == (1, "")
     assert re.fullmatch(r"The configuration .* HOST and PORT: .*: Address already in use\.\n", done.stderr)
 
@@ -279,9 +282,23 @@ def test_help_describes_every_command_and_option(run: Any, command: str) -> None
     assert [name for name, text in listed if name.startswith("-") and not text] == []
 
 
+def test_no_command_means_serve(tmp_path: Path) -> None:
+    """As the unit starts it."""
+    with serving(tmp_path, "commands") as server:
+        assert server.token
+
+
+@pytest.mark.parametrize("words", [["token"], ["token", "steal"], ["nonsense"], ["--nonsense"], ["mail"]])
+def test_what_is_no_command_needs_no_database_and_makes_none(tmp_path: Path, words: list[str]) -> None:
+    """It is said what there is."""
+    done = run_command(tmp_path, "commands", *words)
+    assert (done.returncode, "Usage: " in done.stderr) == (2, True)
+    assert not [*tmp_path.iterdir()]
+
+
 def test_a_command_that_is_not_there_gets_a_sentence(tmp_path: Path) -> None:
     """Of either program."""
-    for program in ("cli", "flask"):
+    for program in ("commands", "flask"):
         done = run_command(tmp_path, program, "token", "steal")
         assert (done.returncode, done.stdout) == (2, "")
         assert "No such command" in done.stderr
@@ -304,6 +321,44 @@ def test_a_mistyped_database_is_named_and_not_made(tmp_path: Path, words: str) -
     assert not [*tmp_path.glob("*.db")]
 
 
+COMMANDS = ["backup copy.db", "token list", "token revoke 1", "audit", "person export jane@acme.example"]
+
+
+@pytest.mark.parametrize("words", [*COMMANDS, "person erase jane@acme.example"])
+def test_an_empty_database_of_postgresql_gets_no_tables(postgres: Any, tmp_path: Path, words: str) -> None:
+    """It may be another program's, or the wrong one."""
+    with postgres.fresh() as url, psycopg.connect(url, autocommit=True) as connection:
+        for row in connection.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'public'").fetchall():
+            connection.execute(f'DROP TABLE "{row[0]}" CASCADE')
+        done = run_command(tmp_path, "flask", *words.split(), DATABASE_URL=url)
+        assert (done.returncode, done.stdout) == (1, "")
+        assert "none of the connector's tables" in done.stderr
+        assert not connection.execute("SELECT 1 FROM pg_tables WHERE schemaname = 'public'").fetchall()
+
+
+@pytest.mark.parametrize(("folders", "made"), [("new/connector.db", True), ("mistyped/new/connector.db", False)])
+def test_restore_makes_the_databases_own_folder_alone(tmp_path: Path, folders: str, made: bool) -> None:
+    """A new machine has no instance/; more than that is missing where DATABASE_URL is mistyped."""
+    assert run_command(tmp_path, "flask", "user", "add", "john@brightsync.example").returncode == 0
+    assert run_command(tmp_path, "flask", "backup", str(tmp_path / "copy.db")).returncode == 0
+    url = f"sqlite:///{tmp_path}/{folders}"
+    done = run_command(tmp_path, "flask", "restore", str(tmp_path / "copy.db"), DATABASE_URL=url)
+    assert (done.returncode == 0, (tmp_path / folders).exists()) == (made, made), done.stderr
+    assert made or f"There is no folder {tmp_path}/mistyped." in done.stderr
+    assert not (tmp_path / "mistyped").exists()
+
+
+@pytest.mark.parametrize("setting", ["HOST", "DATABASE_URL"])
+def test_a_setting_that_would_move_the_cursor_is_shown_without(tmp_path: Path, setting: str) -> None:
+    """The sentence quotes it."""
+    value = {"HOST": "\x1b[2J", "DATABASE_URL": f"sqlite:///{tmp_path}/\x1b[2J/\u202e\udcff.db"}[setting]
+    words = {"HOST": ["commands", "serve"], "DATABASE_URL": ["flask", "token", "list"]}[setting]
+    done = run_command(tmp_path, *words, **{setting: value})
+    assert done.returncode == 1
+    assert "\ufffd[2J" in done.stderr
+    assert "\x1b" not in done.stderr
+
+
 def test_an_empty_file_of_sqlite_is_not_taken_for_the_connectors(tmp_path: Path) -> None:
     """Nor filled with tables by a command that only reads."""
     path = tmp_path / "connector.db"
@@ -311,12 +366,12 @@ def test_an_empty_file_of_sqlite_is_not_taken_for_the_connectors(tmp_path: Path)
         connection.execute("CREATE TABLE other (id)")
     done = run_command(tmp_path, "flask", "token", "list")
     assert (done.returncode, done.stdout) == (1, "")
-    assert "none of its tables" in done.stderr
+    assert "belongs to another program" in done.stderr
     with closing(sqlite3.connect(path)) as connection:
         assert connection.execute("SELECT name FROM sqlite_schema").fetchall() == [("other",)]
 
 
-@pytest.mark.parametrize("program", ["flask", "cli"])
+@pytest.mark.parametrize("program", ["flask", "commands"])
 @pytest.mark.parametrize("words", [["--help"], ["token", "--help"], ["backup", "--help"]])
 def test_help_needs_no_database_and_makes_none(tmp_path: Path, program: str, words: list[str]) -> None:
     """It is what a person reads first."""

@@ -1,6 +1,7 @@
 """docs/deploy.md: the proxy in front of the connector, and the units that start it."""
 
 import json
+import os
 import re
 import shutil
 import socket
@@ -11,6 +12,9 @@ from contextlib import closing, suppress
 from http.client import HTTPConnection, HTTPMessage, HTTPSConnection
 from importlib.machinery import SourceFileLoader
 from pathlib import Path
+from pwd import getpwnam
+from secrets import token_hex
+from tempfile import mkdtemp
 from types import ModuleType
 from typing import Any
 
@@ -257,6 +261,14 @@ def test_the_command_reads_the_settings_as_systemd_does_and_runs_nothing() -> No
         "H": "",
     }
     assert _read('A="two\nlines"\nB=it\'s "x"\nA=again') == {"A": "again", "B": 'it\'s "x"'}
+    assert _read('A=1\r\nB="x\r\ny"\r\n# \\x\r\nC=2') == {"A": "1", "B": "x\r\ny", "C": "2"}
+    assert _read("export A=1\n1A=1\nÄ=1\nA B=1\n=1\nA") == {}
+
+
+def test_a_comment_that_systemd_reads_in_two_ways_is_refused() -> None:
+    """The line after it was part of it up to systemd 253, and is a setting since 254."""
+    with pytest.raises(ValueError, match="a comment ends with a backslash"):
+        _read("# one \\\nWORKERS=2\n")
 
 
 GENERATOR = Path("/usr/lib/systemd/user-environment-generators/30-systemd-environment-d-generator")
@@ -284,6 +296,25 @@ GENERATOR = Path("/usr/lib/systemd/user-environment-generators/30-systemd-enviro
         "é",
         "a=b",
         "'a'\\''b'",
+        "",
+        "   ",
+        "''",
+        '""',
+        "a \\\n",
+        "a \\\n  b",
+        "\\\na",
+        '"a"  b  ',
+        '"a" \'b\' c "d"',
+        "a#b ;c",
+        "# a",
+        "a\tb\t",
+        "a\r",
+        "a\\\r\nb",
+        '"a\\\rb"',
+        '"a\\"',
+        "a\\",
+        "'open",
+        "'se&(1)cret'",
     ],
 )
 def test_systemd_itself_reads_the_same(tmp_path: Path, line: str) -> None:
@@ -293,8 +324,86 @@ def test_systemd_itself_reads_the_same(tmp_path: Path, line: str) -> None:
     done = subprocess.run(
         [GENERATOR], env={"XDG_CONFIG_HOME": str(tmp_path), "HOME": str(tmp_path)}, capture_output=True, text=True
     )
-    shown = dict(one.split("=", 1) for one in re.findall(r"^\w+=(?:\$'(?:[^'\\]|\\.)*'|[^\n]*)", done.stdout, re.M))
-    assert list(_read(f"VALUE={line}\nNEXT=1\n")) == [name for name in shown if name in ("VALUE", "NEXT")], done
-    for name, value in _read(f"VALUE={line}\nNEXT=1\n").items():
-        quoted = subprocess.run(["bash", "-c", f"printf %s {shown[name]}"], capture_output=True, text=True, check=True)
-        assert quoted.stdout == value.replace("\n", "\\n")  # as it shows them
+    found = re.findall(r'^(VALUE|NEXT)=(?:"((?:[^"\\]|\\.)*)"|(.*))$', done.stdout, re.MULTILINE)
+    shown = {name: _ESCAPE.sub(lambda c: _ESCAPED.get(c[1], c[1]), quoted) or bare for name, quoted, bare in found}
+    # It drops what has no value; the service gets it as an empty text (systemd.exec(5)).
+    assert {name: value for name, value in _read(f"VALUE={line}\nNEXT=1\n").items() if value} == shown
+
+
+_ESCAPE = re.compile(r"\\(.)")
+_ESCAPED = {"n": "\n", "t": "\t", "r": "\r"}
+
+
+@pytest.fixture
+def service() -> Iterator[tuple[str, Path]]:
+    """A user of the system, and a folder of that user that root alone can make."""
+    if os.geteuid() != 0 or not shutil.which("useradd") or not Path("/usr/sbin/runuser").exists():
+        pytest.skip("only root can add a user of the system")
+    user = f"connector-{token_hex(4)}"
+    folder = Path(mkdtemp(prefix="connector-"))  # pytest's own can be entered by root alone
+    try:
+        folder.chmod(0o755)
+        subprocess.run(["useradd", "--system", "--home-dir", folder / "data", user], check=True, capture_output=True)
+        (folder / "data").mkdir(mode=0o700)
+        shutil.chown(folder / "data", user)
+        yield user, folder
+    finally:
+        subprocess.run(["userdel", user], check=False, capture_output=True)
+        shutil.rmtree(folder)
+
+
+def _as_root(service: tuple[str, Path], settings: bytes, *words: str, **environment: str) -> Any:
+    """What `connector` does with such settings; its program shows how it was started."""
+    user, folder = service
+    text = (PROJECT / "deploy/connector").read_text()
+    for old, new in {
+        'USER, FOLDER, PROGRAM = "connector"': f'USER, FOLDER, PROGRAM = "{user}"',
+        "/var/lib/connector": f"{folder}/data",
+        "/opt/connector/connector.pyz": f"{folder}/program.py",
+        "/etc/connector.env": f"{folder}/connector.env",
+    }.items():
+        assert text.count(f"{old}") == 1, old
+        text = text.replace(old, new)
+    (folder / "connector").write_text(text)
+    (folder / "connector.env").write_bytes(settings)
+    (folder / "connector.env").chmod(0o600)
+    (folder / "program.py").write_text(
+        "import json, os, sys\n"
+        "print(json.dumps([sys.argv[1:], os.getcwd(), os.geteuid(), os.umask(0), dict(os.environ)]))"
+    )
+    return subprocess.run(
+        [sys.executable, "-I", folder / "connector", *words],
+        env=os.environ | environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_the_command_runs_as_the_services_user_with_its_settings_alone(service: tuple[str, Path]) -> None:
+    """Started by root: what root's own shell has set, such as another DATABASE_URL, is not for it."""
+    settings = b'PGPASSWORD=se$cret&(1)\nWORKERS=\'2\'\n# comment\nORG_ID="a \\"b\\" $(touch x)"'
+    done = _as_root(service, settings, "token", "create", "$(x) 'y", DATABASE_URL="sqlite:////elsewhere", TERM="vt100")
+    assert done.returncode == 0, done.stderr
+    words, folder, user, umask, environment = json.loads(done.stdout)
+    assert words == ["token", "create", "$(x) 'y"]
+    assert (folder, user, umask) == (str(service[1] / "data"), getpwnam(service[0]).pw_uid, 0o077)
+    shown = {name: environment[name] for name in ("PGPASSWORD", "WORKERS", "ORG_ID", "TRUSTED_PROXIES", "HOME", "TERM")}
+    assert shown == {
+        "PGPASSWORD": "se$cret&(1)",
+        "WORKERS": "2",
+        "ORG_ID": 'a "b" $(touch x)',
+        "TRUSTED_PROXIES": "1",
+        "HOME": str(service[1] / "data"),
+        "TERM": "vt100",
+    }
+    assert "DATABASE_URL" not in environment
+    assert not (service[1] / "data/x").exists()
+
+
+@pytest.mark.parametrize(("settings", "named"), [(b"A=\xff", "not UTF-8"), (b"# x\\\nA=1", "ends with a backslash")])
+def test_settings_that_systemd_would_not_take_are_named(service: tuple[str, Path], settings: bytes, named: str) -> None:
+    """In one sentence, before anything is run."""
+    done = _as_root(service, settings, "token", "list")
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (1, "", 1)
+    assert named in done.stderr

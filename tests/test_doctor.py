@@ -87,7 +87,7 @@ def test_it_looks_while_the_service_runs(tmp_path: Path) -> None:
         assert f"ok       The service answers at 127.0.0.1, port {server.port}" in done.stdout
 
 
-@pytest.mark.parametrize("program", ["flask", "cli"])
+@pytest.mark.parametrize("program", ["flask", "commands"])
 def test_it_looks_where_nothing_can_start(tmp_path: Path, program: str) -> None:
     """At a damaged database and at none, which it does not make."""
     done = run_command(tmp_path, program, "doctor")

@@ -482,3 +482,32 @@ def test_what_cannot_be_read_is_named_and_the_rest_goes_on(tmp_path: Path, monke
     write(tmp_path / "2.mbox", b"From a\n" + PLAIN * 9 + b"\nFrom b\n" + PLAIN)
     found = [(label.removeprefix(f"{tmp_path}/"), type(raw)) for label, raw in messages(tmp_path)]
     assert found == [("1.eml", OSError), ("2.mbox#1", OSError), ("2.mbox#2", bytes)]
+
+
+def test_what_takes_the_place_of_a_name_meanwhile_is_not_followed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who may write into a folder that is walked can change it between the look at it and its opening."""
+    secret, walked = tmp_path / "secret", tmp_path / "walked"
+    for folder in (secret / "sub", walked / "sub"):
+        folder.mkdir(parents=True)
+        for name in ("1.eml", "2.eml", "sub/3.eml"):
+            (folder.parent / name).write_bytes(f"Subject: {folder.parent.name}".encode())
+    look = mailfile._Folder.mail
+
+    def look_and_exchange(self: Any, name: str) -> list[str]:
+        names = look(self, name)
+        if name == "walked":
+            (walked / "1.eml").unlink()
+            os.mkfifo(walked / "1.eml")
+            (walked / "sub").rename(tmp_path / "away")
+            (walked / "sub").symlink_to(secret / "sub")
+            walked.rename(tmp_path / "elsewhere")
+            walked.symlink_to(secret)
+        return names
+
+    monkeypatch.setattr(mailfile._Folder, "mail", look_and_exchange)
+    fifo, mail, link = (found for _, found in messages(walked))
+    assert isinstance(fifo, OSError)
+    assert mail == b"Subject: walked"
+    assert isinstance(link, OSError)
