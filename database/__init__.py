@@ -41,6 +41,7 @@ __all__ = [
     "Unusable",
     "exclusive_use",
     "attach",
+    "attach_server",
     "check",
     "check_room",
     "db",
@@ -51,6 +52,7 @@ __all__ = [
     "overwrite",
     "placeholders",
     "rows",
+    "snapshot",
 ]
 
 _kind: ModuleType = sqlite  # or postgresql
@@ -81,6 +83,16 @@ def attach(path: Path) -> SqliteDatabase:
     return sqlite.attach(path)
 
 
+def attach_server(url: str) -> None:
+    """Name a PostgreSQL database as it is, with whatever tables it has; `start` does more. Raises DatabaseError."""
+    global _kind
+    stop()
+    from database import postgresql
+
+    _kind = postgresql
+    postgresql.attach(url)
+
+
 def stop() -> None:
     """Close this thread's connection, and those that nobody uses."""
     _kind.stop()
@@ -98,6 +110,12 @@ def writing(timeout: float = LOCK_TIMEOUT) -> AbstractContextManager[None]:
     writing for so many seconds; with 0, at once. Readers need neither lock nor transaction.
     """
     context: AbstractContextManager[None] = _kind.writing(timeout)
+    return context
+
+
+def snapshot() -> AbstractContextManager[None]:
+    """A transaction that only reads, and sees all as it was at one moment. It takes no lock, and may take its time."""
+    context: AbstractContextManager[None] = _kind.snapshot()
     return context
 
 

@@ -361,6 +361,13 @@ def _try_lock(handle: int) -> bool:
     return True
 
 
+@contextmanager
+def snapshot() -> Iterator[None]:
+    """See `database.snapshot`."""
+    with db.transaction("DEFERRED"):
+        yield
+
+
 def purge_deleted() -> bool:
     """Leave no trace of what was deleted, neither in the search index nor in the file's free pages.
 
