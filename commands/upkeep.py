@@ -309,13 +309,10 @@ def _service(path: Path, config: Mapping[str, Any]) -> Iterator[Finding]:
             answer = connection.getresponse()
             health = dict(loads(answer.read(_ANSWER)))
     except (OSError, HTTPException, ValueError):
-        try:
-            if path.exists():
-                with database.exclusive_use(path):
-                    pass
-            yield Finding(FINE, "The service does not run")
-        except BlockingIOError:
+        if path.exists() and database.is_in_use(path):
             yield Finding(WARNING, f"The database is in use, but nothing answers at {where}. By other settings?")
+        else:
+            yield Finding(FINE, "The service does not run")
         return
     good = answer.status == 200 and health == {"status": "ready"}
     bad = answer.status == 503 and health.keys() == {"code", "status", "message", "errors"}

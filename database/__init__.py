@@ -28,7 +28,7 @@ from database.common import (
     placeholders,
     rows,
 )
-from database.sqlite import PARTS, check, check_room, exclusive_use, locate, open_private, overwrite
+from database.sqlite import PARTS, check, check_room, exclusive_use, is_in_use, locate, open_private, overwrite
 
 __all__ = [
     "MIGRATIONS",
@@ -47,6 +47,7 @@ __all__ = [
     "db",
     "declare",
     "execute",
+    "is_in_use",
     "locate",
     "open_private",
     "overwrite",
