@@ -114,9 +114,11 @@ _RULES = {
     "contacts that have lost an address": Prepared(lambda: _lost(ContactAddress, ContactAddress.contact)),
     "companies that have lost a domain": Prepared(lambda: _lost(CompanyDomain, CompanyDomain.company)),
     "emails of which the search index knows, and that are not here": Prepared(
-        lambda: search._INDEXED.select(search._INDEXED.c.id).where(search._INDEXED.c.id.not_in(Email.select(Email.id)))
-        if on_sqlite()
-        else Email.select(Email.id).where(Value(1) == 0)  # there a foreign key sees to it
+        lambda: (
+            search._INDEXED.select(search._INDEXED.c.id).where(search._INDEXED.c.id.not_in(Email.select(Email.id)))
+            if on_sqlite()
+            else Email.select(Email.id).where(Value(1) == 0)
+        )  # there a foreign key sees to it
     ),
 }
 
@@ -187,9 +189,7 @@ _NORMALIZED: dict[str, tuple[Callable[[str], str | None], Any]] = {
 def _pages(about: tuple[Any, Any, tuple[Any, ...], tuple[Any, ...]]) -> Iterator[Row]:
     table, text, place, after = about
     query = Prepared(
-        lambda: (
-            table.select(*place, text, table.normalized).where(_after(place)).order_by(*place).limit(_AT_A_TIME)
-        )
+        lambda: table.select(*place, text, table.normalized).where(_after(place)).order_by(*place).limit(_AT_A_TIME)
     )
     while page := query(**{f"p{n}": value for n, value in enumerate(after)}):
         yield from page

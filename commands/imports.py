@@ -138,6 +138,7 @@ class _Kind(NamedTuple):
     name: str  # contact or company
     schema: Schema
     columns: Mapping[str, str]  # field: pattern of its column's name, in lower case and run together
+
     def field(self, column: str) -> str | None:
         """The field that a column's name means."""
         name = re.sub(r"[\s_-]", "", column).lower()

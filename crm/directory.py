@@ -222,7 +222,11 @@ def _save(
 
 
 def _store(
-    kind: _Kind, old: Record | None, new: Record, keys: Sequence[str | None], record: Callable[..., None] = record_change
+    kind: _Kind,
+    old: Record | None,
+    new: Record,
+    keys: Sequence[str | None],
+    record: Callable[..., None] = record_change,
 ) -> Record:
     company_id = new.get("companyId")
     if company_id is not None and not store.companies.read([company_id]):
