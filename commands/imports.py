@@ -75,7 +75,8 @@ def import_mail(paths: Sequence[Path]) -> None:
     """Log the mail at each PATH: .eml files, mbox files, and folders of these, Maildirs too.
 
     It is what POST /emails does, while the service goes on: a mail that is here already gains what the copy adds, so an
-    import that was interrupted can just be run again. BODY_LIMIT is for what comes over the network; here a mail may have 150 MiB.
+    import that was interrupted can just be run again. BODY_LIMIT is for what comes over the network; here a mail may
+    have 150 MiB.
 
     What can't be read is named and counted, and the rest goes in. The exit status is 0 if all went in, 1 if not.
     """

@@ -89,7 +89,7 @@ def test_it_looks_while_the_service_runs(tmp_path: Path) -> None:
         assert f"ok       The service answers at 127.0.0.1, port {server.port}" in done.stdout
 
 
-@pytest.mark.parametrize("program", ["flask", "cli"])
+@pytest.mark.parametrize("program", ["flask", "commands"])
 def test_it_looks_where_nothing_can_start(tmp_path: Path, program: str) -> None:
     """At a damaged database and at none, which it does not make."""
     done = run_command(tmp_path, program, "doctor")
@@ -262,7 +262,7 @@ def test_a_python_without_what_is_needed_is_named(well: Flask, monkeypatch: pyte
 def test_a_database_that_cannot_be_written_is_a_problem(well: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
     """And what else there is to say is said."""
 
-    def locked() -> None:
+    def locked(timeout: float) -> None:
         raise database.Unavailable[0]("database is locked")
 
     monkeypatch.setattr(database, "writing", locked)
