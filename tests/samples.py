@@ -79,7 +79,7 @@ def serving(folder: Path, *command: str, **settings: object) -> Iterator[Server]
     output, requests = folder / f"output-{port}", folder / f"requests-{port}"
     with output.open("wb") as errors, requests.open("wb") as lines:
         process = subprocess.Popen(
-            [sys.executable, "-m", *(command or ("cli", "serve"))],
+            [sys.executable, "-m", *(command or ("commands", "serve"))],
             cwd=PROJECT,
             env=environment(folder, **{"PORT": port, **settings}),
             stdout=lines,
