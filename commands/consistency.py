@@ -1,86 +1,44 @@
-"""Whether the tables agree with one another: what `flask doctor`, `flask restore` and the fault tests ask."""
+"""Whether the tables agree with one another: what `flask doctor`, `flask restore` and the fault tests ask.
 
-from collections.abc import Iterator
+Rows are read a page at a time, as all of them may not fit into memory, in one snapshot: others go on writing.
+"""
+
+from collections.abc import Callable, Iterator
 from functools import cache
-from json import loads
+from typing import Any
 
-from peewee import SqliteDatabase, __exception_wrapper__  # type: ignore[attr-defined]
-from playhouse.migrations import Runner
+from peewee import SQL, Model, SqliteDatabase, Value, __exception_wrapper__, fn  # type: ignore[attr-defined]
 
+import models
+from crm.emails import derive
 from crm.matching import normalize_address, normalize_domain, normalize_message_id
-from crm.merging import entries, relation
 from crm.records import Record
-from database import MIGRATIONS, Damaged, db, execute, rows, writing
-
-WHOLE = derived = email_from = indexed = None
+from database import Damaged, db, rows, snapshot
+from database.query import Prepared, Row, on_sqlite, param
+from models import Change, Company, CompanyDomain, Contact, ContactAddress, Email, Link, Recipient, User
+from store import search
+from store.emails import scan_one
+from store.words import split_texts
 
 _MOST_NAMED = 10  # ids in one sentence
-_SCHEMA = "SELECT type, name FROM sqlite_schema"
-
-# What must not be, and the ids of the records of which it is true all the same.
-_RULES = {
-    "emails that have lost a recipient": """SELECT DISTINCT email_id FROM recipient
-        GROUP BY email_id, role HAVING max(position) + 1 != count(*) OR role NOT IN ('from', 'to', 'cc', 'bcc')""",
-    "emails whose recipients have another time": """SELECT DISTINCT e.id FROM email e
-        JOIN recipient r ON r.email_id = e.id WHERE r.at != e.at""",
-    "emails whose links have another time": """SELECT DISTINCT e.id FROM email e
-        JOIN relation r ON r.email_id = e.id WHERE r.at != e.at""",
-    "contacts that have lost an address": """SELECT contact_id FROM contact_address
-        GROUP BY contact_id HAVING max(position) + 1 != count(*)""",
-    "companies that have lost a domain": """SELECT company_id FROM company_domain
-        GROUP BY company_id HAVING max(position) + 1 != count(*)""",
-    # What a reader of the feed relies on.
-    "records whose changes are out of order": """SELECT DISTINCT type || ' ' || record_id FROM
-        (SELECT *, lag(action, 1, 'deleted') OVER (PARTITION BY type, record_id ORDER BY seq) AS before FROM change) c
-        WHERE (action = 'created') != (before = 'deleted')""",
-    "records of which the change feed does not tell": """WITH {here}, {told}
-        SELECT type || ' ' || id FROM (SELECT * FROM here EXCEPT SELECT * FROM told) AS lacking""",
-    "records that the change feed tells of and that are not here": """WITH {here}, {told}
-        SELECT type || ' ' || id FROM (SELECT * FROM told EXCEPT SELECT * FROM here) AS lacking""",
-}
-_FEED = {
-    "here": """here (type, id) AS (SELECT 'email', CAST(id AS TEXT) FROM email
-        UNION ALL SELECT 'contact', id FROM contact UNION ALL SELECT 'company', id FROM company)""",
-    "told": """told (type, id) AS (SELECT type, record_id FROM change
-        WHERE seq IN (SELECT max(seq) FROM change GROUP BY type, record_id) AND action != 'deleted')""",
-}
-
-# The keys that are made by folding: rows of (id of the record, text, key).
-_FOLDED = {
-    "emails with a recipient that can't be found": (
-        normalize_address,
-        "SELECT email_id, text, folded FROM recipient",
-    ),
-    "contacts with an address that can't be found": (
-        normalize_address,
-        "SELECT contact_id, text, folded FROM contact_address",
-    ),
-    "companies with a domain that can't be found": (
-        normalize_domain,
-        "SELECT company_id, text, folded FROM company_domain",
-    ),
-    "users with an address that can't be found": (normalize_address, "SELECT id, email, folded FROM crm_user"),
-}
-
-_DERIVED = ("at", "rfc822_key", "thread_key", "has_attachments", "snippet", "people")
+_AT_A_TIME = 500  # rows in memory; emails come one by one
+_ROLES = ["from", "to", "cc", "bcc"]
+_SCHEMA = "SELECT type, name FROM sqlite_schema WHERE name NOT LIKE 'sqlite_%'"
 
 
 def problems() -> list[str]:
     """What is wrong in the database, in sentences that name ids and nothing else; none if all is well.
 
     Looks at all there is: the pages of the file, the references, what is derived from a record, the search index, the
-    change feed. It sees one snapshot, and on SQLite stops nobody from writing. Raises OperationalError where it can't
-    read. What PostgreSQL looks after itself, pages and references, is left to it.
+    change feed. It sees one snapshot, and takes no lock. Raises OperationalError where it can't read. What PostgreSQL
+    looks after itself, pages and references, is left to it.
     """
-    if not isinstance(db.obj, SqliteDatabase):
-        with writing():
+    if not on_sqlite():
+        with snapshot():
             return _sentences(_disagreements())
     try:
-        with __exception_wrapper__, db.transaction("DEFERRED"):  # a row may be on a page that can't be read
-            if found := _damage():
-                return found
-            found = _sentences(_disagreements())
-            return found if _search_agrees() else [*found, "The search index does not agree with the emails."]
+        with __exception_wrapper__, snapshot():  # a row may be on a page that can't be read
+            return _damage() or _sentences(_disagreements())
     except Damaged as error:
         return [f"The file is damaged: {error}."]
 
@@ -90,15 +48,20 @@ def _damage() -> list[str]:
     said = [text for (text,) in rows(f"PRAGMA integrity_check({_MOST_NAMED})")]
     if said != ["ok"]:
         return [f"The file is damaged: {text}." for text in said]
-    lacking = _schema_of_migrations() - set(rows(_SCHEMA))
+    if not db.table_exists("email"):  # the records are in somebody else's tables
+        return []
+    lacking = _declared_schema() - set(rows(_SCHEMA))
     return [f"The {kind} {name} is not there." for kind, name in sorted(lacking)]
 
 
 @cache
-def _schema_of_migrations() -> set[tuple[str, str]]:
+def _declared_schema() -> set[tuple[str, str]]:
+    """The tables and indexes that a new file has."""
     fresh = SqliteDatabase(":memory:")
+    tables: list[type[Model]] = [*models.RECORDS, models.EmailWords, *models.OWN]
     try:
-        Runner(fresh, str(MIGRATIONS)).up()
+        with fresh.bind_ctx(tables, bind_refs=False, bind_backrefs=False):
+            fresh.create_tables(tables)
         return set(fresh.execute_sql(_SCHEMA).fetchall())
     finally:
         fresh.close()
@@ -107,76 +70,226 @@ def _schema_of_migrations() -> set[tuple[str, str]]:
 def _disagreements() -> dict[str, list[str]]:
     """For each kind of disagreement the ids of the records that have it."""
     found: dict[str, list[str]] = {}
-    if isinstance(db.obj, SqliteDatabase):
+    if on_sqlite():
         for table, row_id, parent, _ in rows("PRAGMA foreign_key_check"):
             what = f"rows of {table} that name a missing {parent}"
             found.setdefault(what, []).append(str(row_id) if row_id else "?")
-    if not db.table_exists("email"):  # the records are in somebody else's tables
+    if not db.table_exists("email"):
         return found
     for what, query in _RULES.items():
-        for (record_id,) in execute(query.format(**_FEED)):
+        for (record_id,) in query():
             found.setdefault(what, []).append(str(record_id))
-    for what, (fold, query) in _FOLDED.items():
-        for record_id, text, key in execute(query):
-            if fold(text) != key:
-                found.setdefault(what, []).append(str(record_id))
-    for record_id, what in _disagreeing_emails():
-        found.setdefault(what, []).append(str(record_id))
-    return found
+    for what, query in _FEED.items():
+        for kind, record_id in query():
+            found.setdefault(what, []).append(f"{kind} {record_id}")
+    for what, (normalize, query) in _NORMALIZED.items():
+        for *place, text, key in _pages(query):
+            if normalize(text) != key:
+                found.setdefault(what, []).append(str(place[0]))
+    for row_id, what in _disagreeing_emails():
+        found.setdefault(what, []).append(str(row_id))
+    return {what: list(dict.fromkeys(ids)) for what, ids in found.items()}
+
+
+# ---- rules that a query can tell ------------------------------------------------------------------------------------
+
+
+def _lost(entry: Any, owner: Any, *group: Any) -> Any:
+    """The records whose entries are not at the positions 0, 1, 2 …"""
+    return entry.select(owner).group_by(owner, *group).having(fn.MAX(entry.position) + 1 != fn.COUNT(entry.position))
+
+
+def _at_other_times(entry: Any) -> Any:
+    return Email.select(Email.id).join(entry, on=entry.email == Email.id).where(entry.at != Email.at).distinct()
+
+
+# What must not be, and the ids of the records of which it is true all the same.
+_RULES = {
+    "emails that have lost a recipient": Prepared(lambda: _lost(Recipient, Recipient.email, Recipient.role)),
+    "emails that can't be read": Prepared(
+        lambda: Recipient.select(Recipient.email).where(Recipient.role.not_in(_ROLES)).distinct()
+    ),
+    "emails whose recipients have another time": Prepared(lambda: _at_other_times(Recipient)),
+    "emails whose links have another time": Prepared(lambda: _at_other_times(Link)),
+    "contacts that have lost an address": Prepared(lambda: _lost(ContactAddress, ContactAddress.contact)),
+    "companies that have lost a domain": Prepared(lambda: _lost(CompanyDomain, CompanyDomain.company)),
+    "emails of which the search index knows, and that are not here": Prepared(
+        lambda: (
+            search._INDEXED.select(search._INDEXED.c.id).where(search._INDEXED.c.id.not_in(Email.select(Email.id)))
+            if on_sqlite()
+            else Email.select(Email.id).where(Value(1) == 0)
+        )  # there a foreign key sees to it
+    ),
+}
+
+
+def _out_of_order() -> Any:
+    before = fn.LAG(Change.action, 1, "deleted").over(
+        partition_by=[Change.type, Change.record_id], order_by=[Change.seq]
+    )
+    told = Change.select(Change.type, Change.record_id, Change.action, before.alias("before")).alias("told")
+    return (
+        Change.select(told.c.type, told.c.record_id)
+        .from_(told)
+        .where((told.c.action == "created") != (told.c.before == "deleted"))
+        .distinct()
+    )
+
+
+def _here() -> Any:
+    """Type and id of all records; as texts, as the feed has them."""
+    return (
+        Email.select(SQL("'email'"), Email.id.cast("text"))
+        .union_all(Contact.select(SQL("'contact'"), Contact.id))
+        .union_all(Company.select(SQL("'company'"), Company.id))
+    )
+
+
+def _told() -> Any:
+    """Type and id of the records that are here by the feed."""
+    later = Change.alias("later")
+    last = later.select(fn.MAX(later.seq)).group_by(later.type, later.record_id)
+    return Change.select(Change.type, Change.record_id).where(Change.seq.in_(last), Change.action != "deleted")
+
+
+# What a reader of the feed relies on: types and ids.
+_FEED = {
+    "records whose changes are out of order": Prepared(_out_of_order),
+    "records of which the change feed does not tell": Prepared(lambda: _here_without(_here(), _told())),
+    "records that the change feed tells of and that are not here": Prepared(lambda: _here_without(_told(), _here())),
+}
+
+
+def _here_without(some: Any, others: Any) -> Any:
+    some, others = some.alias("some"), others.alias("others")
+    return Change.select(SQL("*")).from_(some).except_(Change.select(SQL("*")).from_(others))
+
+
+# ---- rules that Python has to tell ----------------------------------------------------------------------------------
+
+
+# The keys that are made by normalizing.
+_NORMALIZED: dict[str, tuple[Callable[[str], str | None], Any]] = {
+    "emails with a recipient that can't be found": (
+        normalize_address,
+        (Recipient, Recipient.text, (Recipient.email, Recipient.role, Recipient.position), (-1, "", -1)),
+    ),
+    "contacts with an address that can't be found": (
+        normalize_address,
+        (ContactAddress, ContactAddress.text, (ContactAddress.contact, ContactAddress.position), ("", -1)),
+    ),
+    "companies with a domain that can't be found": (
+        normalize_domain,
+        (CompanyDomain, CompanyDomain.text, (CompanyDomain.company, CompanyDomain.position), ("", -1)),
+    ),
+    "users with an address that can't be found": (normalize_address, (User, User.email, (User.id,), ("",))),
+}
+
+
+def _pages(about: tuple[Any, Any, tuple[Any, ...], tuple[Any, ...]]) -> Iterator[Row]:
+    table, text, place, after = about
+    query = Prepared(
+        lambda: table.select(*place, text, table.normalized).where(_after(place)).order_by(*place).limit(_AT_A_TIME)
+    )
+    while page := query(**{f"p{n}": value for n, value in enumerate(after)}):
+        yield from page
+        after = page[-1][: len(place)]
+
+
+def _after(place: tuple[Any, ...]) -> Any:
+    """Whether a row comes behind the values p0, p1 …"""
+    *before, last = enumerate(place)
+    condition = last[1] > param(f"p{last[0]}")
+    for n, column in reversed(before):
+        condition = (column > param(f"p{n}")) | ((column == param(f"p{n}")) & condition)
+    return condition
+
+
+_IDS = Prepared(lambda: Email.select(Email.id).where(Email.id > param("after")).order_by(Email.id).limit(_AT_A_TIME))
+_DERIVED = ("at", "message_key", "thread_key", "has_attachments", "snippet", "html_text")
+_STORED = Prepared(lambda: Email.select(*(getattr(Email, n) for n in _DERIVED)).where(Email.id == param("id")))
+_LINKS = Prepared(lambda: Link.select(Link.type, Link.record_id).where(Link.email == param("id")))
+_UNREADABLE = (ValueError, LookupError, TypeError, AttributeError)
 
 
 def _disagreeing_emails() -> Iterator[tuple[int, str]]:
-    """Each email against what is derived from it; one by one, as all of them may not fit into memory."""
-    columns = ", ".join(f"e.{name}" for name in _DERIVED)
-    query = f"""SELECT e.id, {columns}, e.html_text,
-        (SELECT json_group_array(json_array(type, record_id)) FROM relation WHERE email_id = e.id),
-        (SELECT json_group_array(msg_key) FROM sighting WHERE email_id = e.id), {WHOLE} FROM email e"""
-    for row in execute(query):
-        (row_id, *stored), (html_text, links, seen), whole = row[:7], row[7:10], row[10:]
-        try:
-            record: Record = email_from(whole)
-            anew = derived(record, html_text)
-            wanted = set(filter(None, map(relation, entries(record["relatedTo"]))))
-        except (ValueError, LookupError, TypeError, AttributeError):
-            yield row_id, "emails that can't be read"
-            continue
-        for name, value in zip(_DERIVED, stored, strict=True):
-            if value != anew[name]:
-                yield row_id, f"emails whose {name} does not follow from their fields"
-        if (html_text is None) != (not record["htmlBody"]):
-            yield row_id, "emails whose html_text does not follow from their fields"
-        for name, words in indexed([record["subject"], anew["people"], record["textBody"], html_text]).items():
-            if not rows(f"SELECT 1 FROM email WHERE id = ? AND {name} = CAST(? AS tsvector)", [row_id, words]):
-                yield row_id, "emails whose words can't be found"
-        if wanted != set(map(tuple, loads(links or "[]"))):
-            yield row_id, "emails whose links are not those of their relatedTo"
-        if record["msgId"] and (key := normalize_message_id(record["msgId"])) and key not in loads(seen or "[]"):
-            yield row_id, "emails that can't be found by their msgId"
+    """Each email against what is derived from it."""
+    after = -1
+    while page := _IDS(after=after):
+        for (row_id,) in page:
+            for what in _disagreements_of(row_id):
+                yield row_id, what
+        after = page[-1][0]
 
 
-def _search_agrees() -> bool:
-    """Whether the search index says what the emails say.
+def _disagreements_of(row_id: int) -> Iterator[str]:
+    try:
+        [record] = scan_one(str(row_id))
+        anew = derive({name: value for name, value in record.items() if name not in ("copies", "htmlText")})
+    except _UNREADABLE:
+        yield "emails that can't be read"
+        return
+    [stored] = _STORED(id=row_id)
+    derived = {name: getattr(anew, name, anew.record["htmlText"]) for name in _DERIVED}
+    for name, value in zip(_DERIVED, stored, strict=True):
+        # The words of an HTML body may have been read by an older version; but there are some, or none.
+        same = (value is None) == (derived[name] is None) if name == "html_text" else value == derived[name]
+        if not same:
+            yield f"emails whose {name} does not follow from their fields"
+    if set(_LINKS(id=row_id)) != set(anew.links):
+        yield "emails whose links are not those of their relatedTo"
+    key = normalize_message_id(record["msgId"])
+    if key and key not in record["copies"]:
+        yield "emails that can't be found by their msgId"
+    if not _words_agree(row_id, record):
+        yield "emails whose words can't be found"
 
-    SQLite's check is a command that takes the lock of writers, and keeps it for a minute at a million mails. So it is
-    given a second index to check, of temporary tables: the content is the emails themselves, the rest a copy.
-    """
-    made = rows("SELECT sql FROM sqlite_schema WHERE name = 'email_search'")
-    if not made:
-        return True
-    with db.savepoint() as before:
-        indexed = "SELECT max(id) FROM main.email_search_docsize"  # later ones wait, which is no disagreement
-        execute(f"CREATE TEMP VIEW email AS SELECT * FROM main.email WHERE id <= ({indexed})")
-        execute(made[0][0].replace("TABLE email_search", "TABLE temp.email_search"))
-        for part in ("data", "idx", "docsize", "config"):
-            execute(f"DELETE FROM temp.email_search_{part}")
-            execute(f"INSERT INTO temp.email_search_{part} SELECT * FROM main.email_search_{part}")
-        try:
-            execute("INSERT INTO temp.email_search (email_search, rank) VALUES ('integrity-check', 1)")
-        except Damaged:
-            return False
-        finally:
-            before.rollback(begin=False)
+
+# ---- the search index -----------------------------------------------------------------------------------------------
+
+_EMAIL_WORDS = Prepared(
+    lambda: models.EmailVector.select(models.EmailVector.email).where(
+        models.EmailVector.email == param("id"), models.EmailVector.words == search.Cast(param("words"), "tsvector")
+    )
+)
+# FTS5's own lengths of the four texts, in words, as variable-length integers (https://sqlite.org/fts5.html, 2.3.4).
+_LENGTHS = Prepared(lambda: search._INDEXED.select(search._INDEXED.c.sz).where(search._INDEXED.c.id == param("id")))
+_FOUND = Prepared(
+    lambda: models.EmailWords.select(models.EmailWords.rowid).where(
+        models.EmailWords.match(param("match")), models.EmailWords.rowid == param("id")
+    )
+)
+_WORDS_IN_ONE_MATCH = 100
+
+
+def _words_agree(row_id: int, record: Record) -> bool:
+    """Whether an email that is indexed is found by each of its words, and has as many as the index says."""
+    texts = split_texts(search.texts_of(record))
+    if not on_sqlite():
+        return bool(_EMAIL_WORDS(id=row_id, words=search._vector(texts)))
+    indexed = _LENGTHS.first(id=row_id)
+    if indexed is None:  # it waits, and a search looks through it
+        return row_id > search.last_indexed()
+    if _integers(indexed[0]) != [len(words) for words in texts]:
+        return False
+    for name, words in zip(search._NAMES, texts, strict=True):
+        different = list(dict.fromkeys(words))
+        for n in range(0, len(different), _WORDS_IN_ONE_MATCH):
+            quoted = " AND ".join(f'"{word}"' for word in different[n : n + _WORDS_IN_ONE_MATCH])
+            if not _FOUND(match=f"{name} : ({quoted})", id=row_id):
+                return False
     return True
+
+
+def _integers(block: bytes) -> list[int]:
+    """SQLite's variable-length integers (https://sqlite.org/fileformat2.html#varint), each below 2 ** 56."""
+    found, value = [], 0
+    for byte in block:
+        value = value << 7 | byte & 127
+        if byte < 128:
+            found.append(value)
+            value = 0
+    return found
 
 
 def _sentences(disagreements: dict[str, list[str]]) -> list[str]:

@@ -1,17 +1,18 @@
 """The commands that take in what there is already: `mail import`, `contacts import`, `companies import`.
 
-All go one way: what a file holds is validated by the API's schemas and stored by the API's verbs, in batches; what
+All go one way: what a file holds is validated by the API's schemas and stored by the API's verbs, some at a time; what
 can't be taken is named and counted, and stops nothing else. It is named by its place and the reason, never by what is
-in it: logs are read by more people than letters are.
+in it: logs are read by more people than emails are.
 """
 
 import csv
 import os
 import re
 import sys
-from collections import Counter
+import time
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import contextmanager, suppress
 from itertools import chain
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
@@ -26,9 +27,10 @@ from marshmallow.fields import List
 
 import crm
 import database
-from clock import now
 from commands.mailfile import as_email, messages
 from crm import Record
+from crm.directory import TableImport
+from crm.seam import let_others_write
 from schemas import CompanyNew, ContactNew, EmailIn
 
 if TYPE_CHECKING:
@@ -36,8 +38,10 @@ if TYPE_CHECKING:
 
 Source = TypeVar("Source")
 
-BATCH = 200  # what one transaction stores, so that other writers get their turn in between …
-BATCH_BYTES = 16 * 2**20  # … and less of what is large, so that it fits into memory
+BATCH = 200  # rows that are read at a time …
+HELD = 0.04  # … and seconds for which one transaction stores them, so that other writers get their turn in between
+MAILS = 32  # emails that one transaction stores …
+MAIL_BYTES = 2**20  # … and fewer of what is large
 
 BAD = "bad"
 SEPARATOR = re.compile(r"[;\r\n]")  # of several addresses or domains in one cell
@@ -70,8 +74,9 @@ def mail() -> None:
 def import_mail(paths: Sequence[Path]) -> None:
     """Log the mail at each PATH: .eml files, mbox files, and folders of these, Maildirs too.
 
-    It is what POST /emails does: a mail that is here already gains what the copy adds, so an import that was
-    interrupted can just be run again. BODY_LIMIT is for what comes over the network; here a mail may have 150 MiB.
+    It is what POST /emails does, while the service goes on: a mail that is here already gains what the copy adds, so an
+    import that was interrupted can just be run again. BODY_LIMIT is for what comes over the network; here a mail may
+    have 150 MiB.
 
     What can't be read is named and counted, and the rest goes in. The exit status is 0 if all went in, 1 if not.
     """
@@ -79,7 +84,8 @@ def import_mail(paths: Sequence[Path]) -> None:
     with _database_at_hand(), _read_ahead(_mails(paths)) as batches, _progress() as progress:
         task = progress.add_task("", total=0 if progress.disable else sum(map(_size, paths)))
         for batch in batches:
-            outcomes.update(_store(batch, _log_email, _reporter(progress)))
+            outcomes.update(_log(batch, _reporter(progress)))
+            let_others_write()
             progress.advance(task, sum(item.size for item in batch))
     click.echo(f"{outcomes['new']:,} new, {outcomes['here']:,} here already, {outcomes[BAD]:,} unreadable.")
     _exit(outcomes)
@@ -99,6 +105,20 @@ def _mails(paths: Iterable[Path]) -> Iterator[_Item]:
         yield _item(label, load, raw, 0 if isinstance(raw, OSError) else len(raw))
 
 
+def _log(batch: Sequence[_Item], report: Callable[[str], None]) -> Counter[str]:
+    """Log what can be, in one transaction; counts what became of it."""
+    good = [item for item in batch if not isinstance(item.content, _Unusable)]
+    try:
+        logged = crm.log_emails([item.content for item in good])  # type: ignore[misc]
+    except database.Unavailable:
+        raise
+    except Exception:  # nothing of it was stored: one after the other shows whose fault it is
+        return Counter(_try(item, _log_email, report) for item in batch)
+    outcomes = Counter("new" if new else "here" for _, new in logged)
+    outcomes[BAD] = sum(_try(item, _log_email, report) == BAD for item in batch if item not in good)
+    return outcomes
+
+
 def _log_email(email: Record) -> str:
     _, new = crm.log_email(email)
     return "new" if new else "here"
@@ -116,30 +136,14 @@ def _size(path: Path) -> int:
 class _Kind(NamedTuple):
     """Records that are imported from a table: how they are validated, found in it, and stored."""
 
+    name: str  # contact or company
     schema: Schema
     columns: Mapping[str, str]  # field: pattern of its column's name, in lower case and run together
-    add: Callable[[Mapping[str, Any]], tuple[Record, bool]]
-    put: Callable[[str, Mapping[str, Any]], tuple[Record, bool]]
-    change: Callable[[str, Mapping[str, Any]], Record]
 
     def field(self, column: str) -> str | None:
         """The field that a column's name means."""
         name = re.sub(r"[\s_-]", "", column).lower()
         return next((field for field, pattern in self.columns.items() if re.fullmatch(pattern, name)), None)
-
-    def store(self, values: Record, given: set[str]) -> str:
-        """Store a row of a table that has columns for the fields `given`; says what that did."""
-        before = now()
-        record_id = values.pop("id", None)
-        try:
-            if record_id is None:
-                record, created = self.add(values)
-            else:
-                changes = {name: value for name, value in values.items() if name in given}
-                record, created = self.change(record_id, changes), False
-        except crm.NotFound:
-            record, created = self.put(record_id, values)
-        return "created" if created else "changed" if record["updatedAt"] >= before else "unchanged"
 
 
 def _takes_table(command: Callable[..., None]) -> Callable[..., None]:
@@ -171,8 +175,10 @@ def import_contacts(path: Path, dry_run: bool, skip_bad_rows: bool) -> None:
     A row with the CRM's own id creates or changes that contact; what the file has no column for stays as it is. A row
     without an id is found by its addresses and its gaps filled, or created, as POST /contacts does.
 
-    All rows are stored, or none: every bad one is named by the line where it begins. The exit status is 0 if all rows
-    were good, 1 if not.
+    All rows are stored, or none: the whole file is checked first, and every bad row is named by the line where it
+    begins. Then they are stored some at a time, so that the service can go on writing. If that is interrupted, the rows
+    stored so far stay: run it again. So they do where another writer makes a row impossible meanwhile, which is then
+    named, and the others are stored. A dry run only reads. The exit status is 0 if all rows were good, 1 if not.
     """
     columns = {
         "id": "id",
@@ -182,7 +188,7 @@ def import_contacts(path: Path, dry_run: bool, skip_bad_rows: bool) -> None:
         # Not what address books put beside an address: "E-mail 1 - Type", "E-mail Display Name", "Email Opt Out".
         "emailAddresses": "email(?!.*(type|label|displayname|optout|status|verified)).*",
     }
-    kind = _Kind(ContactNew(), columns, crm.add_contact, crm.put_contact, crm.change_contact)
+    kind = _Kind("contact", ContactNew(), columns)
     _import_table(path, kind, dry_run, skip_bad_rows)
 
 
@@ -202,40 +208,56 @@ def import_companies(path: Path, dry_run: bool, skip_bad_rows: bool) -> None:
     A row with the CRM's own id creates or changes that company; what the file has no column for stays as it is. A row
     without an id is found by its domains and its gaps filled, or created, as POST /companies does.
 
-    All rows are stored, or none: every bad one is named by the line where it begins. The exit status is 0 if all rows
-    were good, 1 if not.
+    All rows are stored, or none: the whole file is checked first, and every bad row is named by the line where it
+    begins. Then they are stored some at a time, so that the service can go on writing. If that is interrupted, the rows
+    stored so far stay: run it again. So they do where another writer makes a row impossible meanwhile, which is then
+    named, and the others are stored. A dry run only reads. The exit status is 0 if all rows were good, 1 if not.
     """
     columns = {"id": "id", "name": "name", "domains": "domains?|website"}
-    kind = _Kind(CompanyNew(), columns, crm.add_company, crm.put_company, crm.change_company)
+    kind = _Kind("company", CompanyNew(), columns)
     _import_table(path, kind, dry_run, skip_bad_rows)
 
 
-class _NothingStored(Exception):
-    """Takes back what the transaction did."""
-
-
 def _import_table(path: Path, kind: _Kind, dry_run: bool, skip_bad_rows: bool) -> None:
-    outcomes: Counter[str] = Counter()
-    transaction = database.writing() if dry_run or not skip_bad_rows else nullcontext()
-    try:
-        with _database_at_hand(), _progress() as progress, transaction:
-            report = _reporter(progress)
-            # sig: Excel writes one. surrogateescape: what is not UTF-8 is found where the rows have line numbers.
-            with progress.open(path, "r", encoding="utf-8-sig", errors="surrogateescape", newline="") as lines:
-                table = _Table(lines, kind)
-                if table.ignored:
-                    report(f"Ignored columns: {', '.join(table.ignored)}.")
-                given = set(filter(None, table.fields))
-                for batch in _batches(table.rows()):
-                    outcomes.update(_store(batch, lambda values: kind.store(values, given), report))
-            if dry_run or (outcomes[BAD] and not skip_bad_rows):
-                raise _NothingStored
-        outcome = ""
-    except _NothingStored:
-        outcome = "Dry run, nothing was stored: " if dry_run else "Nothing was stored, because of the bad rows; else: "
+    twice = not dry_run and not skip_bad_rows
+    if twice and not path.is_file():
+        raise click.ClickException("FILE.csv is read twice, so it can't be a pipe. Or use --skip-bad-rows.")
+    outcome = "Dry run, nothing was stored: " if dry_run else ""
+    with _database_at_hand(), _progress() as progress:
+        outcomes = _store_rows(path, kind, progress, dry_run=twice or dry_run)
+        if twice and outcomes[BAD]:
+            outcome = "Nothing was stored, because of the bad rows; else: "
+        elif twice:
+            outcomes = _store_rows(path, kind, progress, dry_run=False, again=True)
     counts = ", ".join(f"{outcomes[name]:,} {name}" for name in ("created", "changed", "unchanged", BAD))
     click.echo(f"{outcome}{counts}.")
     _exit(outcomes)
+
+
+def _store_rows(path: Path, kind: _Kind, progress: "Progress", dry_run: bool, again: bool = False) -> Counter[str]:
+    """Store the rows that are good; counts what became of them, or in a dry run would."""
+    outcomes: Counter[str] = Counter()
+    report = _reporter(progress)
+    # sig: Excel writes one. surrogateescape: what is not UTF-8 is found where the rows have line numbers.
+    with progress.open(path, "r", encoding="utf-8-sig", errors="surrogateescape", newline="") as lines:
+        table = _Table(lines, kind)
+        if table.ignored and not again:
+            report(f"Ignored columns: {', '.join(table.ignored)}.")
+        rows = TableImport(kind.name, filter(None, table.fields), dry_run)
+        for batch in _batches(table.rows(), BATCH):
+            if dry_run:
+                outcomes.update(_try(item, rows.store, report) for item in batch)
+                continue
+            rows.prepare(item.content for item in batch if not isinstance(item.content, _Unusable))
+            left = deque(batch)
+            while left:
+                with database.writing():
+                    end = time.monotonic() + HELD
+                    outcomes[_try(left.popleft(), rows.store, report)] += 1
+                    while left and time.monotonic() < end:
+                        outcomes[_try(left.popleft(), rows.store, report)] += 1
+                let_others_write()
+    return outcomes
 
 
 class _Table:
@@ -315,14 +337,14 @@ def _item(label: str, load: Callable[[Source], Record], source: Source, size: in
         return _Item(label, _Unusable(_reason(error)), size)
 
 
-def _batches(items: Iterable[_Item]) -> Iterator[list[_Item]]:
-    """The items, as many at a time as one transaction stores. They are read and validated before it begins."""
+def _batches(items: Iterable[_Item], most: int, most_bytes: int = 2**20) -> Iterator[list[_Item]]:
+    """The items, some at a time. They are read and validated before the transaction that stores them."""
     batch: list[_Item] = []
     size = 0
     for item in items:
         batch.append(item)
         size += item.size
-        if len(batch) == BATCH or size >= BATCH_BYTES:
+        if len(batch) == most or size >= most_bytes:
             yield batch
             batch, size = [], 0
     if batch:
@@ -351,26 +373,22 @@ def _send(items: Iterable[_Item], sender: Connection, receiver: Connection) -> N
     signal(SIGINT, SIG_IGN)  # Ctrl-C is for the process that stores, which ends this one
     receiver.close()  # else nobody would notice here when that process is gone
     with suppress(BrokenPipeError):
-        for batch in _batches(items):
+        for batch in _batches(items, MAILS, MAIL_BYTES):
             sender.send(batch)
         sender.send([])
 
 
-def _store(batch: Sequence[_Item], store: Callable[[Record], str], report: Callable[[str], None]) -> Counter[str]:
-    """Store what can be in one transaction; counts what became of it."""
-    outcomes: Counter[str] = Counter()
-    with database.writing():
-        for label, content, _ in batch:
-            try:
-                if isinstance(content, _Unusable):
-                    raise content
-                outcomes[store(content)] += 1
-            except database.Unavailable:
-                raise
-            except Exception as error:  # the verb has taken back what it did, and the others go in
-                report(f"{label}: {_reason(error)}")
-                outcomes[BAD] += 1
-    return outcomes
+def _try(item: _Item, store: Callable[[Record], str], report: Callable[[str], None]) -> str:
+    """What became of one; one that can't be stored is reported, and is BAD."""
+    try:
+        if isinstance(item.content, _Unusable):
+            raise item.content
+        return store(item.content)
+    except database.Unavailable:
+        raise
+    except Exception as error:  # the verb has taken back what it did, and the others go in
+        report(f"{item.label}: {_reason(error)}")
+        return BAD
 
 
 def _reason(error: Exception) -> str:

@@ -119,6 +119,7 @@ FINE, WARNING, PROBLEM = LEVELS = ["ok", "warning", "PROBLEM"]  # words: not eve
 
 _SOON = timedelta(days=14)
 _SLOW = 0.1  # seconds for a commit to reach the disk, above which it is worth a word
+_GLANCE = 1  # seconds; a service that serves gives up the write lock sooner
 _LITTLE = 200 * MIB
 _LOG_LIMIT = 128 * MIB  # twice what SQLite leaves
 _FILES_OPEN = 1024  # a worker has a few for each thread, and one for each connection
@@ -173,11 +174,15 @@ def _server(url: str) -> Iterator[Finding]:
     """A PostgreSQL database; how its server is, its own means tell."""
     yield from _limits()
     try:
-        database.start(url, make=False)
+        database.attach_server(url)
+        empty = not database.db.table_exists("schema_migration")
     except database.Unusable as error:
         yield Finding(PROBLEM, f"The database can't be used. {_why(error)}.")
         return
     try:
+        if empty:
+            yield Finding(PROBLEM, "The database has none of the connector's tables. The first start makes them.")
+            return
         yield from _attempt("The database", _database(quick=False))
         yield from _attempt("Writing", _writing())
         yield from _attempt("The clock", _clock())
@@ -306,13 +311,10 @@ def _service(path: Path, config: Mapping[str, Any]) -> Iterator[Finding]:
             answer = connection.getresponse()
             health = dict(loads(answer.read(_ANSWER)))
     except (OSError, HTTPException, ValueError):
-        try:
-            if path.exists():
-                with database.exclusive_use(path):
-                    pass
-            yield Finding(FINE, "The service does not run")
-        except BlockingIOError:
+        if path.exists() and database.is_in_use(path):
             yield Finding(WARNING, f"The database is in use, but nothing answers at {where}. By other settings?")
+        else:
+            yield Finding(FINE, "The service does not run")
         return
     good = answer.status == 200 and health == {"status": "ready"}
     bad = answer.status == 503 and health.keys() == {"code", "status", "message", "errors"}
@@ -331,8 +333,8 @@ def _service(path: Path, config: Mapping[str, Any]) -> Iterator[Finding]:
 def _serves(path: Path, port: int) -> bool | None:
     """Whether a process that listens at the port uses this database; None where the system does not tell.
 
-    The system knows (proc(5)), so that nothing has to be asked of a stranger: a service has the socket open, and the
-    file by which it shows that it uses the database.
+    The system knows (proc(5)), so that nothing has to be asked of a stranger: a service has the socket and the file
+    open.
     """
     listening = set()
     for table in ("tcp", "tcp6"):
@@ -341,7 +343,7 @@ def _serves(path: Path, port: int) -> bool | None:
                 _, local, _, state, *rest = line.split()
                 if state == "0A" and int(local.rpartition(":")[2], 16) == port:  # 0A: it listens
                     listening.add(f"socket:[{rest[5]}]")
-    in_use = f"{path}-inuse"
+    in_use = str(path.resolve())
     found = False
     for process in _PROC.glob("[0-9]*/fd"):
         try:
@@ -379,7 +381,7 @@ class _TakenBack(Exception):
 
 
 def _writing() -> Iterator[Finding]:
-    with suppress(_TakenBack), database.writing():
+    with suppress(_TakenBack), database.writing(_GLANCE):
         values = ["", "", "", "", token_hex(32)]
         database.execute("INSERT INTO token (user_id, scope, label, created_at, sha256) VALUES (?, ?, ?, ?, ?)", values)
         raise _TakenBack  # nothing of it was written yet: only room shows that it could be

@@ -2,6 +2,8 @@
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import nullcontext, suppress
+from functools import cache
 from typing import Any, NamedTuple
 from uuid import uuid4
 
@@ -9,10 +11,10 @@ from clock import now
 from crm.changes import record_change
 from crm.matching import candidate_keys, normalize_address, normalize_domain, parent_domains
 from crm.merging import union
-from crm.records import MOST_ENTRIES, Cursor, Invalid, NotFound, Page, Record
-from crm.seam import attempts, store
+from crm.records import MOST_ENTRIES, Cursor, Invalid, NotFound, NotOffered, Page, Record
+from crm.seam import attempts, let_others_write, store
 
-_BATCH = 200  # contacts that lose their company in one transaction
+_BATCH = 100  # contacts that lose their company in one transaction
 
 Find = Callable[[Sequence[str]], list[tuple[str, Record]]]
 
@@ -131,6 +133,7 @@ def delete_company(company_id: str) -> None:
             if not there and len(contacts) < _BATCH:
                 _delete(_COMPANY, company_id)
                 return
+        let_others_write()
 
 
 # ---- both -----------------------------------------------------------------------------------------------------------
@@ -174,21 +177,24 @@ def _list(kind: _Kind, since: str | None, after: Cursor | None, limit: int) -> P
 
 def _add(kind: _Kind, values: Mapping[str, Any]) -> tuple[Record, bool]:
     keys = kind.keys(values)
+    return _save(kind, lambda: _find_same(kind, values, keys), lambda old: _fill_gaps(kind, old, values))
 
-    def find() -> Record | None:
-        same = kind.store.read([values["id"]]) if "id" in values else []
-        return min(same or [record for _, record in kind.store.find(list(filter(None, keys)))], key=_age, default=None)
 
-    def fill_gaps(old: Record | None) -> Record:
-        if old is None:
-            return {"id": uuid4().hex, **values}
-        filled = {name: value for name, value in values.items() if value and not old[name]}
-        whole = union(old[kind.entries], values[kind.entries], lambda text: kind.normalize(text) or text)
-        if len(whole) > max(MOST_ENTRIES, len(old[kind.entries])):
-            raise Invalid(**{kind.entries: f"The record that is found would have more than {MOST_ENTRIES}."})
-        return {**old, **filled, kind.entries: whole}
+def _find_same(kind: _Kind, values: Mapping[str, Any], keys: Sequence[str | None]) -> Record | None:
+    """The record with the same id, else the oldest with one of the keys."""
+    same = kind.store.read([values["id"]]) if "id" in values else []
+    return min(same or [record for _, record in kind.store.find(list(filter(None, keys)))], key=_age, default=None)
 
-    return _save(kind, find, fill_gaps)
+
+def _fill_gaps(kind: _Kind, old: Record | None, values: Mapping[str, Any]) -> Record:
+    """What becomes of a record by another description of it. Raises Invalid."""
+    if old is None:
+        return {"id": uuid4().hex, **values}
+    filled = {name: value for name, value in values.items() if value and not old[name]}
+    whole = union(old[kind.entries], values[kind.entries], lambda text: kind.normalize(text) or text)
+    if len(whole) > max(MOST_ENTRIES, len(old[kind.entries])):
+        raise Invalid(**{kind.entries: f"The record that is found would have more than {MOST_ENTRIES}."})
+    return {**old, **filled, kind.entries: whole}
 
 
 def _put(kind: _Kind, record_id: str, values: Mapping[str, Any]) -> tuple[Record, bool]:
@@ -219,7 +225,13 @@ def _save(
     raise AssertionError
 
 
-def _store(kind: _Kind, old: Record | None, new: Record, keys: list[str | None]) -> Record:
+def _store(
+    kind: _Kind,
+    old: Record | None,
+    new: Record,
+    keys: Sequence[str | None],
+    record: Callable[..., None] = record_change,
+) -> Record:
     company_id = new.get("companyId")
     if company_id is not None and not store.companies.read([company_id]):
         raise Invalid(companyId="There is no such company.")
@@ -229,7 +241,7 @@ def _store(kind: _Kind, old: Record | None, new: Record, keys: list[str | None])
         kind.store.insert(new, keys)
     else:
         kind.store.update(old, new, keys)
-    record_change(kind.name, new["id"], "changed" if old else "created")
+    record(kind.name, new["id"], "changed" if old else "created")
     return new
 
 
@@ -237,3 +249,87 @@ def _delete(kind: _Kind, record_id: str) -> None:
     if not kind.store.delete(record_id):
         raise NotFound
     record_change(kind.name, record_id, "deleted")
+
+
+# ---- many at once ---------------------------------------------------------------------------------------------------
+
+
+class TableImport:
+    """Stores the rows of a table one after the other, each a contact or company.
+
+    A row with an id creates or changes that record; what the table has no column for stays as it is. A row without an
+    id is found by its addresses or domains and its gaps filled, or created. A dry run only reads: what the rows so far
+    would have made or changed is kept in memory, and later rows meet it there as they would in the database.
+
+        rows.prepare(batch)  # outside a transaction
+        with database.writing():
+            for row in batch: rows.store(row)
+    """
+
+    def __init__(self, name: str, columns: Iterable[str], dry_run: bool = False) -> None:
+        """`name`: contact or company; `columns`: the fields that the table gives."""
+        kind = {"contact": _CONTACT, "company": _COMPANY}[name]
+        self._kind = kind._replace(store=_Overlay(kind.store)) if dry_run else kind
+        self._normalize = kind.normalize
+        self._columns, self._dry_run = set(columns), dry_run
+
+    def prepare(self, rows: Iterable[Record]) -> None:
+        """Read and normalize what these rows will need. What was normalized is remembered until the next call, so that
+        under the write lock only what others change in this moment has to be."""
+        self._kind = self._kind._replace(normalize=cache(self._normalize))
+        for values in rows:
+            with suppress(Invalid, NotOffered):
+                self._kind.keys(self._plan(values)[1])
+
+    def store(self, values: Record) -> str:
+        """Store a row; gives "created", "changed" or "unchanged". Raises Invalid."""
+        old, new = self._plan(values)
+        if new == old:
+            return "unchanged"
+        with nullcontext() if self._dry_run else store.transaction():
+            _store(self._kind, old, new, self._kind.keys(new), _record_nothing if self._dry_run else record_change)
+        return "changed" if old else "created"
+
+    def _plan(self, values: Record) -> tuple[Record | None, Record]:
+        """The record that a row means, as it is and as it will be."""
+        if values.get("id") is None:
+            values = {name: value for name, value in values.items() if name != "id"}
+            old = _find_same(self._kind, values, self._kind.keys(values))
+            return old, _fill_gaps(self._kind, old, values)
+        old = next(iter(self._kind.store.read([values["id"]])), None)
+        if old is None:
+            return None, values
+        return old, {**old, **{name: value for name, value in values.items() if name in self._columns}}
+
+
+def _record_nothing(kind: str, record_id: str, action: str) -> None:
+    """Nothing has changed."""
+
+
+class _Overlay:
+    """Contacts or companies as they would be: what is written is kept here, and nothing reaches the database."""
+
+    def __init__(self, under: Any) -> None:
+        self._under = under
+        self._records: dict[str, Record] = {}
+        self._keys: dict[str, set[str]] = {}  # of each record here
+        self._ids: defaultdict[str, set[str]] = defaultdict(set)  # of the records here that have or had a key
+
+    def read(self, ids: Sequence[str]) -> list[Record]:
+        here = [self._records[one] for one in ids if one in self._records]
+        others = [one for one in ids if one not in self._records]
+        return [*here, *(self._under.read(others) if others else [])]
+
+    def find(self, keys: Sequence[str]) -> list[tuple[str, Record]]:
+        under = [(key, record) for key, record in self._under.find(keys) if record["id"] not in self._records]
+        here = [(key, self._records[one]) for key in keys for one in self._ids.get(key, ()) if key in self._keys[one]]
+        return under + here
+
+    def insert(self, record: Record, keys: Sequence[str | None]) -> None:
+        self._records[record["id"]] = record
+        self._keys[record["id"]] = set(filter(None, keys))
+        for key in self._keys[record["id"]]:
+            self._ids[key].add(record["id"])
+
+    def update(self, old: Record, new: Record, keys: Sequence[str | None]) -> None:
+        self.insert(new, keys)

@@ -32,7 +32,7 @@ def log_email(email: Mapping[str, Any]) -> tuple[Record, bool]:
 def log_emails(emails: Sequence[Mapping[str, Any]]) -> list[tuple[Record, bool]]:
     """Log several emails, the new ones in one transaction. Everything that takes time is done before it."""
     whole: list[Record] = [{"id": None, **NO_EMAIL, **email} for email in emails]
-    drafts = {n: _draft(email) for n, email in enumerate(whole) if _find_copy(*_keys(email)) is None}
+    drafts = {n: derive(email) for n, email in enumerate(whole) if _find_copy(*_keys(email)) is None}
     for draft in drafts.values():
         store.emails.prepare(None, draft)
     logged: dict[int, Record] = {}
@@ -95,7 +95,7 @@ def delete_email(email_id: str, unchanged_since: str | None = None) -> bool:
     """
     for attempt in attempts():
         with attempt:
-            old = _draft(get_email(email_id))
+            old = derive(get_email(email_id))
             if unchanged_since not in (None, old.record["updatedAt"]):
                 return False
             store.emails.prepare(old, None)
@@ -146,14 +146,17 @@ def _change(email_id: str, change: Callable[[Record], Record], copy_key: str | N
             unchanged = _same(old, new)
             if unchanged and (copy_key is None or email_id in store.emails.with_copy_key(copy_key)):
                 return old
-            before, after = _draft(old), _draft(new, old)
+            before, after = derive(old), derive(new, old)
             store.emails.prepare(before, after)
             with store.transaction():
                 if store.emails.version(email_id) != old["updatedAt"]:
                     continue
                 if copy_key:
                     store.emails.record_copy(email_id, copy_key)
-                return old if unchanged else _update(before, after)
+                record = old if unchanged else _update(before, after)
+            if not unchanged:
+                store.emails.catch_up(after)
+            return record
     raise AssertionError
 
 
@@ -176,7 +179,7 @@ def _same(old: Record, new: Record) -> bool:
     return new == old and dumps(new, sort_keys=True) == dumps(old, sort_keys=True)  # to Python, true is 1
 
 
-def _draft(record: Record, old: Record | None = None) -> Draft:
+def derive(record: Record, old: Record | None = None) -> Draft:
     """An email with all that follows from its fields; of an `old` one, what has not changed is not parsed again."""
     html = record["htmlBody"]
     if "htmlText" not in record or (old is not None and html != old["htmlBody"]):

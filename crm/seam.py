@@ -1,6 +1,7 @@
 """How `crm` reaches the store: what a store does not supply is not offered, and changes that do not hold the write lock
 for longer than they write."""
 
+import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any
@@ -62,3 +63,8 @@ def attempts() -> Iterator[AbstractContextManager[None]]:
         yield nullcontext()
     yield store.transaction()
     raise AssertionError("what is read within a transaction does not change in it")
+
+
+def let_others_write() -> None:
+    """Between two transactions of one writer: without a pause it would have the write lock again before others wake."""
+    time.sleep(0.005)

@@ -31,7 +31,7 @@ from database.common import (
     placeholders,
     rows,
 )
-from database.sqlite import PARTS, check, check_room, exclusive_use, locate, open_private, overwrite
+from database.sqlite import PARTS, check, check_room, exclusive_use, is_in_use, locate, open_private, overwrite
 
 __all__ = [
     "MIGRATIONS",
@@ -47,16 +47,19 @@ __all__ = [
     "exclusive_use",
     "attach",
     "borrowed",
+    "attach_server",
     "check",
     "check_room",
     "db",
     "declare",
     "execute",
+    "is_in_use",
     "locate",
     "open_private",
     "overwrite",
     "placeholders",
     "rows",
+    "snapshot",
 ]
 
 
@@ -89,6 +92,14 @@ def attach(path: Path) -> SqliteDatabase:
     return sqlite.attach(path)
 
 
+def attach_server(url: str) -> None:
+    """Name a PostgreSQL database as it is, with whatever tables it has; `start` does more. Raises DatabaseError."""
+    stop()
+    from database import postgresql
+
+    postgresql.attach(url)
+
+
 def stop() -> None:
     """Close this thread's connection, and those that nobody uses."""
     _kind().stop()
@@ -112,6 +123,12 @@ def writing(timeout: float = LOCK_TIMEOUT) -> AbstractContextManager[None]:
 def time_limit(seconds: float) -> AbstractContextManager[None]:
     """Break off what this thread reads in it after so many seconds: raises TookTooLong. Not within a transaction."""
     context: AbstractContextManager[None] = _kind().time_limit(seconds)
+    return context
+
+
+def snapshot() -> AbstractContextManager[None]:
+    """A transaction that only reads, and sees all as it was at one moment. It takes no lock, and may take its time."""
+    context: AbstractContextManager[None] = _kind().snapshot()
     return context
 
 

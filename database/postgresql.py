@@ -181,6 +181,16 @@ def _several_hosts(theirs: Mapping[str, Any]) -> list[tuple[str, str]]:
     return list(zip(hosts, ports if len(ports) > 1 else ports * len(hosts), strict=False)) if several else []
 
 
+def attach(url: str) -> None:
+    """See `database.attach_server`."""
+    server = Server(url, None)
+    db.initialize(server)
+    try:
+        _check(server)
+    finally:
+        stop()
+
+
 def start(url: str, most_connections: int | None = None, make: bool = True) -> None:
     """See `database.start`."""
     server = Server(url, most_connections)
@@ -268,6 +278,23 @@ def time_limit(seconds: float) -> Iterator[None]:
         raise
     finally:
         db.execute_sql(_RESET_TIMEOUT)
+
+
+@contextmanager
+def snapshot() -> Iterator[None]:
+    """See `database.snapshot`."""
+    with __exception_wrapper__:
+        db.cursor().execute(f"BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; {_NO_TIMEOUTS}")
+    try:
+        yield
+    except BaseException:
+        db.close()  # which ends it, whatever has happened to the connection
+        raise
+    db.cursor().execute("ROLLBACK")
+
+
+# Of a transaction that only reads, and holds up nobody.
+_NO_TIMEOUTS = "SET LOCAL statement_timeout = 0; SET LOCAL idle_in_transaction_session_timeout = 0"
 
 
 def purge_deleted() -> bool:

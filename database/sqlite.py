@@ -147,9 +147,9 @@ def exclusive_use(path: Path) -> Iterator[sqlite3.Connection | None]:
 
 
 @contextmanager
-def _only_connection(path: Path) -> Iterator[sqlite3.Connection]:
+def _only_connection(path: Path, timeout: float = 1) -> Iterator[sqlite3.Connection]:
     with closing(_open(path)) as connection:
-        connection.execute("PRAGMA busy_timeout = 1000")
+        connection.execute(f"PRAGMA busy_timeout = {timeout * 1000:.0f}")
         connection.execute("PRAGMA locking_mode = exclusive")  # a lock, once taken, is kept
         try:
             connection.execute("BEGIN EXCLUSIVE")
@@ -159,6 +159,15 @@ def _only_connection(path: Path) -> Iterator[sqlite3.Connection]:
                 raise BlockingIOError from None
             raise
         yield connection
+
+
+def is_in_use(path: Path) -> bool:
+    """Whether somebody has the database open, as a service has from its first call on. Holds up nobody."""
+    try:
+        with _only_connection(path, timeout=0):
+            return False
+    except BlockingIOError:
+        return True
 
 
 def open_private(path: Path | str) -> int:
@@ -388,6 +397,13 @@ def time_limit(seconds: float) -> Iterator[None]:
         raise
     finally:
         connection.set_progress_handler(None, 0)
+
+
+@contextmanager
+def snapshot() -> Iterator[None]:
+    """See `database.snapshot`."""
+    with db.transaction("DEFERRED"):
+        yield
 
 
 def purge_deleted() -> bool:
