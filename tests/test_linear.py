@@ -91,6 +91,13 @@ def parts(header: bytes) -> Callable[[str], Any]:
     return read
 
 
+def multiparts(text: str) -> Any:
+    """A mail of multiparts in one another, the more the longer it is."""
+    depth = range(len(text) // 500)
+    opening = (b"Content-Type: multipart/mixed; boundary=b%d\n\n--b%d\n" % (n, n) for n in depth)
+    return mailfile.as_email(b"From: a\n" + b"".join(opening) + text.encode("utf-8", "replace"))
+
+
 def body(template: str) -> Callable[[str], Any]:
     return lambda text: parse_json((template % text).encode("utf-8", "replace"))
 
@@ -135,7 +142,6 @@ def file(content: str) -> dict[str, str]:
 
 
 JANE = Mentions("jane@x.example")
-NESTED = b"".join(b"Content-Type: multipart/mixed; boundary=b%d\n\n--b%d\n" % (n, n) for n in range(300))
 FIELDS = [
     b"From: a\nSubject: %s\n\n",
     b"From: a\nTo: %s\n\n",
@@ -204,7 +210,7 @@ READERS: dict[str, dict[str, Callable[[str], Any]]] = {
         "parts": mail(b"From: a\nContent-Type: multipart/mixed; boundary=b\n\n--b\n%s"),
         "parameters of parts": parts(b"Content-Type: text/plain%s"),
         "names of parts": parts(b"Content-Disposition: attachment; filename=%s"),
-        "nested": mail(b"From: a\n" + NESTED + b"%s"),
+        "nested": multiparts,
         "quoted-printable": mail(b"From: a\nContent-Transfer-Encoding: quoted-printable\n\n%s"),
         "base64": mail(b"From: a\nContent-Transfer-Encoding: base64\n\n%s"),
         "uuencode": mail(b"From: a\nContent-Transfer-Encoding: x-uuencode\n\nbegin 644 a\n%s"),
