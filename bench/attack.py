@@ -1,8 +1,8 @@
 """How long ordinary emails wait while somebody attacks: `python -m bench.attack [FOLDER]`.
 
-For each attack a server is started on a new database, as it is served, with two workers: of this project, or of the one
-in FOLDER, which may be an older commit. Two attackers send hostile calls, one behind the other, while 20 ordinary emails
-a second are logged; an email's time runs from the moment at which it was due. Prints Markdown.
+For each attack a server is started on a new database, as it is served, with two workers: of this project, or of the
+one in FOLDER, which may be an older commit. Two attackers send hostile calls, one behind the other, while 20 ordinary
+emails a second are logged; an email's time runs from the moment at which it was due. Prints Markdown.
 """
 
 import json

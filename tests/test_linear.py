@@ -45,7 +45,7 @@ ENOUGH = float(os.environ.get("LINEAR", 0.012))  # seconds of a call, after whic
 LONGEST = 36 * 2**20 // (1 if ALL else 8)  # bytes: of a body
 SHORTEST = 36 * 2**20 // 2**9
 MOST = 2.5  # times the time for twice the length
-FLOOR = 0.01  # seconds that are no matter
+FLOOR = 5e-9  # seconds a byte that are no matter: what memory takes that is not at hand
 
 # Of every class of characters that a pattern or a parser looks at, some; and what means something together.
 SOME = ["a", "é", "\u0301\u0323", "한", " ", "\n", *'"<&,@(\\=;.']
@@ -89,6 +89,13 @@ def parts(header: bytes) -> Callable[[str], Any]:
         return mailfile.as_email(opening + b"".join(b"--b\n" + header % piece + b"\n\nx\n" for piece in pieces))
 
     return read
+
+
+def multiparts(text: str) -> Any:
+    """A mail of multiparts in one another, the more the longer it is."""
+    depth = range(len(text) // 500)
+    opening = (b"Content-Type: multipart/mixed; boundary=b%d\n\n--b%d\n" % (n, n) for n in depth)
+    return mailfile.as_email(b"From: a\n" + b"".join(opening) + text.encode("utf-8", "replace"))
 
 
 def body(template: str) -> Callable[[str], Any]:
@@ -135,7 +142,6 @@ def file(content: str) -> dict[str, str]:
 
 
 JANE = Mentions("jane@x.example")
-NESTED = b"".join(b"Content-Type: multipart/mixed; boundary=b%d\n\n--b%d\n" % (n, n) for n in range(300))
 FIELDS = [
     b"From: a\nSubject: %s\n\n",
     b"From: a\nTo: %s\n\n",
@@ -204,11 +210,11 @@ READERS: dict[str, dict[str, Callable[[str], Any]]] = {
         "parts": mail(b"From: a\nContent-Type: multipart/mixed; boundary=b\n\n--b\n%s"),
         "parameters of parts": parts(b"Content-Type: text/plain%s"),
         "names of parts": parts(b"Content-Disposition: attachment; filename=%s"),
-        "nested": mail(b"From: a\n" + NESTED + b"%s"),
+        "nested": multiparts,
         "quoted-printable": mail(b"From: a\nContent-Transfer-Encoding: quoted-printable\n\n%s"),
         "base64": mail(b"From: a\nContent-Transfer-Encoding: base64\n\n%s"),
         "uuencode": mail(b"From: a\nContent-Transfer-Encoding: x-uuencode\n\nbegin 644 a\n%s"),
-        "mbox": lambda text: list(mailfile._mbox(BufferedReader(BytesIO(text.encode("utf-8", "replace"))))),  # type: ignore[arg-type]
+        "mbox": lambda text: list(mailfile._mbox(BufferedReader(BytesIO(text.encode("utf-8", "replace"))))),
         "CSV, header": table("email,%s\nx,y\n"),
         "CSV, cells": table("email,id\n%s\n"),
     },
@@ -234,9 +240,11 @@ def slow_doubling(read: Callable[[str], Any], make: Callable[[int], str]) -> tup
         length = min(LONGEST, length * (2 if before > ENOUGH / 8 else 8))  # quickly through what takes next to no time
         most = MOST ** log2(length / shorter)
         now = seconds(read, make(length))
-        if now > max(FLOOR, most * before):
-            now, before = seconds(read, make(length), 5 if now < 2 else 1), seconds(read, make(shorter), 5)
-            if now > max(FLOOR, most * before):
+        if now > FLOOR * length + most * before:
+            runs = 5 if now < 2 else 1
+            # Half of it as well: a bound that is passed, and from which on more is done, is one step.
+            now, half, before = (seconds(read, make(n), runs) for n in (length, length // 2, shorter))
+            if now > FLOOR * length + max(most * before, MOST * half):
                 return shorter, before, length, now
     return None
 

@@ -11,6 +11,7 @@ import pytest
 import crm
 import database
 from crm import matching, mentions, merging, preview
+from store import emails as email_rows
 from store import search, words
 from tests.samples import EMAILS
 
@@ -130,7 +131,7 @@ def test_html_that_stays_is_not_read_again(sync: Any, client: Any) -> None:
 def test_a_change_that_came_in_between_is_not_lost(sync: Any, client: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """What was prepared for an older version is prepared once more."""
     record = sync.post(EMAILS, json=SENT).json
-    path, prepare, first = f"{EMAILS}/{record['id']}", crm.emails.store.emails.prepare, [True]
+    path, prepare, first = f"{EMAILS}/{record['id']}", email_rows.prepare, [True]
 
     def late(*args: Any) -> None:
         prepare(*args)
