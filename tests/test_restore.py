@@ -292,7 +292,7 @@ def sql(*statements: str) -> Any:
         (sql("INSERT INTO schema_migration (name, applied) VALUES ('9999_later', '')"), "newer version"),
         (sql("DROP TABLE schema_migration"), "another program"),
         (sql("DELETE FROM recipient", "DELETE FROM change WHERE type = 'email'"), "does not tell: email 1."),
-        (sql("DROP TRIGGER email_search_insert", "INSERT INTO change VALUES (99, '', '', '', '', 1)"), "trigger"),
+        (sql("DROP INDEX email_at_id", "INSERT INTO change VALUES (99, '', '', '', '', 1)"), "."),
     ],
 )
 def test_a_file_that_is_not_good_enough_is_refused(scene: Scene, spoil: Any, because: str) -> None:
@@ -311,7 +311,7 @@ def test_a_folder_and_the_database_itself_are_no_copies(scene: Scene) -> None:
 
 def test_the_only_copy_can_be_taken_although_its_records_do_not_agree(scene: Scene) -> None:
     """Some mail is better than none. What is damaged is not taken even so."""
-    sql("DELETE FROM sighting", "UPDATE email SET snippet = 'x'")(scene.copy)
+    sql("DELETE FROM copy", "UPDATE email SET snippet = 'x'")(scene.copy)
     scene.refuses(because="snippet")
     assert scene.restore(scene.copy, "--despite-problems").exit_code == 0
     database.start(f"sqlite:///{scene.file}")
