@@ -267,7 +267,9 @@ def test_the_table_of_refused_calls(sync: Any, audit: Any) -> None:
     sync.delete(f"{EMAILS}/1")
     head, line = audit("--refused")
     assert head.split() == ["at", "token", "status", "times", "address", "method", "route"]
-    assert line[27:] == "  token 1                   403     1       127.0.0.1              DELETE   /api/v1/emails/{id}"
+    assert (
+        line[27:] == "  token 1                   403     1       127.0.0.1              DELETE   /api/v1/emails/{id}"
+    )
 
 
 def test_a_token_that_has_ended_is_named(anonymous: Any, told: Any) -> None:

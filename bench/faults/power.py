@@ -33,7 +33,9 @@ SECTOR = 512
 # Changes of files and names, syncs, and what is sent to clients and terminals.
 CALLS = "openat,creat,rename,unlink,unlinkat,mkdir,ftruncate,pwrite64,write,writev,fsync,fdatasync,sendto,sendmsg"
 # Small, so that many checkpoints happen.
-PROGRAM = "import database; from commands import cli; database.sqlite._PRAGMAS.update(wal_autocheckpoint=300, {}); cli.main()"
+PROGRAM = (
+    "import database; from commands import cli; database.sqlite._PRAGMAS.update(wal_autocheckpoint=300, {}); cli.main()"
+)
 
 
 def run(quick: bool = False) -> Iterator[Outcome]:
