@@ -253,7 +253,7 @@ def test_an_address_that_is_not_ours_ends_the_start_with_one_sentence(tmp_path: 
 def test_a_port_that_is_in_use_ends_the_start_with_one_sentence(tmp_path: Path) -> None:
     """After a moment, in which a server that is just ending would have given it back."""
     with socket.create_server(("127.0.0.1", 0)) as other:
-        done = run_command(tmp_path, "cli", "serve", PORT=other.getsockname()[1])
+        done = run_command(tmp_path, "commands", "serve", PORT=other.getsockname()[1])
     assert (done.returncode, done.stdout) == (1, "")
     assert re.fullmatch(r"The configuration .* HOST and PORT: .*: Address already in use\.\n", done.stderr)
 
@@ -281,7 +281,7 @@ def test_help_describes_every_command_and_option(run: Any, command: str) -> None
 
 def test_a_command_that_is_not_there_gets_a_sentence(tmp_path: Path) -> None:
     """Of either program."""
-    for program in ("cli", "flask"):
+    for program in ("commands", "flask"):
         done = run_command(tmp_path, program, "token", "steal")
         assert (done.returncode, done.stdout) == (2, "")
         assert "No such command" in done.stderr
