@@ -31,7 +31,14 @@ LAYERS = {
     "ours": r"\((app|models|clock)\.py|\((crm|routes|store|web)/",
 }
 # Not at work: waiting for a request, or for the write lock.
-WAITING = r"(wait|acquire) \(threading\.py|_(serve|watch) \(web/worker\.py|select \(selectors\.py|write_lock \(database/sqlite\.py"
+WAITING = "|".join(
+    (
+        r"(wait|acquire) \(threading\.py",
+        r"_(serve|watch) \(web/worker\.py",
+        r"select \(selectors\.py",
+        r"write_lock \(database/sqlite\.py",
+    )
+)
 
 
 def layer(stack: str) -> str | None:

@@ -326,8 +326,9 @@ def copy_database(target: str) -> None:
 
     Stop the service first, and start it again on the other database: the copy keeps others from writing for as long
     as it takes, but what a service that still runs receives after that is missing in the copy. Ids, tokens and the
-    change feed stay as they are, and the database that is copied is only read. At the end both are read and compared, row by row; where something differs, or the copy is
-    interrupted, the other one is left empty: run it again. Where it holds a copy already, the two are compared.
+    change feed stay as they are, and the database that is copied is only read. At the end both are read and compared,
+    row by row; where something differs, or the copy is interrupted, the other one is left empty: run it again. Where
+    it holds a copy already, the two are compared.
     """
     from rich.console import Console  # not above: the server needs none of these
     from rich.progress import Progress

@@ -136,7 +136,7 @@ def _tables() -> list[Table]:
     found = []
     for model in models.tables():
         if model not in (models.EmailWords, models.EmailVector):
-            key = model._meta.primary_key
+            key: Any = model._meta.primary_key
             fields = [model._meta.fields[name] for name in key.field_names] if isinstance(key, CompositeKey) else [key]
             counter = key.column_name if isinstance(key, NeverReusedId) else None
             columns = [field.column_name for field in model._meta.sorted_fields]

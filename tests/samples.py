@@ -73,8 +73,8 @@ def run_command(folder: Path, *words: str, **settings: object) -> "subprocess.Co
 
 @contextmanager
 def serving(folder: Path, *command: str, **settings: object) -> Iterator[Server]:
-    """A command (`commands serve`, if none is given) on a database in the folder, from its first answer to the block's
-    end."""
+    """A command (`commands serve`, if none is given) on a database in the folder, from its first answer to the end of
+    the block."""
     port = free_port()
     output, requests = folder / f"output-{port}", folder / f"requests-{port}"
     with output.open("wb") as errors, requests.open("wb") as lines:

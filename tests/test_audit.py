@@ -2,7 +2,6 @@
 
 import http.client
 import json
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +10,8 @@ from flask import Flask
 
 import crm
 import database
+import models
+from database import common
 from tests.samples import EMAILS, MAIL, WITHIN, log, serving
 from web import tokens
 
@@ -84,7 +85,7 @@ def test_a_command_has_no_token(client: Any) -> None:
 def test_a_call_leaves_nothing_behind_in_its_thread(client: Any, method: str, path: str, status: int) -> None:
     """However it ends."""
     assert client.open(path, method=method).status_code == status
-    assert tokens.caller.get() is None
+    assert crm.calling_token.get() is None
 
 
 def test_a_call_that_breaks_leaves_nothing_behind(app: Flask, client: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -92,14 +93,14 @@ def test_a_call_that_breaks_leaves_nothing_behind(app: Flask, client: Any, monke
     seen = []
 
     def broken(_: str) -> None:
-        seen.append(tokens.caller.get())
+        seen.append(crm.calling_token.get())
         raise ZeroDivisionError
 
     monkeypatch.setattr(crm, "get_user", broken)
     app.testing = False
     assert client.get("/api/v1/users/me").status_code == 500
-    assert [caller.token_id for caller in seen if caller] == [1]
-    assert tokens.caller.get() is None
+    assert seen == [1]
+    assert crm.calling_token.get() is None
 
 
 def test_a_thread_that_serves_several_keeps_them_apart(tmp_path: Path) -> None:
@@ -246,15 +247,16 @@ def test_a_refused_call_is_kept_without_what_it_said(app: Flask, anonymous: Any,
     unknown = "bsc_marker"
     headers = {"Authorization": f"Bearer {unknown}"}
     anonymous.patch(f"{EMAILS}/{marker}?x={marker}", json={"subject": marker}, headers=headers)
-    anonymous.open(f"/api/v1/{marker}", method="MARKER", headers=headers)
+    other = {"REMOTE_ADDR": "127.0.0.2"}
+    anonymous.open(f"/api/v1/{marker}", method="MARKER", headers=headers, environ_base=other)
     sync.put(f"{CONTACTS}/{marker}?x={marker}", json={"lastName": marker})
     lines = told("--refused")
     assert [{name: line[name] for name in line.keys() - {"seq", "at"}} for line in lines] == [
-        {**place, "status": status, "address": "127.0.0.1", "tokenId": number, "token": token}
-        for place, status, number, token in [
-            ({"method": "PATCH", "route": "/api/v1/emails/{id}"}, 401, None, "-"),
-            ({"method": "-", "route": "-"}, 401, None, "-"),
-            ({"method": "PUT", "route": "/api/v1/contacts/{id}"}, 403, 1, "token 1"),
+        {**place, "status": status, "address": address, "tokenId": number, "token": token, "times": 1}
+        for place, status, address, number, token in [
+            ({"method": "PATCH", "route": "/api/v1/emails/{id}"}, 401, "127.0.0.1", None, "-"),
+            ({"method": "-", "route": "-"}, 401, "127.0.0.2", None, "-"),
+            ({"method": "PUT", "route": "/api/v1/contacts/{id}"}, 403, "127.0.0.1", 1, "token 1"),
         ]
     ]
     assert "marker" not in str(database.rows("SELECT * FROM refusal")).casefold()
@@ -264,8 +266,10 @@ def test_the_table_of_refused_calls(sync: Any, audit: Any) -> None:
     """The same times and tokens, and what was called from where."""
     sync.delete(f"{EMAILS}/1")
     head, line = audit("--refused")
-    assert head.split() == ["at", "token", "status", "address", "method", "route"]
-    assert line[27:] == "  token 1                   403     127.0.0.1              DELETE   /api/v1/emails/{id}"
+    assert head.split() == ["at", "token", "status", "times", "address", "method", "route"]
+    assert (
+        line[27:] == "  token 1                   403     1       127.0.0.1              DELETE   /api/v1/emails/{id}"
+    )
 
 
 def test_a_token_that_has_ended_is_named(anonymous: Any, told: Any) -> None:
@@ -288,47 +292,12 @@ def test_what_is_wrong_with_a_call_is_no_refusal(client: Any, told: Any) -> None
     assert told("--refused") == []
 
 
-# ---- the tables -----------------------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def older(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """Starts a database with the scripts of these numbers alone."""
-
-    def start(*numbers: str) -> None:
-        folder = tmp_path / "-".join(numbers)
-        folder.mkdir()
-        for number in numbers:
-            [script] = database.MIGRATIONS.glob(f"{number}_*.py")
-            shutil.copy(script, folder)
-        monkeypatch.setattr(database.sqlite, "MIGRATIONS", folder)
-        database.start(f"sqlite:///{tmp_path}/older.db")
-
-    yield start
-    database.stop()
-
-
-def test_a_database_of_before_keeps_its_changes(older: Any) -> None:
-    """Each row as it was, with no token; and the table is not written anew, however long it is."""
-    older("0001", "0002")
-    change = ("2026-01-31T09:30:00.000000Z", "email", "7", "created")
-    with database.writing():
-        for _ in range(1000):
-            database.execute("INSERT INTO change (at, type, record_id, action) VALUES (?, ?, ?, ?)", change)
-        database.execute("DELETE FROM change WHERE seq = 1000")
-    where = "SELECT rootpage FROM sqlite_schema WHERE name = 'change'"
-    before = database.rows(where), database.rows("SELECT * FROM change")
-    older("0001", "0002", "0003")
-    assert (database.rows(where), [row[:5] for row in database.rows("SELECT * FROM change")]) == before
-    assert authors() == [None] * 999
-    assert crm.put_contact("7", {"firstName": None, "lastName": None, "emailAddresses": [], "companyId": None})[1]
-    assert crm.list_changes(after=999) != []  # 1000 is not given out again
-    assert crm.list_changes(after=1000)[0]["seq"] == 1001
-
-
-def test_where_the_records_are_somebody_else_s_refusals_are_kept(older: Any) -> None:
-    """Without the script that makes our tables of records."""
-    later = sorted(path.name[:4] for path in database.MIGRATIONS.glob("[0-9]*.py") if path.name[:4] > "0002")
-    older("0001", *later)
-    assert tokens.refuse(401, "x", "192.0.2.1", "GET", "/api/v1/emails") == 0
+@pytest.mark.sqlite("which tables there are is the same")
+def test_where_the_records_are_somebody_else_s_refusals_are_kept(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a database with the connector's own tables alone."""
+    monkeypatch.setattr(common, "_declared", [lambda: models.OWN])
+    database.start(url)
+    assert not database.db.table_exists("email")
+    assert tokens.Brake().refuse(401, "x", "192.0.2.1", "GET", "/api/v1/emails") == 0
     assert [row["address"] for row in tokens.list_refusals()] == ["192.0.2.1"]
+    database.stop()

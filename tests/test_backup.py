@@ -92,7 +92,7 @@ def test_what_a_killed_backup_left_is_removed_by_the_next(app, client, tmp_path)
     client.post("/api/v1/emails", json={"subject": "x"})
     folder = tmp_path / "backups"
     folder.mkdir()
-    killed = "import os; os.fsync = lambda _: os.kill(os.getpid(), 9); import cli; cli.main()"
+    killed = "import os; os.fsync = lambda _: os.kill(os.getpid(), 9); from commands import cli; cli.main()"
     words = [sys.executable, "-c", killed, "backup", str(folder / "first.db")]
     done = subprocess.run(words, cwd=PROJECT, env=environment(tmp_path), check=False)
     assert done.returncode == -9

@@ -5,6 +5,7 @@ import random
 from unicodedata import normalize
 
 import pytest
+
 from crm.mentions import Mentions
 
 JANE = Mentions("jane@x.org")

@@ -17,7 +17,8 @@ from typing import Any
 import psycopg
 import pytest
 from flask import Flask
-from peewee import Model
+from peewee import Model, TextField
+from playhouse.migrations import Runner
 from playhouse.schema_diff import diff_models
 
 import database
@@ -105,7 +106,7 @@ def test_a_start_on_postgresql_that_breaks_off_leaves_nothing(postgres: Any, mon
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(common.Runner, "up", break_off)
+        patch.setattr(Runner, "up", break_off)
         with pytest.raises(KeyboardInterrupt):
             database.start(url)
     with psycopg.connect(url) as other:
@@ -238,8 +239,8 @@ class Note(models.Table):
     """What the migration above makes."""
 
     id = database.NeverReusedId()
-    at = models.TextField()
-    text = models.TextField(null=True)
+    at = TextField()
+    text = TextField(null=True)
 
     class Meta:
         indexes = ((("at", "id"), False),)

@@ -12,6 +12,7 @@ import psycopg
 import pytest
 from psycopg.conninfo import conninfo_to_dict
 
+import crm.changes
 import crm.emails
 import database
 from app import create_app
@@ -79,7 +80,7 @@ def test_a_call_that_was_broken_off_is_made_once_more(
 ) -> None:
     """Before it had asked that anything be kept: then one mail is logged, and one change is told."""
     tries = []
-    record_change = crm.emails.record_change
+    record_change = crm.changes.record_change
 
     def break_off(*change: Any) -> None:
         tries.append(change)

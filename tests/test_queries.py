@@ -137,8 +137,8 @@ def test_a_mail_is_logged_in_as_many_statements_whatever_its_recipients(client: 
 
 
 def test_a_copy_that_adds_nothing_writes_no_record(client: Any) -> None:
-    """Is it here, what is in it, and is the copy's msgId known: the daily retry of an email that is logged takes no write
-    lock. Another mailbox's copy: has the email changed since, and the copy's msgId."""
+    """Is it here, what is in it, and is the copy's msgId known: the daily retry of an email that is logged takes no
+    write lock. Another mailbox's copy: has the email changed since, and the copy's msgId."""
     client.post(EMAILS, json=MAIL)
     with count_queries() as retry:
         assert client.post(EMAILS, json=MAIL).status_code == 200
