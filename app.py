@@ -167,7 +167,9 @@ def _register_errors(app: Flask, api: Api) -> None:
 
     @app.errorhandler(database.TookTooLong)  # no 503: the same search would take as long again
     def took_too_long(error: database.TookTooLong) -> Any:
-        return api.answer(422, "The search takes too long. Search for fewer, longer or rarer words.")
+        return api.answer(
+            422, "The search takes too long. Ask for fewer, longer or rarer words, or one condition less."
+        )
 
     for unavailable in database.Unavailable:
 

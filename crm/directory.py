@@ -9,7 +9,7 @@ from clock import now
 from crm.changes import record_change
 from crm.matching import candidate_keys, normalize_address, normalize_domain, parent_domains
 from crm.merging import union
-from crm.records import MOST_ENTRIES, Cursor, Invalid, NotFound, Page, Record
+from crm.records import MOST_CHARACTERS, MOST_ENTRIES, Cursor, Invalid, NotFound, Page, Record
 from crm.seam import attempts, store
 
 _BATCH = 200  # contacts that lose their company in one transaction
@@ -180,8 +180,13 @@ def _add(kind: _Kind, values: Mapping[str, Any]) -> tuple[Record, bool]:
             return {"id": uuid4().hex, **values}
         filled = {name: value for name, value in values.items() if value and not old[name]}
         whole = union(old[kind.entries], values[kind.entries], lambda text: kind.normalize(text) or text)
-        if len(whole) > max(MOST_ENTRIES, len(old[kind.entries])):
+        here = old[kind.entries]
+        if len(whole) > max(MOST_ENTRIES, len(here)):
             raise Invalid(**{kind.entries: f"The record that is found would have more than {MOST_ENTRIES}."})
+        if sum(map(len, whole)) > max(MOST_CHARACTERS, sum(map(len, here))):
+            raise Invalid(
+                **{kind.entries: f"The record that is found would have more than {MOST_CHARACTERS} characters."}
+            )
         return {**old, **filled, kind.entries: whole}
 
     return _save(kind, find, fill_gaps)

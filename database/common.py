@@ -40,6 +40,7 @@ Unavailable = (OperationalError, InterfaceError, InternalError, Damaged, Storage
 # What `start` raises for a database that can't be made, opened or brought up to date, or is none.
 Unusable = (OSError, DatabaseError, InterfaceError)
 
+
 class TookTooLong(Exception):
     """A query was broken off at its `time_limit`."""
 

@@ -36,9 +36,7 @@ def test_another_error_stays_what_it_is(app: Flask) -> None:
 
 
 @pytest.mark.parametrize("prefixes", [1, 30])
-def test_a_search_of_many_words_is_broken_off(
-    client: Any, monkeypatch: pytest.MonkeyPatch, prefixes: int
-) -> None:
+def test_a_search_of_many_words_is_broken_off(client: Any, monkeypatch: pytest.MonkeyPatch, prefixes: int) -> None:
     letters = "abcdefghijklmnopqrstuvwxyz"
     for number in range(20):
         body = " ".join(f"{letter}{number * 37 + n}" for letter in letters for n in range(100))
