@@ -161,7 +161,7 @@ class Entries(fields.List[Any]):
     """A list; null means an empty one."""
 
     def __init__(self, inner: Any, description: str, most: int | None = None, **metadata: Any) -> None:
-        bounds = [validate.Length(max=most), _bound_sum] if most else None
+        bounds: list[Any] | None = [validate.Length(max=most), _bound_sum] if most else None
         super().__init__(inner, allow_none=True, validate=bounds, metadata={"description": description, **metadata})
 
     def deserialize(self, value: Any, *args: Any, **kwargs: Any) -> Any:
