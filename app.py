@@ -36,6 +36,7 @@ OPENAPI = {
     "OPENAPI_VERSION": "3.1.0",
     "OPENAPI_URL_PREFIX": "/",
     "API_SPEC_OPTIONS": {
+        "servers": [{"url": "."}],  # where the description lies: a proxy may put a path before all of it
         "info": {"description": "Where Aurinko's BrightSync asks whom the CRM knows, and logs their mail."},
         "components": {
             "securitySchemes": {
@@ -171,7 +172,9 @@ def _register_errors(app: Flask, api: Api) -> None:
 
     @app.errorhandler(database.TookTooLong)  # no 503: the same search would take as long again
     def took_too_long(error: database.TookTooLong) -> Any:
-        return api.answer(422, "The search takes too long. Search for fewer, longer or rarer words.")
+        return api.answer(
+            422, "The search takes too long. Ask for fewer, longer or rarer words, or one condition less."
+        )
 
     for unavailable in database.Unavailable:
 

@@ -15,11 +15,10 @@ from marshmallow import EXCLUDE, Schema, ValidationError, fields, post_load, pre
 
 from clock import stamp
 from crm.matching import normalize_address, split_addresses
-from crm.records import MOST_ENTRIES
+from crm.records import LONGEST_NAME, MOST_CHARACTERS, MOST_ENTRIES
 
 MOST_ADDRESSES = 200  # distinct ones in one look-up
 LONGEST_ID = 255
-LONGEST_NAME = 1_000  # characters of a contact's or company's name
 LONGEST_ENTRY = 1_000  # characters of each
 # What can stand in a path: `lookup` is a call of its own there, and clients resolve dots before they send (RFC 3986).
 RECORD_ID = rf"(?!(?:lookup|\.\.?)$)[^/]{{1,{LONGEST_ID}}}"
@@ -162,11 +161,16 @@ class Entries(fields.List[Any]):
     """A list; null means an empty one."""
 
     def __init__(self, inner: Any, description: str, most: int | None = None, **metadata: Any) -> None:
-        bound = validate.Length(max=most) if most else None
-        super().__init__(inner, allow_none=True, validate=bound, metadata={"description": description, **metadata})
+        bounds: list[Any] | None = [validate.Length(max=most), _bound_sum] if most else None
+        super().__init__(inner, allow_none=True, validate=bounds, metadata={"description": description, **metadata})
 
     def deserialize(self, value: Any, *args: Any, **kwargs: Any) -> Any:
         return [] if value is None else super().deserialize(value, *args, **kwargs)
+
+
+def _bound_sum(texts: list[str]) -> None:
+    if sum(map(len, texts)) > MOST_CHARACTERS:
+        raise ValidationError(f"Together they have more than {MOST_CHARACTERS} characters.")
 
 
 def _entry() -> fields.String:
@@ -498,8 +502,8 @@ class EmailQuery(PageQuery):
     q = fields.String(
         metadata={
             "description": 'Words to be found in subject, bodies, names and addresses: `offer "net price" deliver* '
-            "-draft` finds mails with the word, the phrase and the beginning, without the last one. At most 32 words; 422 for a "
-            "search that takes longer than two seconds.",
+            "-draft` finds mails with the word, the phrase and the beginning, without the last one. At most "
+            "32 words; 422 for a search that takes longer than two seconds.",
             "examples": ["offer"],
         }
     )

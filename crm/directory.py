@@ -11,7 +11,7 @@ from clock import now
 from crm.changes import record_change
 from crm.matching import candidate_keys, normalize_address, normalize_domain, parent_domains
 from crm.merging import union
-from crm.records import MOST_ENTRIES, Cursor, Invalid, NotFound, NotOffered, Page, Record
+from crm.records import MOST_CHARACTERS, MOST_ENTRIES, Cursor, Invalid, NotFound, NotOffered, Page, Record
 from crm.seam import attempts, let_others_write, store
 
 _BATCH = 100  # contacts that lose their company in one transaction
@@ -192,8 +192,12 @@ def _fill_gaps(kind: _Kind, old: Record | None, values: Mapping[str, Any]) -> Re
         return {"id": uuid4().hex, **values}
     filled = {name: value for name, value in values.items() if value and not old[name]}
     whole = union(old[kind.entries], values[kind.entries], lambda text: kind.normalize(text) or text)
-    if len(whole) > max(MOST_ENTRIES, len(old[kind.entries])):
+    here = old[kind.entries]
+    if len(whole) > max(MOST_ENTRIES, len(here)):
         raise Invalid(**{kind.entries: f"The record that is found would have more than {MOST_ENTRIES}."})
+    if sum(map(len, whole)) > max(MOST_CHARACTERS, sum(map(len, here))):
+        reason = f"The record that is found would have more than {MOST_CHARACTERS} characters."
+        raise Invalid(**{kind.entries: reason})
     return {**old, **filled, kind.entries: whole}
 
 

@@ -7,7 +7,9 @@ Record = dict[str, Any]
 # Where a page ended: the time and the id of its last record. The next page begins behind it (keyset paging).
 Cursor = tuple[str, str]
 
+LONGEST_NAME = 1_000  # characters: of a contact, company or user
 MOST_ENTRIES = 500  # addresses of a contact, domains of a company
+MOST_CHARACTERS = 32_000  # of all of them together: a page has 100 such records, a look-up may well find 200
 
 
 class NotFound(LookupError):

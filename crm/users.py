@@ -7,13 +7,16 @@ from uuid import uuid4
 from clock import now
 from crm.directory import in_order
 from crm.matching import normalize_address
-from crm.records import Conflict, Invalid, NotFound, Record
+from crm.records import LONGEST_NAME, Conflict, Invalid, NotFound, Record
 from crm.seam import store
 
 
 def add_user(user: Mapping[str, Any]) -> Record:
-    """Add a user; without an id, one is made. Raises Conflict where id or address is taken, Invalid for the address."""
+    """Add a user; without an id, one is made. Raises Conflict where id or address is taken, Invalid for the address
+    and for what is too long."""
     user = {"id": uuid4().hex, **user}
+    if too_long := [name for name, value in user.items() if len(value or "") > LONGEST_NAME]:
+        raise Invalid(**dict.fromkeys(too_long, f"Longer than {LONGEST_NAME} characters."))
     key = normalize_address(user["email"])
     if key is None:
         raise Invalid(email="This can't be read as an e-mail address.")

@@ -3,6 +3,7 @@
 from base64 import b64encode
 
 import pytest
+from werkzeug.http import parse_options_header
 
 FILE = {"id": "1", "name": "offer.pdf", "mimeType": "application/pdf", "content": b64encode(b"%PDF-1.4").decode()}
 
@@ -95,3 +96,24 @@ def test_an_empty_file_is_a_file(client):
 def test_a_sync_token_can_not_fetch_it(client, sync):
     """BrightSync has no use for it."""
     assert sync.get(attach(client)).status_code == 403
+
+
+@pytest.mark.parametrize("letter", ["a", "é", "東", "😀", "%", '"', "\\", "\u202e", "\u0301", "℀", "\ud800"])
+@pytest.mark.parametrize("length", [1, 250, 100_000])
+def test_the_header_of_any_name_is_bounded(client, letter, length):
+    """What nginx and clients take is a few thousand bytes; what decides how the file is opened is the ending."""
+    header = client.get(attach(client, name=letter * length + ".pdf")).headers["Content-Disposition"]
+    assert header.isascii()
+    assert header.isprintable()
+    assert len(header) < 1200
+    options = parse_options_header(header)[1]
+    assert options["filename"].endswith(".pdf") or length == 1
+    assert len(options["filename"].encode()) <= 255
+    assert not set("/\\\u202e") & set(options["filename"])
+
+
+@pytest.mark.parametrize("name", [".", "..", "...", " ", "", None, "a" * 300 + "." + "b" * 300, "." + "b" * 300])
+def test_a_name_is_never_a_folder(client, name):
+    options = parse_options_header(client.get(attach(client, name=name)).headers["Content-Disposition"])[1]
+    assert options["filename"].strip(".")
+    assert len(options["filename"]) <= 255

@@ -5,19 +5,19 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import wraps
 from http import HTTPStatus
-from io import BytesIO
 from itertools import islice
 from json import JSONDecodeError, JSONDecoder
 from typing import Any, NoReturn, TypeVar
 from urllib.parse import parse_qsl, quote, urlencode
 
 import flask_smorest
-from flask import Request, Response, current_app, g, request, send_file
+from flask import Request, Response, current_app, g, request
 from flask_smorest import abort
 from gunicorn.http.errors import NoMoreData, ParseException
 from marshmallow import Schema, fields
 from webargs.flaskparser import FlaskParser
 from werkzeug.datastructures import MultiDict
+from werkzeug.http import dump_options_header
 from werkzeug.routing import BaseConverter
 
 from crm import Page
@@ -267,21 +267,36 @@ def paged(page: Page) -> tuple[Any, int, dict[str, str]]:
     return page.records, 200, {"Link": f'<{following}>; rel="next"'}
 
 
-# Characters of a file name in the header; file systems take 255 bytes. As UTF-8 in per cent signs it is 12 times that.
-_LONGEST_NAME = 255
+_LONGEST_NAME = 255  # bytes of a file's name, as file systems have it; in the header each may become three
+_LONGEST_ENDING = 32  # of these
+# Control characters; what separates folders; what turns the direction of writing, so that `exe.pdf` may be a program.
+_NOT_IN_NAMES = re.compile("[\x00-\x1f\x7f-\x9f/\\\\\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+_NOT_PLAIN = re.compile("[^ -~]|%")  # browsers differ in whether they decode `%41` in the plain name
 
 
 def download(file: Mapping[str, Any]) -> Response:
     """The answer that is a file out of a mail: a browser saves it and never runs it, whatever it says it is."""
-    name = re.sub(r"[\x00-\x1f\x7f/\\]", "_", str(file["name"] or ""))[:_LONGEST_NAME] or "attachment"
     kind = str(file["mimeType"] or "")
-    answer = send_file(
-        BytesIO(file["content"]),
-        mimetype=kind if _MEDIA_TYPE.fullmatch(kind) else "application/octet-stream",
-        as_attachment=True,
-        download_name=name,
-        etag=False,
-    )
+    answer = Response(file["content"], mimetype=kind if _MEDIA_TYPE.fullmatch(kind) else "application/octet-stream")
+    answer.headers["Content-Disposition"] = _disposition(str(file["name"] or ""))
     answer.headers["Content-Security-Policy"] = "sandbox; default-src 'none'"
     answer.headers["Cache-Control"] = "no-store"
     return answer
+
+
+def _disposition(name: str) -> str:
+    """The header for a file of any name (RFC 6266): in ASCII, and where that is not all of it, as it is (RFC 8187)."""
+    name = _shortened(_NOT_IN_NAMES.sub("_", name))
+    name = name if name.strip(" .") else "attachment"
+    plain = _NOT_PLAIN.sub("_", name)
+    names = {"filename": plain} | ({"filename*": f"UTF-8''{quote(name, safe='')}"} if plain != name else {})
+    return dump_options_header("attachment", names)
+
+
+def _shortened(name: str) -> str:
+    """A name of at most _LONGEST_NAME bytes, with its ending."""
+    stem, dot, ending = name.rpartition(".")
+    if not dot or len(ending) > _LONGEST_ENDING:
+        stem, dot, ending = name, "", ""
+    room = _LONGEST_NAME - len(f"{dot}{ending}".encode())
+    return stem.encode()[:room].decode(errors="ignore") + dot + ending
