@@ -13,9 +13,7 @@ def pack(old: Path, new: Path) -> None:
         file.write(old.read_bytes().partition(b"\n")[0] + b"\n")
         with ZipFile(file, "w") as target:
             for entry in source.infolist():
-                data = (
-                    Path(__file__).with_name("start.py").read_bytes() if entry.filename == _MAIN else source.read(entry)
-                )
+                data = _START.read_bytes() if entry.filename == "__main__.py" else source.read(entry)
                 target.writestr(entry, data)
     new.chmod(0o755)
 

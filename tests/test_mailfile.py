@@ -1,6 +1,7 @@
 """Mail files become payloads of ``POST /api/v1/emails``."""
 
 import json
+import os
 from base64 import b64decode
 from collections.abc import Iterator
 from hashlib import sha256
