@@ -133,6 +133,7 @@ CALLS: list[tuple[str, str, Any]] = [
     ("GET", "users/lookup?emails=a@x.example", None),
     ("POST", "emails", {"subject": "new", "msgId": "m2", "rfc822MsgId": "<r2>"}),
     ("POST", "emails", {"subject": "copy", "msgId": "m3", "rfc822MsgId": "<r1>"}),
+    ("POST", "emails", {"subject": "without a Message-ID", "msgId": "m5"}),
     ("GET", "emails?msgId=a%20b", None),
     ("GET", "emails/{email}", None),
     ("PATCH", "emails/{email}", {"msgId": "m4", "rfc822MsgId": "<r4>"}),
