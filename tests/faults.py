@@ -738,6 +738,7 @@ CHANGED: dict[str, tuple[str, Plant]] = {
         "updated-at patch-own-fields contact-put",
         together(
             attribute(memory.emails, "update", update_as_new),
+            inside("_same", lambda old, new: False),
             inside(
                 "_store",
                 lambda kind, old, new, keys: DIRECTORY._store(kind, old and {**old, "createdAt": now()}, new, keys),

@@ -229,7 +229,8 @@ def shown(email: Draft, whole: bool) -> Record:
     """An email as a page shows it."""
     if whole:
         return dict(email.record)
-    head = {name: value for name, value in email.record.items() if name not in ("textBody", "htmlBody", "attachments")}
+    bodies = ("textBody", "htmlText", "htmlBody", "attachments")
+    head = {name: value for name, value in email.record.items() if name not in bodies}
     return {**head, "snippet": email.snippet, "hasAttachments": email.has_attachments}
 
 
