@@ -9,9 +9,10 @@ import click
 HERE = Path(__file__).parent
 sys.path.append(str(HERE.parents[1]))
 
+from store.tables import ConnectorDomains  # type: ignore[import-not-found]  # noqa: E402
+
 import database  # noqa: E402
 from crm.matching import normalize_domain  # noqa: E402
-from store.tables import ConnectorDomains  # noqa: E402
 
 
 def add_connector(file: Path) -> None:

@@ -8,18 +8,18 @@ from pkgutil import extend_path
 
 __path__ = extend_path(__path__, __name__)
 
-from database import check_writable as check  # noqa: E402
-from database import declare  # noqa: E402
-from database import writing as transaction  # noqa: E402
-from models import OWN, Change  # noqa: E402
+from database import check_writable as check
+from database import declare
+from database import writing as transaction
+from models import OWN, Change
 
-from . import accounts as companies  # noqa: E402
-from . import feed as changes  # noqa: E402
-from . import mail as emails  # noqa: E402
-from . import people as contacts  # noqa: E402
-from . import staff as users  # noqa: E402
-from .rows import purge  # noqa: E402
-from .tables import ConnectorCopies, ConnectorDomains, ConnectorEmails  # noqa: E402
+from . import accounts as companies
+from . import feed as changes
+from . import mail as emails
+from . import people as contacts
+from . import staff as users
+from .rows import purge
+from .tables import ConnectorCopies, ConnectorDomains, ConnectorEmails
 
 __all__ = ["changes", "check", "companies", "contacts", "emails", "purge", "transaction", "users"]
 

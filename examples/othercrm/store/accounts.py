@@ -4,11 +4,11 @@ from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any
 
-from .rows import behind, mark_deleted, save
-from .rows import insert as insert_rows
-from .tables import Accounts, ConnectorDomains
+from . import tables
+from .rows import Record, behind, insert_rows, mark_deleted, save, with_keys
 
-Record = dict[str, Any]
+Accounts: Any = tables.Accounts
+ConnectorDomains: Any = tables.ConnectorDomains
 
 
 def read(ids: Sequence[str]) -> list[Record]:
@@ -19,9 +19,7 @@ def read(ids: Sequence[str]) -> list[Record]:
 def find(keys: Sequence[str]) -> list[tuple[str, Record]]:
     """Each company that has one of the domains, with the domain."""
     domains = ConnectorDomains.select(ConnectorDomains.normalized, ConnectorDomains.account)
-    having = list(domains.where(ConnectorDomains.normalized.in_(keys)).tuples())
-    records = {one["id"]: one for one in read([account_id for _, account_id in having])}
-    return [(key, records[account_id]) for key, account_id in having if account_id in records]
+    return with_keys(list(domains.where(ConnectorDomains.normalized.in_(keys)).tuples()), read)
 
 
 def page(since: str, after_id: str, limit: int) -> list[Record]:

@@ -1,4 +1,4 @@
-"""The change feed, in the connector's own table. Triggers write it: also for what people change in the CRM's screens."""
+"""The change feed, in the connector's own table. Triggers write it, also for what is changed in the CRM's screens."""
 
 from models import Change
 from store.changes import delete, last, page

@@ -5,11 +5,8 @@ from typing import Any
 
 from peewee import JOIN
 
-from .addresses import addresses_of, link_addresses, owners, unlink_addresses
-from .rows import behind, mark_deleted, save
+from .rows import Record, addresses_of, behind, link_addresses, mark_deleted, owners, save, with_keys
 from .tables import Accounts, Contacts, Leads
-
-Record = dict[str, Any]
 
 _LEAD = "lead:"  # nothing says that no contact has the id of a lead
 _TABLES: dict[str, Any] = {"Contacts": Contacts, "Leads": Leads}
@@ -28,12 +25,8 @@ def read(ids: Sequence[str]) -> list[Record]:
 
 def find(keys: Sequence[str]) -> list[tuple[str, Record]]:
     """Each contact or lead that has one of the addresses, with the address."""
-    found = []
-    for module, table in _TABLES.items():
-        having = owners(module, keys)
-        records = {bean(one["id"])[1]: one for one in _people(module, table.id.in_([bean_id for _, bean_id in having]))}
-        found += [(key, records[bean_id]) for key, bean_id in having if bean_id in records]
-    return found
+    leads = [(key, _LEAD + lead_id) for key, lead_id in owners("Leads", keys)]
+    return with_keys(owners("Contacts", keys) + leads, read)
 
 
 def page(since: str, after_id: str, limit: int) -> list[Record]:
@@ -51,13 +44,14 @@ def of_company(company_id: str, limit: int) -> list[str]:
 
 def insert(record: Record, keys: Sequence[str | None]) -> None:
     """Store a new contact, or a lead."""
-    module, bean_id = _save(record)
-    link_addresses(module, bean_id, record["emailAddresses"], keys)
+    update({"emailAddresses": None}, record, keys)
 
 
 def update(old: Record, new: Record, keys: Sequence[str | None]) -> None:
     """Store a contact or lead in the place of an old one."""
-    module, bean_id = _save(new)
+    module, bean_id = bean(new["id"])
+    names = {"first_name": new["firstName"], "last_name": new["lastName"]}
+    save(_TABLES[module], bean_id, new, **names, account=new["companyId"])
     if new["emailAddresses"] != old["emailAddresses"]:
         link_addresses(module, bean_id, new["emailAddresses"], keys)
 
@@ -65,15 +59,8 @@ def update(old: Record, new: Record, keys: Sequence[str | None]) -> None:
 def delete(record_id: str) -> bool:
     """Mark a contact or lead, and its links to addresses, as deleted; whether there was one."""
     module, bean_id = bean(record_id)
-    unlink_addresses(module, bean_id)
+    link_addresses(module, bean_id)
     return mark_deleted(_TABLES[module], bean_id)
-
-
-def _save(record: Record) -> tuple[str, str]:
-    module, bean_id = bean(record["id"])
-    names = {"first_name": record["firstName"], "last_name": record["lastName"]}
-    save(_TABLES[module], bean_id, record, **names, account=record["companyId"])
-    return module, bean_id
 
 
 def _people(module: str, condition: Any, limit: int | None = None) -> list[Record]:

@@ -3,11 +3,8 @@
 from collections.abc import Sequence
 from typing import Any
 
-from .addresses import addresses_of, link_addresses, owners, unlink_addresses
-from .rows import mark_deleted, save
+from .rows import Record, addresses_of, link_addresses, mark_deleted, owners, save, with_keys
 from .tables import Users
-
-Record = dict[str, Any]
 
 ORGANISATION = "othercrm"  # this CRM has one, and no id for it
 
@@ -19,9 +16,7 @@ def read(ids: Sequence[str]) -> list[Record]:
 
 def find(keys: Sequence[str]) -> list[tuple[str, Record]]:
     """Each user who has one of the addresses, with the address."""
-    having = owners("Users", keys)
-    records = {user["id"]: user for user in read([user_id for _, user_id in having])}
-    return [(key, records[user_id]) for key, user_id in having if user_id in records]
+    return with_keys(owners("Users", keys), read)
 
 
 def insert(user: Record, key: str, at: str) -> None:
@@ -34,7 +29,7 @@ def insert(user: Record, key: str, at: str) -> None:
 def delete(ids: Sequence[str]) -> None:
     """Mark users as deleted."""
     for user_id in ids:
-        unlink_addresses("Users", user_id)
+        link_addresses("Users", user_id)
         mark_deleted(Users, user_id)
 
 
