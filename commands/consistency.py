@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from functools import cache
 from typing import Any
 
-from peewee import SQL, Model, SqliteDatabase, Value, __exception_wrapper__, fn  # type: ignore[attr-defined]
+from peewee import SQL, Cast, Model, SqliteDatabase, Value, __exception_wrapper__, fn  # type: ignore[attr-defined]
 
 import models
 from crm.emails import derive
@@ -249,7 +249,7 @@ def _disagreements_of(row_id: int) -> Iterator[str]:
 
 _EMAIL_WORDS = Prepared(
     lambda: models.EmailVector.select(models.EmailVector.email).where(
-        models.EmailVector.email == param("id"), models.EmailVector.words == search.Cast(param("words"), "tsvector")
+        models.EmailVector.email == param("id"), models.EmailVector.words == Cast(param("words"), "tsvector")
     )
 )
 # FTS5's own lengths of the four texts, in words, as variable-length integers (https://sqlite.org/fts5.html, 2.3.4).

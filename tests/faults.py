@@ -344,14 +344,19 @@ def only_keys(entries: Iterable[Record], *keys: str) -> list[Record]:
     return [{key: entry[key] for key in keys if key in entry} for entry in entries]
 
 
-def find_by_msg_id_first(email: Mapping[str, Any]) -> str | None:
-    return EMAILS._find_copy({**email, "rfc822MsgId": None}) or EMAILS._find_copy(email)
+def find_by_msg_id_first(message_key: str | None, copy_key: str | None) -> str | None:
+    return EMAILS._find_copy(None, copy_key) or EMAILS._find_copy(message_key, copy_key)
 
 
-def find_without_ids(email: Mapping[str, Any]) -> str | None:
+def find_copy(email: Mapping[str, Any]) -> str | None:
+    """The email of which this is a copy."""
+    return EMAILS._find_copy(*EMAILS._keys(email))
+
+
+def find_without_ids(message_key: str | None, copy_key: str | None) -> str | None:
     """Emails without any id are one email."""
     nameless = [one for one, keys in list(memory.COPIES.items()) if not keys]
-    return next(iter(nameless), None) if normalize_message_id(email["msgId"]) is None else EMAILS._find_copy(email)
+    return next(iter(nameless), None) if copy_key is None else EMAILS._find_copy(message_key, copy_key)
 
 
 def add_without_keys(kind: Any, values: Mapping[str, Any]) -> tuple[Record, bool]:
@@ -362,7 +367,7 @@ def add_without_keys(kind: Any, values: Mapping[str, Any]) -> tuple[Record, bool
 
 
 def forgets_its_msg_id(email: Mapping[str, Any]) -> tuple[Record, bool]:
-    copy = EMAILS._find_copy({**NO_EMAIL, **email})
+    copy = EMAILS._find_copy(*EMAILS._keys({**NO_EMAIL, **email}))
     return REAL.log_email({**email, "msgId": None} if copy else email)
 
 
@@ -645,16 +650,16 @@ IDENTITY: dict[str, tuple[str, Plant]] = {
     "a mail is its msgId first": ("identity-message-id-first", inside("_find_copy", find_by_msg_id_first)),
     "a mail without Message-ID is always new": (
         "identity-msgid race-msgid",
-        inside("_find_copy", lambda email: EMAILS._find_copy({**email, "msgId": None})),
+        inside("_find_copy", lambda message_key, copy_key: EMAILS._find_copy(message_key, None)),
     ),
     "mails without ids are one": ("identity-none", inside("_find_copy", find_without_ids)),
     "each POST makes a record": (
         "copy-repeated-post copy-same-record race-message-id",
-        inside("_find_copy", lambda email: None),
+        inside("_find_copy", lambda message_key, copy_key: None),
     ),
     "a copy is refused": (
         "copy-same-record copy-repeated-post",
-        crash("log_email", lambda email: emails._find_copy({**NO_EMAIL, **email}), Conflict("here already")),
+        crash("log_email", lambda email: find_copy({**NO_EMAIL, **email}), Conflict("here already")),
     ),
     "a copy overwrites": (
         "copy-first-stays",
@@ -722,7 +727,7 @@ CHANGED: dict[str, tuple[str, Plant]] = {
         "patch-message-id",
         crash(
             "change_email",
-            lambda email_id, changes: emails._find_copy({"rfc822MsgId": changes.get("rfc822MsgId"), "msgId": None}),
+            lambda email_id, changes: find_copy({"rfc822MsgId": changes.get("rfc822MsgId"), "msgId": None}),
             Conflict("taken"),
         ),
     ),

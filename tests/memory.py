@@ -29,8 +29,12 @@ LOCK = RLock()
 
 def stand_in(patch: pytest.MonkeyPatch) -> None:
     """Put these functions in the place of those of `store`, to begin with no record."""
-    for some in (*RECORDS.values(), *KEYS.values(), EMAILS, COPIES):
-        some.clear()
+    for records in RECORDS.values():
+        records.clear()
+    for keys in KEYS.values():
+        keys.clear()
+    EMAILS.clear()
+    COPIES.clear()
     CHANGES.clear()
     for name in store.__all__:
         patch.setattr(store, name, globals()[name])

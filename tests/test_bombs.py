@@ -14,7 +14,7 @@ from urllib.parse import quote_plus
 
 import pytest
 
-import database
+from store.words import read_search
 from tests.samples import EMAILS, Server, serving
 from web.wire import MOST_COMMAS
 
@@ -235,7 +235,7 @@ def test_a_form_is_refused_unread(server: Server, kind: str) -> None:
 def test_a_search_has_no_more_words_than_a_sentence(query: str) -> None:
     """A phrase of thousands, found in a mail of a million words, took minutes and four gigabytes."""
     with pytest.raises(ValueError, match="words"):
-        database.full_text(query)
+        read_search(query)
 
 
 @pytest.mark.parametrize("query", ["a* " * 32, '"' + "a " * 32 + '"', "a* -b* " * 16, "a" * 7000, "*" * 7000 + " a"])

@@ -19,7 +19,6 @@ import pytest
 from flask import Request
 from marshmallow import ValidationError
 
-import crm
 from commands import imports, mailfile
 from crm import emails, matching, preview
 from crm.matching import normalize_address, normalize_domain, normalize_message_id
@@ -109,7 +108,7 @@ def query(schema: Any, name: str) -> Callable[[str], Any]:
 def table(template: str) -> Callable[[str], Any]:
     """The rows of a CSV file."""
     columns = {"id": "id", "firstName": "firstname", "emailAddresses": "email(?!.*(type|label)).*"}
-    kind = imports._Kind(ContactNew(), columns, crm.add_contact, crm.put_contact, crm.change_contact)
+    kind = imports._Kind("contact", ContactNew(), columns)
     return lambda text: list(imports._Table(iter((template % text).splitlines(keepends=True)), kind).rows())
 
 
@@ -121,7 +120,7 @@ def draft(text: str) -> Any:
         "subject": text[:1000],
         "toAddresses": text.split(",", 20_000),
     }
-    return emails._draft({**NO_EMAIL, **halves})
+    return emails.derive({**NO_EMAIL, **halves})
 
 
 def merge(text: str) -> Any:
@@ -181,7 +180,7 @@ READERS: dict[str, dict[str, Callable[[str], Any]]] = {
         "split": words.split,
         "split_texts": lambda text: words.split_texts([text, text]),
         "read_search": words.read_search,
-        "matches": lambda text: words.matches(words.read_search("a b"), words.split_texts([text])),
+        "matches": lambda text: words.matches(words.read_search("a b"), words.joined([text])),
         "vector": lambda text: search._vector(words.split_texts([text])),
         "in_text": JANE.in_text,
     },

@@ -182,12 +182,10 @@ def test_it_says_so_when_its_reader_is_killed(run: Any, tmp_path: Path, monkeypa
     assert result.stdout == ""
 
 
-def test_a_batch_ends_early_where_mails_are_large(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_batch_ends_early_where_mails_are_large() -> None:
     """So that a folder full of large mails fits into memory."""
-    monkeypatch.setattr(imports, "BATCH", 3)
-    monkeypatch.setattr(imports, "BATCH_BYTES", 100)
     items = [imports._Item(str(size), {}, size) for size in (1, 1, 1, 60, 60, 200, 1)]
-    labels = [[item.label for item in batch] for batch in imports._batches(items)]
+    labels = [[item.label for item in batch] for batch in imports._batches(items, 3, 100)]
     assert labels == [["1", "1", "1"], ["60", "60"], ["200"], ["1"]]
 
 

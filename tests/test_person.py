@@ -8,8 +8,8 @@ from unicodedata import normalize
 
 import pytest
 
+import crm
 import database
-import models
 from crm.matching import normalize_address
 from web import tokens
 
@@ -257,9 +257,9 @@ def test_what_comes_meanwhile_is_found_as_well(app, client, monkeypatch):
     first, other = (
         client.post("/api/v1/emails", json={"textBody": text}).json["id"] for text in ("zoe@x.example", "-")
     )
-    from storage import people
+    from crm import privacy
 
-    remove = people._remove
+    remove = privacy._REMOVE["email"]
     late: list[str] = []
 
     def others_write(*found):
@@ -269,8 +269,8 @@ def test_what_comes_meanwhile_is_found_as_well(app, client, monkeypatch):
             client.patch(f"/api/v1/emails/{other}", json={"textBody": "zoe@x.example"})
         return remove(*found)
 
-    monkeypatch.setattr(people, "_remove", others_write)
-    assert models.erase_person("zoe@x.example")["emails"] == [other, *late]
+    monkeypatch.setitem(privacy._REMOVE, "email", others_write)
+    assert crm.erase_person("zoe@x.example")["emails"] == [other, *late]
     assert [mail["id"] for mail in client.get("/api/v1/emails").json] == [first]
 
 
@@ -315,5 +315,5 @@ def test_no_copy_lies_elsewhere(app, client, tmp_path, monkeypatch):
         return execute(sql, *parameters)
 
     monkeypatch.setattr("database.sqlite.execute", watched)
-    assert database.forget()
+    assert database.purge_deleted()
     assert places == [(str(tmp_path),)]

@@ -12,7 +12,7 @@ from crm.merging import LISTS, NO_EMAIL
 from crm.preview import snippet, text_of
 from store.emails import Conditions, Draft
 from store.search import texts_of
-from store.words import matches, split_texts
+from store.words import joined, matches
 
 from . import tables
 from .people import bean
@@ -128,7 +128,7 @@ def page(
         query = query.limit(limit + 1)
     found: list[tuple[str, Record]] = []
     for email in map(_record, query.iterator()):
-        if conditions.search and not matches(conditions.search, split_texts(texts_of(email))):
+        if conditions.search and not matches(conditions.search, joined(texts_of(email))):
             continue  # good for some ten thousand emails; then keep a full-text index
         if len(found) == limit:
             return found, True
