@@ -122,7 +122,7 @@ def delete_company(company_id: str) -> None:
     """
     _get(_COMPANY, company_id)
     while True:
-        contacts = store.contacts.read(store.contacts.of_company(company_id, _BATCH))
+        contacts = sorted(store.contacts.read(store.contacts.of_company(company_id, _BATCH)), key=_age)
         keys = [_CONTACT.keys(contact) for contact in contacts]
         with store.transaction():
             there = {one["id"]: one for one in store.contacts.read(store.contacts.of_company(company_id, _BATCH))}
