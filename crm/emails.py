@@ -12,8 +12,8 @@ from crm.matching import candidate_keys, normalize_address, normalize_message_id
 from crm.merging import LISTS, NO_EMAIL, entries, merged, relation
 from crm.preview import find_file, has_files, snippet, text_of
 from crm.records import Conflict, Cursor, Invalid, NotFound, Page, Record
-from crm.seam import attempts, store
-from store.emails import Conditions, Draft
+from crm.seam import attempts, optional, store
+from store.drafts import Conditions, Draft
 from store.words import read_search
 
 log = logging.getLogger(__name__)
@@ -34,7 +34,7 @@ def log_emails(emails: Sequence[Mapping[str, Any]]) -> list[tuple[Record, bool]]
     whole: list[Record] = [{"id": None, **NO_EMAIL, **email} for email in emails]
     drafts = {n: derive(email) for n, email in enumerate(whole) if _find_copy(*_keys(email)) is None}
     for draft in drafts.values():
-        store.emails.prepare(None, draft)
+        optional(store.emails, "prepare")(None, draft)
     logged: dict[int, Record] = {}
     if drafts:
         with store.transaction():
@@ -42,7 +42,7 @@ def log_emails(emails: Sequence[Mapping[str, Any]]) -> list[tuple[Record, bool]]
                 if _find_copy(draft.message_key, draft.copy_key) is None:  # none came meanwhile
                     logged[n] = _insert(draft)
     for n in logged:
-        store.emails.catch_up(drafts[n])
+        optional(store.emails, "catch_up")(drafts[n])
     return [(logged[n], True) if n in logged else _log_copy(email) for n, email in enumerate(whole)]
 
 
@@ -98,7 +98,7 @@ def delete_email(email_id: str, unchanged_since: str | None = None) -> bool:
             old = derive(get_email(email_id))
             if unchanged_since not in (None, old.record["updatedAt"]):
                 return False
-            store.emails.prepare(old, None)
+            optional(store.emails, "prepare")(old, None)
             with store.transaction():
                 if store.emails.version(email_id) == old.record["updatedAt"]:
                     store.emails.delete(old)
@@ -147,7 +147,7 @@ def _change(email_id: str, change: Callable[[Record], Record], copy_key: str | N
             if unchanged and (copy_key is None or email_id in store.emails.with_copy_key(copy_key)):
                 return old
             before, after = derive(old), derive(new, old)
-            store.emails.prepare(before, after)
+            optional(store.emails, "prepare")(before, after)
             with store.transaction():
                 if store.emails.version(email_id) != old["updatedAt"]:
                     continue
@@ -155,7 +155,7 @@ def _change(email_id: str, change: Callable[[Record], Record], copy_key: str | N
                     store.emails.record_copy(email_id, copy_key)
                 record = old if unchanged else _update(before, after)
             if not unchanged:
-                store.emails.catch_up(after)
+                optional(store.emails, "catch_up")(after)
             return record
     raise AssertionError
 

@@ -2,7 +2,7 @@
 for longer than they write."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any
 
@@ -45,6 +45,15 @@ if TYPE_CHECKING:
     import store as store
 else:
     store = _Store
+
+
+def optional(part: Any, name: str) -> Callable[..., None]:
+    """A function that a store need not have: one that does nothing stands in for it."""
+    try:
+        found: Callable[..., None] = getattr(part, name)
+    except NotOffered:
+        return lambda *_: None
+    return found
 
 
 def attempts() -> Iterator[AbstractContextManager[None]]:

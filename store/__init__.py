@@ -12,7 +12,8 @@ Nothing is normalized, parsed or decided here: `crm` brings all of that along. W
     changes               append, page, last, delete
     transaction, check, purge
 
-A function that is not supplied makes the calls that need it 501, and nothing else.
+A function that is not supplied makes the calls that need it 501, and nothing else; `prepare` and `catch_up` need not be
+there.
 """
 
 from database import check_writable as check

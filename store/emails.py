@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, nullcontext
-from dataclasses import dataclass, field
 from functools import cache, reduce
 from json import dumps, loads
 from operator import or_
@@ -14,7 +13,8 @@ from database import Unavailable, db, time_limit, writing
 from database.query import Prepared, Row, is_any, json_list, on_sqlite, param
 from models import Copy, Email, Link, Recipient
 from store import search
-from store.words import Search, joined
+from store.drafts import Conditions, Draft
+from store.words import joined
 
 Record = dict[str, Any]
 
@@ -42,41 +42,6 @@ _LARGEST_PAGE = 8 * 1024 * 1024  # characters, after which a page ends early: a 
 
 SEARCH_TIMEOUT = 2  # seconds; what an index gives at once has none
 _BOTH = {"address_key", "contact_id"}  # of two that write much, but not to each other, all emails are looked through
-
-
-@dataclass
-class Draft:
-    """An email as it is to be stored, and what follows from its fields."""
-
-    record: Record  # the fields on the wire, and `htmlText`, the words of the HTML body
-    message_key: str | None
-    copy_key: str | None  # msgId, normalized
-    thread_key: str | None
-    recipients: list[tuple[str, int, str, str | None]]  # role, position, text, normalized address
-    links: list[tuple[str, str]]  # type and id of the CRM's records
-    snippet: str
-    has_attachments: bool
-    words: Any = field(default=None)  # by `prepare`, where they are needed
-
-    @property
-    def at(self) -> str:
-        """The email's place in every list."""
-        at: str = self.record["receivedAt"] or self.record["createdAt"]
-        return at
-
-
-class Conditions(NamedTuple):
-    """What the emails of a page have in common; None for what does not matter."""
-
-    message_key: str | None = None
-    thread_key: str | None = None
-    copy_key: str | None = None
-    address_key: str | None = None
-    contact_id: str | None = None  # linked to it, or with one of contact_keys among sender and recipients
-    contact_keys: tuple[str, ...] = ()
-    received_after: str | None = None  # at this time or later
-    received_before: str | None = None
-    search: Search | None = None
 
 
 # ---- one by one -----------------------------------------------------------------------------------------------------

@@ -6,17 +6,15 @@ itself. It writes nothing and waits for nobody.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from peewee import SQL, Cast, Expression, Select, Table, fn
 
 from database import execute
 from database.query import Prepared, on_sqlite, param
 from models import EmailVector, EmailWords
+from store.drafts import Draft
 from store.words import Phrase, Search, for_fts5, matches, split_texts
-
-if TYPE_CHECKING:
-    from store.emails import Draft
 
 AT_A_TIME = 16  # emails; with 32 or 64 to log one costs 3 % less, and a search looks through twice as many by itself
 LARGE = 100_000  # characters: a larger email is indexed at once, so that no search has to look through it
@@ -50,7 +48,7 @@ def texts_of(record: dict[str, Any]) -> list[str | None]:
 # ---- the index ------------------------------------------------------------------------------------------------------
 
 
-def prepare(old: "Draft | None", new: "Draft | None") -> None:
+def prepare(old: Draft | None, new: Draft | None) -> None:
     """Split what has to be split, before the write lock is taken."""
     if new and old and texts_of(old.record) == texts_of(new.record):
         return
@@ -67,13 +65,13 @@ def words(texts: Sequence[str | None]) -> Words:
     return for_fts5(texts) if on_sqlite() else _vector(split_texts(texts))
 
 
-def insert(row_id: int, new: "Draft") -> None:
+def insert(row_id: int, new: Draft) -> None:
     """A new email: on SQLite it waits."""
     if new.words is not None:
         put_in(row_id, new.words)
 
 
-def update(row_id: int, old: "Draft", new: "Draft") -> None:
+def update(row_id: int, old: Draft, new: Draft) -> None:
     """An email has other words."""
     if new.words is None:
         return
@@ -84,7 +82,7 @@ def update(row_id: int, old: "Draft", new: "Draft") -> None:
     put_in(row_id, new.words)
 
 
-def delete(row_id: int, old: "Draft") -> None:
+def delete(row_id: int, old: Draft) -> None:
     """An email goes. On PostgreSQL its words go with the row."""
     if on_sqlite() and _IS_INDEXED(id=row_id):
         _take_out(row_id, old)
@@ -103,7 +101,7 @@ def put_in(row_id: int, words: Words) -> None:
         _WRITE_VECTOR.run(id=row_id, words=words)
 
 
-def _take_out(row_id: int, old: "Draft") -> None:
+def _take_out(row_id: int, old: Draft) -> None:
     if old.words is None:
         raise AssertionError("prepare() was not called")
     execute(_TAKE_OUT, [row_id, *old.words])

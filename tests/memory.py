@@ -14,7 +14,7 @@ import pytest
 
 import store
 from crm.records import Record
-from store.emails import Conditions, Draft
+from store.drafts import Conditions, Draft
 from store.search import texts_of
 from store.words import joined, matches
 

@@ -10,7 +10,7 @@ from peewee import JOIN, Tuple, fn
 from crm.matching import split_addresses
 from crm.merging import LISTS, NO_EMAIL
 from crm.preview import snippet, text_of
-from store.emails import Conditions, Draft
+from store.drafts import Conditions, Draft
 from store.search import texts_of
 from store.words import joined, matches
 

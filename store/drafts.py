@@ -1,0 +1,43 @@
+"""What `crm` brings to a store of emails: an email that is to be written, and what a page is to have."""
+
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from store.words import Search
+
+Record = dict[str, Any]
+
+
+@dataclass
+class Draft:
+    """An email as it is to be stored, and what follows from its fields."""
+
+    record: Record  # the fields on the wire, and `htmlText`, the words of the HTML body
+    message_key: str | None
+    copy_key: str | None  # msgId, normalized
+    thread_key: str | None
+    recipients: list[tuple[str, int, str, str | None]]  # role, position, text, normalized address
+    links: list[tuple[str, str]]  # type and id of the CRM's records
+    snippet: str
+    has_attachments: bool
+    words: Any = field(default=None)  # by `prepare`, where they are needed
+
+    @property
+    def at(self) -> str:
+        """The email's place in every list."""
+        at: str = self.record["receivedAt"] or self.record["createdAt"]
+        return at
+
+
+class Conditions(NamedTuple):
+    """What the emails of a page have in common; None for what does not matter."""
+
+    message_key: str | None = None
+    thread_key: str | None = None
+    copy_key: str | None = None
+    address_key: str | None = None
+    contact_id: str | None = None  # linked to it, or with one of contact_keys among sender and recipients
+    contact_keys: tuple[str, ...] = ()
+    received_after: str | None = None  # at this time or later
+    received_before: str | None = None
+    search: Search | None = None
