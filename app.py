@@ -26,7 +26,7 @@ from routes.health import health
 from routes.users import users
 from schemas import Error
 from web import logs, tokens
-from web.wire import REFUSALS, RecordIdConverter, read_on
+from web.wire import REFUSALS, RecordIdConverter, drain_unread_body
 
 PROTECTED = "/api/v1"
 
@@ -139,7 +139,7 @@ def create_app(environment: Mapping[str, Any] | None = None) -> Flask:
     app.before_request(_identify)
     app.teardown_request(_forget_caller)
     app.after_request(_harden)
-    app.after_request(_hear_out)
+    app.after_request(_drain_unread_body)
     for command in cli.COMMANDS:
         app.cli.add_command(command)
     return app
@@ -159,7 +159,7 @@ def _register_errors(app: Flask, api: Api) -> None:
 
     @app.errorhandler(crm.NotOffered)
     def not_offered(error: crm.NotOffered) -> Any:
-        return api.answer(501, "This CRM does without the call.")
+        return api.answer(501, "This CRM does not implement this call.")
 
     @app.errorhandler(crm.Conflict)
     def conflict(error: crm.Conflict) -> Any:
@@ -187,7 +187,7 @@ def _register_errors(app: Flask, api: Api) -> None:
             if request.blueprint == "health":
                 return api.answer(503, f"The database can't serve now. {problem.reason}.", headers={"Retry-After": "5"})
             if problem.disk_full:
-                return api.answer(507, "There is no room for it now.", headers={"Retry-After": "60"})
+                return api.answer(507, "The disk is full; try again later.", headers={"Retry-After": "60"})
             return api.answer(503, "The database can't serve now.", headers={"Retry-After": "5"})
 
 
@@ -252,8 +252,8 @@ def _harden(response: Response) -> Response:
     return response
 
 
-def _hear_out(response: Response) -> Response:
+def _drain_unread_body(response: Response) -> Response:
     """A client that is cut off while it still sends a large mail does not read why it was refused."""
-    if response.status_code >= 400 and response.status_code != 413:  # that one has been heard out as far as is sensible
-        read_on(request)
+    if response.status_code >= 400 and response.status_code != 413:  # that body has been drained as far as is sensible
+        drain_unread_body(request)
     return response

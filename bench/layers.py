@@ -19,7 +19,7 @@ from web import tokens
 
 SECONDS = 5
 # The innermost frame, as `function (file:line)`, that one of these describes says whose the moment was: what none
-# describes is Python's own library, and counts for whoever called it.
+# describes is Python's own library, and counts for its caller.
 LAYERS = {
     "access log": r"\((logging/|gunicorn/glogging|gunicorn\.conf\.py|web/logs\.py)",
     "gunicorn": r"\((gunicorn/|web/worker\.py|selectors\.py)",

@@ -283,7 +283,7 @@ def restore(file: Path, despite_problems: bool) -> None:
         """
 What came after the copy was made is undone:
 - a token that was revoked since is valid again; see: flask token list
-- whoever was erased since is here again; erase them once more: flask person erase ADDRESS
+- a person who was erased since is here again; erase them once more: flask person erase ADDRESS
 - mail that was logged since is missing
 - a program that reads /changes has to begin again at 0"""
     )

@@ -127,7 +127,7 @@ _FILES_OPEN = 1024  # a worker has a few for each thread, and one for each conne
 _SHARED = re.compile(r"nfs\d?|cifs|smb\w*|9p|afs|ceph|vboxsf|fuse\.(sshfs|glusterfs|s3fs|rclone|ceph)\S*")
 _MOUNTS = Path("/proc/mounts")
 _PROC = Path("/proc")
-_ANSWER = 64 * 1024  # bytes of an answer of whoever listens at the port; ours are shorter
+_ANSWER = 64 * 1024  # bytes of an answer of the program that listens at the port; ours are shorter
 _FLEETING = {"tmpfs", "ramfs", "overlay"}  # overlay: the container's own layer
 
 
@@ -153,7 +153,7 @@ def examine(config: Mapping[str, Any], quick: bool = False) -> Iterator[Finding]
     yield from _attempt("The folder", _folder(path))
     yield from _attempt("The disk", _disk(path))
     if not path.exists():
-        yield Finding(PROBLEM, f"There is no database {path}. The first start makes one; or: flask restore FILE")
+        yield Finding(PROBLEM, f"No database found: {path}. The first start makes one; or: flask restore FILE")
         return
     try:
         database.check(path)

@@ -1,4 +1,4 @@
-"""What the connector does, whoever keeps the records: the verbs that routes and commands call.
+"""What the connector does, independent of how records are kept: the verbs that routes and commands call.
 
 Here is decided what makes two emails one, what is found or created, what conflicts, what a page shows. How records are
 kept is the business of `store`, of which nothing here knows more than store/__init__.py says. Verbs take and return

@@ -21,7 +21,7 @@ class Conflict(Exception):
 
 
 class NotOffered(NotImplementedError):
-    """This CRM does without the call: 501, which BrightSync and the conformance kit understand."""
+    """This CRM does not implement the call: 501, which BrightSync and the conformance kit understand."""
 
 
 class Invalid(ValueError):

@@ -1,4 +1,4 @@
-"""What is PostgreSQL's own: sessions, the turn of writers, its words for what SQLite says otherwise, full text.
+"""What is PostgreSQL's own: sessions, the write lock, what it says when it can't serve.
 
 Connections come from Peewee's pool, which asks each whether it is alive as a call takes it. None is open at a fork.
 """
@@ -128,7 +128,7 @@ class Server(PooledPsycopg3Database):
             raise OperationalError("All connections are in use") from None
 
     def begin(self, timeout: float = LOCK_TIMEOUT) -> None:
-        """Begin a transaction and wait for the writers' turn; raises OperationalError after so many seconds.
+        """Begin a transaction and wait for the write lock; raises OperationalError after so many seconds.
 
         The lock ends with the transaction, after what was written has become visible to others.
         """

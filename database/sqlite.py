@@ -101,7 +101,7 @@ def start(url: str, most_connections: int | None = None, make: bool = True) -> N
     """See `database.start`."""
     path = locate(url)
     if not make and not path.is_file():
-        raise FileNotFoundError(errno.ENOENT, f"There is no database {path}")
+        raise FileNotFoundError(errno.ENOENT, f"No database found: {path}")
     if not path.parent.exists():
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         sync(path.parent.parent)
@@ -219,7 +219,7 @@ def check(path: Path) -> None:
                 raise
             whole = False
         if not whole:
-            raise Damaged(f"{path} is damaged, or no database. {back}")
+            raise Damaged(f"{path} is damaged, or not a database. {back}")
         scripts = applied(connection)
     check_schema(str(path), tables, scripts or set())  # not above: Peewee's wrapper would take its error for damage
 
@@ -594,7 +594,7 @@ _PROBLEMS = {
     sqlite3.SQLITE_FULL: "The disk is full",
     sqlite3.SQLITE_CANTOPEN: "The database file can't be opened",
     sqlite3.SQLITE_PROTOCOL: "The database can't be locked",
-    sqlite3.SQLITE_NOTADB: "The database file is no database",
+    sqlite3.SQLITE_NOTADB: "The file is not a database",
 }
 
 

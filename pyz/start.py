@@ -55,7 +55,7 @@ def _danger(folder: Path) -> str:
 
 
 def _danger_of(path: Path, sticky: bool) -> str:
-    """Who else can change what the path names; "" for nobody. Whoever owns / can do anything anyway."""
+    """Who else can change what the path names; "" for nobody. The owner of / can do anything anyway."""
     status = path.lstat()
     if status.st_uid not in (0, os.geteuid(), os.stat("/").st_uid):
         return f"{path} is another user's"

@@ -4,7 +4,7 @@ from typing import Any
 
 import crm
 from schemas import Company, CompanyIn, CompanyNew, CompanyPatch, DomainQuery, UpdatedQuery
-from web.wire import LOCATION, NEXT, Blueprint, paged, stored
+from web.wire import LOCATION, NEXT, Blueprint, created_or_ok, page_response
 
 companies = Blueprint("companies", __name__, url_prefix="/api/v1/companies", description=__doc__)
 
@@ -28,7 +28,7 @@ def list_companies(query: dict[str, Any]) -> Any:
 
     The longest unchanged first; a reader that keeps the last `updatedAt` goes on with `updatedSince`.
     """
-    return paged(crm.list_companies(**query))
+    return page_response(crm.list_companies(**query))
 
 
 @companies.post("", scope="sync")
@@ -40,7 +40,7 @@ def add_company(company: dict[str, Any]) -> Any:
 
     Found is the company with this id, else the oldest that has one of the domains; only its gaps are filled.
     """
-    return stored(crm.add_company(company))
+    return created_or_ok(crm.add_company(company))
 
 
 @companies.get("/{id}", scope="sync")
@@ -59,7 +59,7 @@ def put_company(company: dict[str, Any], record_id: str) -> Any:
 
     Under the CRM's own id. Never merges with another company.
     """
-    return stored(crm.put_company(record_id, company))
+    return created_or_ok(crm.put_company(record_id, company))
 
 
 @companies.patch("/{id}", scope="admin")

@@ -4,7 +4,7 @@ from typing import Any
 
 import crm
 from schemas import AddressQuery, Contact, ContactIn, ContactNew, ContactPatch, PageQuery, TimelineEntry, UpdatedQuery
-from web.wire import LOCATION, NEXT, Blueprint, paged, stored
+from web.wire import LOCATION, NEXT, Blueprint, created_or_ok, page_response
 
 contacts = Blueprint("contacts", __name__, url_prefix="/api/v1/contacts", description=__doc__)
 
@@ -28,7 +28,7 @@ def list_contacts(query: dict[str, Any]) -> Any:
 
     The longest unchanged first; a reader that keeps the last `updatedAt` goes on with `updatedSince`.
     """
-    return paged(crm.list_contacts(**query))
+    return page_response(crm.list_contacts(**query))
 
 
 @contacts.post("", scope="sync")
@@ -40,7 +40,7 @@ def add_contact(contact: dict[str, Any]) -> Any:
 
     Found is the contact with this id, else the oldest that has one of the addresses; only its gaps are filled.
     """
-    return stored(crm.add_contact(contact))
+    return created_or_ok(crm.add_contact(contact))
 
 
 @contacts.get("/{id}", scope="sync")
@@ -59,7 +59,7 @@ def put_contact(contact: dict[str, Any], record_id: str) -> Any:
 
     Under the CRM's own id. Never merges with another contact.
     """
-    return stored(crm.put_contact(record_id, contact))
+    return created_or_ok(crm.put_contact(record_id, contact))
 
 
 @contacts.patch("/{id}", scope="admin")
@@ -92,4 +92,4 @@ def timeline(query: dict[str, Any], record_id: str) -> Any:
     Newest first, without bodies. `roles` says why a mail is here: by an address in one of the lists, or by a link. An
     address that the contact was given today finds the mail of last year.
     """
-    return paged(crm.timeline(record_id, **query))
+    return page_response(crm.timeline(record_id, **query))

@@ -4,7 +4,7 @@ from typing import Any
 
 import crm
 from schemas import Email, EmailIn, EmailPatch, EmailQuery
-from web.wire import FILE_NAME, LOCATION, NEXT, Blueprint, download, paged, stored
+from web.wire import FILE_NAME, LOCATION, NEXT, Blueprint, created_or_ok, download, page_response
 
 emails = Blueprint("emails", __name__, url_prefix="/api/v1/emails", description=__doc__)
 
@@ -20,7 +20,7 @@ def log_email(email: dict[str, Any]) -> Any:
     mail that is here adds recipients and `relatedTo` entries, and fills what was empty; the rest stays as it was first
     logged. From then on the record is found by the copy's `msgId` too.
     """
-    return stored(crm.log_email(email))
+    return created_or_ok(crm.log_email(email))
 
 
 @emails.get("", scope="sync")
@@ -32,7 +32,7 @@ def find_emails(query: dict[str, Any]) -> Any:
     Those that pass every filter, newest first. An id or address that is not known and holds spaces is tried once more
     with `+` for each of them: clients often leave the `+` unencoded.
     """
-    return paged(crm.find_emails(**query))
+    return page_response(crm.find_emails(**query))
 
 
 @emails.get("/{id}", scope="sync")

@@ -363,12 +363,12 @@ class _Stream(NamedTuple):
 @cache
 def _page(given: frozenset[str], keys: int | None, bounded: bool, whole: bool) -> Prepared:
     """The query of a page, for the conditions of these names. It merges streams, and takes each email once."""
-    walked = next((name for name in ("search", "address_key", "contact_id") if name in given), None)
+    driving = next((name for name in ("search", "address_key", "contact_id") if name in given), None)
     if given & {"message_key", "thread_key", "copy_key"}:  # these find but few emails, which the others then test
-        walked = None
+        driving = None
 
     def build() -> Any:
-        parts = [_part(stream, given - {walked}, bounded) for stream in _streams(walked, keys)]
+        parts = [_part(stream, given - {driving}, bounded) for stream in _streams(driving, keys)]
         union = reduce(or_, [Select((part.alias("found"),), (SQL('"at"'), SQL('"id"'))) for part in parts])
         place = union.order_by(SQL("1").desc(), SQL("2").desc()).limit(param("limit")).alias("place")
         query = _select(_WHOLE if whole else _LISTED)
@@ -378,15 +378,15 @@ def _page(given: frozenset[str], keys: int | None, bounded: bool, whole: bool) -
     return Prepared(build)
 
 
-def _streams(walked: str | None, keys: int | None) -> Iterator[_Stream]:
+def _streams(driving: str | None, keys: int | None) -> Iterator[_Stream]:
     """What to walk through: one stream for each address, as each has its own order of time."""
-    if walked is None:
+    if driving is None:
         yield _Stream(_E.at, _E.id, _E.select(), knows_email=True)
-    elif walked == "search":
+    elif driving == "search":
         found = search.found().alias("match")
         query = Select((Join(found, _E, _FIRST),)).where(_E.id == found.c.id)
         yield _Stream(_E.at, _E.id, query, knows_email=True)
-    elif walked == "address_key":
+    elif driving == "address_key":
         yield _recipients(Recipient.normalized == param("address_key"))
     else:
         yield _Stream(Link.at, Link.email, Link.select().where(*_is_linked()))

@@ -33,7 +33,7 @@ from crm import directory, emails, merging
 from crm.matching import bare_address, normalize_address, normalize_domain, normalize_message_id, parent_domains
 from crm.merging import LISTS, NO_EMAIL, entries, merged, union
 from crm.records import Conflict, Cursor, Invalid, Page, Record
-from store.emails import Draft
+from store.drafts import Draft
 from tests import memory
 from web import tokens, wire
 
@@ -162,7 +162,7 @@ def emails_where(name: str, holds: Callable[[str, Record], Any]) -> Plant:
     return verb("find_emails", find)
 
 
-def paged(page: Callable[[list[Record], Cursor | None, int], Page]) -> Plant:
+def page_response(page: Callable[[list[Record], Cursor | None, int], Page]) -> Plant:
     """Pages of emails are made in another way."""
     return inside(
         "_page",
@@ -823,24 +823,24 @@ FOUND: dict[str, tuple[str, Plant]] = {
     ),
     "oldest first": (
         "emails-newest-first timeline-pages",
-        paged(lambda mails, after, limit: Page(page_of(mails, after, limit).records[::-1], None)),
+        page_response(lambda mails, after, limit: Page(page_of(mails, after, limit).records[::-1], None)),
     ),
     "logged last comes first": (
         "emails-newest-first",
-        paged(lambda mails, after, limit: page_of(mails, after, limit, key=lambda mail: mail["createdAt"])),
+        page_response(lambda mails, after, limit: page_of(mails, after, limit, key=lambda mail: mail["createdAt"])),
     ),
     "pages lose mail of one moment": (
         "emails-pages",
-        paged(
+        page_response(
             lambda mails, after, limit: page_of(
                 mails, after, limit, behind=lambda mail, after: place(mail)[0] < after[0]
             )
         ),
     ),
-    "pages are counted": ("emails-pages-steady", paged(by_offset)),
+    "pages are counted": ("emails-pages-steady", page_response(by_offset)),
     "mail without a time is on no page": (
         "emails-pages-without-time",
-        paged(lambda mails, after, limit: page_of([one for one in mails if one["receivedAt"]], after, limit)),
+        page_response(lambda mails, after, limit: page_of([one for one in mails if one["receivedAt"]], after, limit)),
     ),
     "the next page forgets the filters": ("emails-pages-filtered", answered(unpaged)),
     "there is only one page": (

@@ -14,7 +14,7 @@ from tests.samples import assert_error
 from web import tokens
 
 # What BrightSync needs, and what is the CRM's own use. A route that is in none of the three lists fails the first test:
-# whoever adds one decides here too; and so does whoever lets a sync token do more.
+# a new route is decided on here too, and so is a sync token that may do more.
 SYNC = {
     "POST /api/v1/emails",
     "GET /api/v1/emails",

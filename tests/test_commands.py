@@ -234,8 +234,8 @@ def test_a_wrong_setting_ends_every_start_with_one_sentence(tmp_path: Path, comm
 def test_a_database_that_cannot_be_used_ends_the_start_with_one_sentence(
     tmp_path: Path, command: str, place: str
 ) -> None:
-    """A folder that can't be made, a file that is no database, a folder in the place of the file."""
-    (tmp_path / "file").write_text("This is no database. " * 100)
+    """A folder that can't be made, a file that is not a database, a folder in the place of the file."""
+    (tmp_path / "file").write_text("This is not a database. " * 100)
     (tmp_path / "folder").mkdir()
     done = run_command(tmp_path, *command.split(), DATABASE_URL=f"sqlite:///{tmp_path}/{place}", PORT=free_port())
     assert (done.returncode, done.stdout) == (1, "")

@@ -236,7 +236,7 @@ def test_an_id_may_be_any_text(client: Any, contact_id: str) -> None:
 
 
 def test_an_id_longer_than_255_characters_is_nobody_s(client: Any) -> None:
-    """No record can have it, whoever asks."""
+    """No record can have it, in whatever call."""
     for method in ("GET", "PUT", "PATCH", "DELETE"):
         assert_error(client.open(f"{CONTACTS}/{'x' * 256}", method=method, json={}), 404)
 

@@ -121,7 +121,7 @@ def test_the_proxy_takes_bodies_as_large_as_the_connector_does() -> None:
 
 @needs_nginx
 def test_a_body_of_the_limit_passes_and_one_byte_more_is_too_large(proxy: Proxy) -> None:
-    """413 in the shape of all errors, whoever says it, with Content-Length or chunked."""
+    """413 in the shape of all errors, from proxy and connector alike, with Content-Length or chunked."""
     fits = b'{"textBody": "%s"}' % (b"x" * (BODY_LIMIT - 16))
     assert call(proxy, "POST", EMAILS, fits)[0] == 201
     for body in (fits + b" ", iter([fits, b" "])):

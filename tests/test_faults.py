@@ -178,7 +178,7 @@ def test_a_backup_in_the_place_of_the_file_is_served(client: Any, file: Path, se
 
 
 def test_the_log_of_a_file_is_not_mixed_into_another(client: Any, file: Path, service: Any) -> None:
-    """SQLite writes a log that it finds into the file beside it, whoever's it was."""
+    """SQLite writes a log that it finds into the file beside it, of whatever database it was."""
     log(client, **MAIL)
     database.backup(file.with_name("backup"))
     kept = file.with_name("backup").read_bytes()

@@ -102,7 +102,7 @@ def test_what_cannot_be_read_as_an_address_has_no_folded_form(text: str) -> None
 @example("jane@acme.example..")
 @example("jane@a.。")
 def test_folding_an_address_twice_changes_nothing(text: str) -> None:
-    """What is stored folded is found by what is folded, whoever folded it."""
+    """What is stored normalized is found by what is normalized."""
     folded = normalize_address(text)
     assert folded is None or normalize_address(folded) == folded
 

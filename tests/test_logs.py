@@ -62,7 +62,7 @@ def test_an_id_that_may_be_anything_is_replaced(anonymous: Any, sent: str) -> No
 
 
 def test_every_answer_has_an_id_of_its_own(client: Any, anonymous: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Errors as well, whoever makes them."""
+    """Errors as well, of the application and of gunicorn."""
     monkeypatch.setattr(crm, "get_contact", None)
     answers = [
         anonymous.get("/health/live"),

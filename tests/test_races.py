@@ -217,15 +217,15 @@ def test_a_reader_of_the_feed_sees_each_change_exactly_once(crowd: Crowd, client
 
     seen: list[dict[str, Any]] = []
 
-    def read_on() -> bool:
+    def drain_unread_body() -> bool:
         page = client.get(CHANGES, query_string={"after": seen[-1]["seq"] if seen else 0, "limit": 7}).json
         seen.extend(page)
         return bool(page)
 
     writers = crowd.each([life(n) for n in range(PROCESSES)])
     while not all(writer.done() for writer in writers):
-        read_on()
-    while read_on():
+        drain_unread_body()
+    while drain_unread_body():
         pass
 
     answers = [writer.result() for writer in writers]

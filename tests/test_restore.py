@@ -255,7 +255,7 @@ def test_a_copy_with_pages_of_another_size_is_taken(scene: Scene) -> None:
 
 
 def overwritten(file: Path) -> None:
-    file.write_text("This is no database. " * 100)
+    file.write_text("This is not a database. " * 100)
 
 
 def emptied(file: Path) -> None:
@@ -285,7 +285,7 @@ def sql(*statements: str) -> Any:
     ("spoil", "because"),
     [
         (Path.unlink, "There is no file"),
-        (overwritten, "copy.db is damaged, or no database"),
+        (overwritten, "copy.db is damaged, or not a database"),
         (emptied, "copy.db has lost its content"),
         (cut, "damaged"),
         (spoilt, "damaged"),
@@ -378,7 +378,7 @@ def test_a_damaged_database_is_kept_with_its_log(scene: Scene) -> None:
     overwritten(scene.file)
     assert scene.restore().exit_code == 0
     [kept] = scene.kept()
-    assert kept.read_text().startswith("This is no database.")
+    assert kept.read_text().startswith("This is not a database.")
     assert Path(f"{kept}-wal").read_bytes() == log
     assert subjects(scene.file) == ["before"]
     kept.write_bytes(content)

@@ -1,4 +1,4 @@
-"""The seam: `crm` asks the functions that store/__init__.py lists and no others, whoever supplies them.
+"""The seam: `crm` asks the functions that store/__init__.py lists and no others, whose ever they are.
 
 Which package imports which is checked by import-linter (pyproject.toml); it does not look at the modules at the top.
 """
@@ -64,7 +64,7 @@ def test_both_stores_have_every_function(path: str) -> None:
 
 
 def test_the_list_names_all_and_no_more() -> None:
-    """Whoever supplies what is listed has supplied everything."""
+    """What is listed is all that has to be supplied."""
     assert {path.partition(".")[0] for path in FUNCTIONS} == set(store.__all__)
     assert store.__all__ == sorted(store.__all__)
     for part in ("changes", "companies", "contacts", "emails", "users"):

@@ -93,7 +93,7 @@ def test_a_reader_of_the_feed_sees_each_change_in_its_order(servers: Any) -> Non
         seen = before[-1:]
         first = len(seen)
 
-        def read_on() -> bool:
+        def drain_unread_body() -> bool:
             status, page = reader.ask("GET", f"{CHANGES}?limit=1000&after={seen[-1]['seq'] if seen else 0}")
             assert status == 200
             seen.extend(page)
@@ -103,8 +103,8 @@ def test_a_reader_of_the_feed_sees_each_change_in_its_order(servers: Any) -> Non
         looks = 0
         while not writing.done():
             looks += 1
-            read_on()
-        while read_on():
+            drain_unread_body()
+        while drain_unread_body():
             pass
         assert {status for made in writing.result() for status, _ in made} == {200, 201}
         after = seen[0]["seq"] if first else 0

@@ -1,4 +1,4 @@
-"""Who may call, and who was refused: the connector's own records, whoever keeps the others.
+"""Who may call, and who was refused: the connector's own records, wherever the others are kept.
 
 A token belongs to one user of the CRM, named by id alone, so that users may be kept in somebody else's tables. It is
 shown once, when it is made, and stored as its SHA-256: it has 178 random bits, which nobody guesses, so no slow

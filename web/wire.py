@@ -213,7 +213,7 @@ def _read_body(req: Request) -> bytes:
     return body
 
 
-def read_on(req: Request) -> None:
+def drain_unread_body(req: Request) -> None:
     """For an answer that does not depend on the body: gunicorn leaves what is more than 64 KiB of it unread."""
     with suppress(OSError, NoMoreData, ParseException):  # the client is gone, or sends what is no HTTP
         _drain(_stream(req), current_app.config["BODY_LIMIT"])
@@ -248,7 +248,7 @@ REFUSALS = {
 FILE_NAME = {"Content-Disposition": {"description": "The name.", "required": True, "schema": {"type": "string"}}}
 
 
-def stored(outcome: tuple[Any, bool]) -> tuple[Any, int, dict[str, str]]:
+def created_or_ok(outcome: tuple[Any, bool]) -> tuple[Any, int, dict[str, str]]:
     """The answer of a verb that gives a record and whether it is new: 201 and its Location, or 200."""
     record, created = outcome
     if not created:
@@ -257,7 +257,7 @@ def stored(outcome: tuple[Any, bool]) -> tuple[Any, int, dict[str, str]]:
     return record, 201, {"Location": here if request.view_args else f"{here}/{quote(record['id'], safe='')}"}
 
 
-def paged(page: Page) -> tuple[Any, int, dict[str, str]]:
+def page_response(page: Page) -> tuple[Any, int, dict[str, str]]:
     """The answer that shows a page: its records, and the link of the next one (RFC 8288)."""
     if page.next is None:
         return page.records, 200, {}

@@ -51,7 +51,7 @@ def mark_deleted(table: Any, row_id: str) -> bool:
 
 
 def purge() -> bool:
-    """Remove for good what is marked as deleted, whoever did that, and addresses that nobody has."""
+    """Remove for good what is marked as deleted, by any program, and addresses that nobody has."""
     with writing():
         for module, table in _BEANS.items():
             gone = Links.bean_id.in_(table.select(table.id).where(table.deleted))
