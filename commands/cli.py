@@ -249,10 +249,7 @@ def backup(file: Path) -> None:
         emails = database.backup(file)
         size = file.stat().st_size
     except database.Unusable as error:
-        problem = database.problem_of(error)
-        raise click.ClickException(
-            f"No backup was made: {printable(problem.reason if problem else str(error))}."
-        ) from None
+        raise click.ClickException(f"No backup was made: {printable(database.reason_of(error))}.") from None
     held = "" if emails is None else f", {emails:,} emails"
     click.echo(f"Wrote {printable(str(file.resolve()))}: {size:,} bytes{held}.")
 

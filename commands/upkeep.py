@@ -61,7 +61,7 @@ def restore(path: Path, file: Path, despite: bool = False) -> Path | None:
         except BlockingIOError:
             raise Refused("The database is damaged, or of another version, and somebody uses it. Stop that.") from None
         except (*database.Unusable, sqlite3.Error) as error:
-            raise Refused(f"{_why(error)}.") from None
+            raise Refused(f"{database.reason_of(error)}.") from None
         finally:
             database.stop()
             _remove(new)
@@ -97,7 +97,7 @@ def _prepare(file: Path, new: Path, path: Path, despite: bool) -> None:
         database.rows("PRAGMA wal_checkpoint(TRUNCATE)")
         database.rows("PRAGMA journal_mode = delete")  # one file, without a log
     except database.Unusable as error:
-        raise Refused(f"{_why(error)}.".replace(str(new), str(file))) from None
+        raise Refused(f"{database.reason_of(error)}.".replace(str(new), str(file))) from None
     finally:
         database.stop()
     with new.open("rb") as handle:
@@ -158,7 +158,7 @@ def examine(config: Mapping[str, Any], quick: bool = False) -> Iterator[Finding]
     try:
         database.check(path)
     except database.Unusable as error:
-        yield Finding(PROBLEM, f"{_why(error)}.")
+        yield Finding(PROBLEM, f"{database.reason_of(error)}.")
         return
     database.attach(path)
     try:
@@ -177,7 +177,7 @@ def _server(url: str) -> Iterator[Finding]:
         database.attach_server(url)
         empty = not database.db.table_exists("schema_migration")
     except database.Unusable as error:
-        yield Finding(PROBLEM, f"The database can't be used. {_why(error)}.")
+        yield Finding(PROBLEM, f"The database can't be used. {database.reason_of(error)}.")
         return
     try:
         if empty:
@@ -196,12 +196,7 @@ def _attempt(what: str, findings: Iterator[Finding]) -> Iterator[Finding]:
     try:
         yield from findings
     except (*database.Unusable, sqlite3.Error) as error:
-        yield Finding(PROBLEM, f"{what} can't be looked at. {_why(error)}.")
-
-
-def _why(error: Exception) -> str:
-    problem = database.problem_of(error)
-    return problem.reason if problem else str(error)
+        yield Finding(PROBLEM, f"{what} can't be looked at. {database.reason_of(error)}.")
 
 
 def _sqlite() -> Iterator[Finding]:

@@ -58,10 +58,14 @@ def erase_person(address: str, dry_run: bool = False) -> dict[str, list[str]]:
             break
     if not dry_run and not store.purge():
         log.warning("What was erased is in the write-ahead log until others stop reading; erase the address again.")
-    return {_PLURALS[kind]: list(ids) for kind, ids in gone.items()}
+    return {_PLURALS[kind]: sorted(ids, key=_by_number) for kind, ids in gone.items()}
 
 
 _PLURALS = {"user": "users", "contact": "contacts", "company": "companies", "email": "emails", "change": "changes"}
+
+
+def _by_number(record_id: str) -> tuple[int, str]:
+    return (len(record_id) if record_id.isdecimal() else 0), record_id
 
 
 def mentions(address: str) -> Mentions:

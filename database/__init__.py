@@ -162,6 +162,14 @@ def check_writable() -> None:
     _kind().check_writable()
 
 
+def reason_of(error: Exception) -> str:
+    """Why a command could not do its work, for people: of one of Unusable or Unavailable."""
+    problem = problem_of(error) if isinstance(error, Unavailable) else None
+    if problem:
+        return problem.reason
+    return (isinstance(error, OSError) and error.strerror) or str(error)
+
+
 def problem_of(error: Exception) -> DatabaseProblem | None:
     """What one of Unavailable means; None for an error that is a fault of the program."""
     found: DatabaseProblem | None = _kind().problem_of(error)

@@ -36,6 +36,8 @@ def stand_in(patch: pytest.MonkeyPatch) -> None:
     EMAILS.clear()
     COPIES.clear()
     CHANGES.clear()
+    global NUMBERS
+    NUMBERS = count(1)
     for name in store.__all__:
         patch.setattr(store, name, globals()[name])
 

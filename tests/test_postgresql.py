@@ -200,7 +200,7 @@ def test_the_database_of_another_program_is_not_touched(postgres: Any) -> None:
 @pytest.mark.parametrize(
     ("damage", "found"),
     [
-        ("DELETE FROM recipient WHERE role = 'from'", "emails whose people does not follow from their fields: 1"),
+        ("DELETE FROM recipient WHERE role = 'from'", "emails whose words can't be found: 1"),
         ("UPDATE email_words SET words = ''", "emails whose words can't be found: 1"),
         ("DELETE FROM copy", "emails that can't be found by their msgId: 1"),
         ("DELETE FROM link", "emails whose links are not those of their relatedTo: 1"),

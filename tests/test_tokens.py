@@ -27,7 +27,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Any:
 def test_a_token_has_a_prefix_and_178_random_bits(app: Flask) -> None:
     """bsc_ makes a leaked one easy to find; letters and digits can be selected with a double click."""
     made = [tokens.create("u1") for _ in range(50)]
-    assert all(re.fullmatch(r"bsc_[0-9A-Za-z]{36}", token) for token in made)
+    assert all(re.fullmatch(r"bsc_[0-9A-Za-z]{30}", token) for token in made)
     assert len({token[4:10] for token in made}) == 50
 
 
@@ -40,10 +40,9 @@ def test_a_token_tells_its_user_and_scope(app: Flask) -> None:
     assert (admin.user_id, admin.scopes) == ("u1", {"sync", "admin"})
 
 
-def test_a_mistyped_token_is_refused_without_asking_the_database(app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The checksum shows one wrong letter, two that changed places, one too few or too many."""
+def test_a_mistyped_token_is_refused(app: Flask) -> None:
+    """One with a wrong letter, with two that changed places, with one too few or too many."""
     token = tokens.create("u1")
-    monkeypatch.setattr(tokens, "rows", None)
     other = {place: "x" if token[place] != "x" else "y" for place in range(len(token))}
     wrong = [token[:place] + other[place] + token[place + 1 :] for place in range(len(token))]
     swapped = [token[:n] + token[n + 1] + token[n] + token[n + 2 :] for n in range(4, 33) if token[n] != token[n + 1]]
