@@ -221,7 +221,8 @@ def _save(
             old = find()
             new = change(old)
             if new == old:
-                return new, False
+                with store.transaction():  # also of what is only found, no answer is given before it is safe
+                    return new, False
             keys = kind.keys(new)
             with store.transaction():
                 if find() == old:

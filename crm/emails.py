@@ -145,7 +145,8 @@ def _change(email_id: str, change: Callable[[Record], Record], copy_key: str | N
             new = change(old)
             unchanged = _same(old, new)
             if unchanged and (copy_key is None or email_id in store.emails.with_copy_key(copy_key)):
-                return old
+                with store.transaction():  # also of what is only found, no answer is given before it is safe
+                    return old
             before, after = derive(old), derive(new, old)
             optional(store.emails, "prepare")(before, after)
             with store.transaction():

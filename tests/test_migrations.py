@@ -265,7 +265,7 @@ def later_version(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[
         monkeypatch.setattr(common, "MIGRATIONS", folder)
         monkeypatch.setattr(sqlite, "MIGRATIONS", folder, raising=False)
         monkeypatch.setattr(database.postgresql, "MIGRATIONS", folder, raising=False)
-        monkeypatch.setattr(common, "_declared", [tables])
+        monkeypatch.setattr(common, "_declared", tables)
 
     return install
 
