@@ -20,11 +20,11 @@ run: .venv/run.stamp
 	@exec $(PY) -m commands serve
 
 test: lint
-	@$(PY) -m pytest -n auto --dist worksteal
+	@$(PY) -m pytest -n auto --dist loadfile
 
 # What needs nginx, strace or several servers, or takes minutes. What is not installed is skipped, and named.
 test-system: .venv/dev.stamp
-	@$(PY) -m pytest -n auto --dist worksteal -m system
+	@$(PY) -m pytest -n auto --dist loadfile -m system
 
 lint: .venv/dev.stamp
 	@mkdir -p build

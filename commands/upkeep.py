@@ -371,10 +371,6 @@ def _database(quick: bool) -> Iterator[Finding]:
         yield Finding(FINE, "The file is sound" if quick else "All records agree with one another")
 
 
-class _TakenBack(Exception):
-    """Ends a transaction of which nothing is to stay."""
-
-
 def _writing() -> Iterator[Finding]:
     with database.writing(_GLANCE):
         pass

@@ -46,6 +46,24 @@ OF_A_FILE = {
     "test_restore",
 }
 
+# What needs nginx, strace or several servers, or takes minutes: `make test-system`.
+OF_THE_SYSTEM = {
+    "test_bombs",
+    "test_conformance",
+    "test_crash",
+    "test_database_copy",
+    "test_deploy",
+    "test_example",
+    "test_faults",
+    "test_linear",
+    "test_races",
+    "test_restore",
+    "test_slow_clients",
+    "test_standby",
+    "test_two_servers",
+    "test_worker",
+}
+
 USER = {
     "id": "u1",
     "orgId": "org",
@@ -78,6 +96,13 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         if module in OF_THE_CALLS and "monkeypatch" not in metafunc.function.__code__.co_varnames:
             storages.append("memory")
         metafunc.parametrize("storage", storages, indirect=True)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the tests of the system."""
+    for item in items:
+        if item.path.stem in OF_THE_SYSTEM:
+            item.add_marker("system")
 
 
 @pytest.fixture

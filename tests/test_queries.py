@@ -98,7 +98,7 @@ READS = [
 
 
 def asks_what_waits(path: str) -> int:
-    """On SQLite a search asks first which is the last email that is indexed, and which ones wait behind it; on PostgreSQL
+    """On SQLite a search asks first which is the last email that is indexed, and which ones wait; on PostgreSQL
     it sets its time limit, and takes it back."""
     return 2 * ("q=" in path)
 
