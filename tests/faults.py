@@ -62,9 +62,10 @@ def inside(name: str, value: Any) -> Plant:
     """Another value in the place of one that the verbs are made of, wherever it is used."""
 
     def plant(patch: pytest.MonkeyPatch, app: Flask) -> None:
-        for module in (directory, emails):
-            if hasattr(module, name):
-                patch.setattr(module, name, value)
+        users = [module for module in (directory, emails) if hasattr(module, name)]
+        assert users, f"nothing is named {name} any more"
+        for module in users:
+            patch.setattr(module, name, value)
 
     return plant
 
@@ -82,7 +83,7 @@ def together(*plants: Plant) -> Plant:
 def saved(kind: str, change: Callable[[Record], Record]) -> Plant:
     """Records of a kind are changed before they are stored, whichever verb does it."""
     if kind == "email":
-        return inside("_draft", lambda new, old=None: EMAILS._draft(change(new), old))
+        return inside("derive", lambda new, old=None: EMAILS.derive(change(new), old))
 
     def store(of: Any, old: Record | None, new: Record, keys: list[str | None]) -> Record:
         changed = change(new) if of.name == kind else new
@@ -96,11 +97,11 @@ def drafted(change: Callable[[Draft], object]) -> Plant:
     """What follows from an email's fields is changed before it is stored."""
 
     def draft(new: Record, old: Record | None = None) -> Draft:
-        made: Draft = EMAILS._draft(new, old)
+        made: Draft = EMAILS.derive(new, old)
         change(made)
         return made
 
-    return inside("_draft", draft)
+    return inside("derive", draft)
 
 
 def field(name: str, change: Callable[[Any], Any]) -> Plant:
@@ -375,7 +376,7 @@ def change_without_conflict(email_id: str, changes: Mapping[str, Any]) -> Record
     try:
         return REAL.change_email(email_id, changes)
     except Conflict:
-        new = EMAILS._draft({**REAL.get_email(email_id), **changes})
+        new = EMAILS.derive({**REAL.get_email(email_id), **changes})
         memory.update(new, new)
         return new.record
 
