@@ -19,9 +19,9 @@ import psycopg
 from peewee import CompositeKey
 
 import models
+import store
 from database import NeverReusedId, Unusable, borrowed, placeholders, postgresql, sqlite, start, stop
 from database.common import scripts
-from store.emails import index_all
 
 Row = tuple[Any, ...]
 Watch = Callable[[str, int, Iterable[Any]], Iterable[Any]]  # tells of the work while it goes through these many things
@@ -99,7 +99,7 @@ def _fill(target: "_End", source: "_End", tables: list[Table], watch: Watch) -> 
     if models.Email in models.tables():
         emails = next(summary.rows for summary in summaries if summary.table == models.Email._meta.table_name)
         with target.queries():
-            for _ in watch("search index", emails, index_all()):
+            for _ in watch("search index", emails, store.emails.index_all()):
                 pass
     for statement in watch("indexes", len(later), later):
         target.execute(statement)

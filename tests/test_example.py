@@ -105,7 +105,7 @@ def _answers(session: Session) -> bool:
 
 
 _FUNCTIONS = """
-import inspect, store
+import inspect, app, store
 for name in sys.argv[1:]:
     part, _, function = name.rpartition(".")
     print(name, *inspect.signature(getattr(getattr(store, part) if part else store, function)).parameters)
@@ -113,10 +113,13 @@ for name in sys.argv[1:]:
 
 
 def test_it_supplies_the_same_functions(example: Example) -> None:
-    """Each function that the docstring of our store lists: one that is added to the seam is missed here first."""
+    """Each function that the docstring of our store lists, but for the two that a store need not have: one that is
+    added to the seam is missed here first. They are the example's still when all of the connector is imported."""
     listed = re.findall(r"^    ([\w, ]+?)  +(.*(?:\n {20,}.*)*)", store.__doc__ or "", re.MULTILINE)
     parts = {part: functions.split(";")[0] for parts, functions in listed for part in parts.split(", ")}
     names = [f"{part}.{name}" for part, names in parts.items() for name in re.findall(r"\w+", names)]
+    for optional in ("emails.prepare", "emails.catch_up"):
+        names.remove(optional)
     names += ["contacts.of_company", "transaction", "check", "purge"]
     assert len(names) > 30
     script = "import sys; sys.path.insert(0, '')" + _FUNCTIONS

@@ -66,14 +66,6 @@ def known(kind: str, keys: Sequence[str]) -> set[str]:
     return {key for key in keys if form.format(key) in held}
 
 
-def prepare(old: Draft | None, new: Draft | None) -> None:
-    """There is no search index."""
-
-
-def catch_up(new: Draft) -> None:
-    """There is nothing that was put off."""
-
-
 def insert(new: Draft) -> str:
     """Store a new email; gives its id."""
     email_id = str(uuid4())
