@@ -98,6 +98,7 @@ class Databases:
         self.url = url
         self.made: list[str] = []
         self.idle: list[str] = []
+        self.shape: list[tuple[str, ...]] = []
 
     def create(self) -> str:
         """The URL of a new database."""
@@ -110,17 +111,40 @@ class Databases:
     @contextmanager
     def fresh(self) -> Iterator[str]:
         """The URL of a database that is new, or as if it were."""
+        made_shape = self._made_shape()
         url = self.idle.pop() if self.idle else self.create()
         yield url
         database.stop()
         with psycopg.connect(url) as connection:
-            _empty(connection)
-        self.idle.append(url)
+            as_made = _shape(connection) == made_shape
+            if as_made:
+                _empty(connection)
+        if as_made:  # what a test has done to the tables is not for the next one
+            self.idle.append(url)
+
+    def _made_shape(self) -> list[tuple[str, ...]]:
+        """The columns, indexes and migrations of a database as it is made."""
+        if not self.shape:
+            url = self.create()
+            database.start(url)
+            database.stop()
+            with psycopg.connect(url) as connection:
+                self.shape = _shape(connection)
+        return self.shape
 
     def remove(self) -> None:
         with psycopg.connect(self.url, autocommit=True) as connection:
             for name in self.made:
                 connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+def _shape(connection: psycopg.Connection) -> list[tuple[str, ...]]:
+    columns = "SELECT table_name, column_name FROM information_schema.columns WHERE table_schema = 'public'"
+    indexes = "SELECT tablename, indexname FROM pg_indexes WHERE schemaname = 'public'"
+    found = connection.execute(f"{columns} UNION ALL {indexes} ORDER BY 1, 2").fetchall()
+    if ("schema_migration", "name") in found:
+        found += connection.execute("SELECT 'applied', name FROM schema_migration ORDER BY name").fetchall()
+    return found
 
 
 def _empty(connection: psycopg.Connection) -> None:
