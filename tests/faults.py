@@ -780,11 +780,11 @@ FOUND: dict[str, tuple[str, Plant]] = {
     ),
     "a + that came as a space finds nothing": (
         "email-lookup-plus lookup-plus-as-space emails-by-address-folded",
-        inside("candidate_keys", lambda value, fold: [key for key in [fold(value)] if key]),
+        inside("candidate_keys", lambda value, form: [key for key in [form(value)] if key]),
     ),
     "every space is a +": (
         "email-lookup-exact-wins lookup-display-form",
-        inside("candidate_keys", lambda value, fold: [key for key in [fold(value.strip().replace(" ", "+"))] if key]),
+        inside("candidate_keys", lambda value, form: [key for key in [form(value.strip().replace(" ", "+"))] if key]),
     ),
     "an empty filter is none": (
         "emails-filter-empty email-lookup-empty",
@@ -1013,11 +1013,11 @@ COMPANIES: dict[str, tuple[str, Plant]] = {
         first_key_alone(memory.companies),
     ),
     "letter case of domains counts": ("company-case", compared("company", lambda text: text.strip())),
-    "domains are folded on look-up only": (
+    "domains are normalized on look-up only": (
         "company-www company-url company-address company-final-dot",
         compared("company", lambda text: text.lower()),
     ),
-    "domains are folded as written": (
+    "domains are normalized as written": (
         "company-idna",
         compared("company", lambda text: re.sub(r"^www\.", "", text.casefold().strip("."))),
     ),
