@@ -119,7 +119,8 @@ def create_app(environment: Mapping[str, Any] | None = None) -> Flask:
         if cli.needs_database():
             database.start(app.config["DATABASE_URL"], app.config["THREADS"], cli.may_make_database())
     except database.Unusable as error:
-        raise settings.Misconfigured(f"The configuration can't be used. DATABASE_URL: {error}.") from None
+        reason = database.reason_of(error)
+        raise settings.Misconfigured(f"The configuration can't be used. DATABASE_URL: {reason}.") from None
 
     api = Api(app)
     api.register_converter(RecordIdConverter, RecordIdConverter.description)

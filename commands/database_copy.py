@@ -283,10 +283,10 @@ def _is_server(url: str) -> bool:
 @contextmanager
 def _read_file(path: Path) -> Iterator[_End]:
     if not path.is_file():
-        raise Refused(f"No database found: {path}.")
+        raise Refused(f"There is no database {path}.")
     with sqlite.exclusive_use(path) as connection:
         if connection is None:
-            raise Refused(f"No database found: {path}.")
+            raise Refused(f"There is no database {path}.")
         yield _present(connection)
 
 

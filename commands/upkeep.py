@@ -153,7 +153,7 @@ def examine(config: Mapping[str, Any], quick: bool = False) -> Iterator[Finding]
     yield from _attempt("The folder", _folder(path))
     yield from _attempt("The disk", _disk(path))
     if not path.exists():
-        yield Finding(PROBLEM, f"No database found: {path}. The first start makes one; or: flask restore FILE")
+        yield Finding(PROBLEM, f"There is no database {path}. The first start makes one; or: flask restore FILE")
         return
     try:
         database.check(path)

@@ -101,7 +101,7 @@ def start(url: str, most_connections: int | None = None, make: bool = True) -> N
     """See `database.start`."""
     path = locate(url)
     if not make and not path.is_file():
-        raise FileNotFoundError(errno.ENOENT, f"No database found: {path}")
+        raise FileNotFoundError(errno.ENOENT, f"There is no database {path}")
     if not path.parent.exists():
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         sync(path.parent.parent)

@@ -93,7 +93,7 @@ def test_it_looks_where_nothing_can_start(tmp_path: Path, program: str) -> None:
     """At a damaged database and at none, which it does not make."""
     done = run_command(tmp_path, program, "doctor")
     assert (done.returncode, done.stderr) == (1, "")
-    assert f"PROBLEM  No database found: {tmp_path}/connector.db." in done.stdout
+    assert f"PROBLEM  There is no database {tmp_path}/connector.db." in done.stdout
     assert not (tmp_path / "connector.db").exists()
     (tmp_path / "connector.db").write_text("This is not a database. " * 100)
     done = run_command(tmp_path, program, "doctor")
