@@ -281,7 +281,8 @@ def download(file: Mapping[str, Any]) -> Response:
     answer.headers["Content-Disposition"] = _disposition(str(file["name"] or ""))
     answer.headers["Content-Security-Policy"] = "sandbox; default-src 'none'"
     answer.headers["Cache-Control"] = "no-store"
-    return answer.make_conditional(request, accept_ranges=True, complete_length=len(file["content"]))
+    answer.make_conditional(request, accept_ranges=True, complete_length=len(file["content"]))
+    return answer
 
 
 def _disposition(name: str) -> str:
