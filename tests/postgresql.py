@@ -125,9 +125,10 @@ class Databases:
     def _made_shape(self) -> list[tuple[str, ...]]:
         """The columns, indexes and migrations of a database as it is made."""
         if not self.shape:
-            url = self.create()
+            url, present = self.create(), database.db.obj
             database.start(url)
             database.stop()
+            database.db.initialize(present)  # what a server of the tests may be using
             with psycopg.connect(url) as connection:
                 self.shape = _shape(connection)
         return self.shape
