@@ -13,7 +13,8 @@ from urllib.parse import urlsplit
 Json = dict[str, Any]
 
 ERROR_SHAPE = ("code", "status", "message", "errors")
-NOT_OFFERED = (403, 404, 405, 501)
+NOT_OFFERED = (404, 405, 501)
+ADMIN = "ADMIN_TOKEN"
 LONGEST_INLINE_BODY = 2000
 
 
@@ -158,8 +159,11 @@ class Answer:
         return self
 
     def offered(self) -> "Answer":
-        """This answer, unless it says that the server does without the (optional) call."""
-        if self.status in NOT_OFFERED:
+        """This answer, unless it says that the server does without the (optional) call.
+
+        403 says so where no admin token was given: the call may be open to another token.
+        """
+        if self.status in NOT_OFFERED or (self.status == 403 and ADMIN not in self.request.credentials.curl):
             raise NotOffered(f"{self.request.call} answered {self.status}")
         return self
 

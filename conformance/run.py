@@ -7,7 +7,9 @@ from fnmatch import fnmatchcase
 import conformance.rules  # noqa: F401  (each room enters its rules into RULES)
 from conformance.client import Answer, Failed, NotOffered
 from conformance.rule import RULES, Demand, Result, Rule, Status
-from conformance.session import Session
+from conformance.session import NOTHING_NAMED, Known, Session
+
+_FINDS_CONTACTS = ("lookup-one", "your-contact-lookup")
 
 
 class Unusable(Exception):
@@ -21,6 +23,12 @@ class Report:
     base_url: str
     results: list[Result] = field(default_factory=list)
     left_behind: list[str] = field(default_factory=list)
+    in_use: bool = False  # whether the server had records before
+
+    @property
+    def knows_contacts(self) -> bool:
+        """Whether it was seen that a contact is found: without one, hardly a rule about contacts says anything."""
+        return any(one.status == "passed" and one.rule.id in _FINDS_CONTACTS for one in self.results)
 
     def of(self, status: Status, demand: Demand | None = None) -> list[Result]:
         return [one for one in self.results if one.status == status and demand in (None, one.rule.demand)]
@@ -32,12 +40,15 @@ def run(
     admin_token: str | None = None,
     only: Collection[str] = (),
     tell: Callable[[Result], None] = lambda result: None,
+    named: Known = NOTHING_NAMED,
 ) -> Report:
     """Check the rules whose ids match one of `only` (all of them if empty), calling `tell` after each.
 
+    `named`: records that the server has already.
+
     Raises Unusable when the server can't be reached or refuses the token.
     """
-    crm = Session(base_url, token, admin_token)
+    crm = Session(base_url, token, admin_token, named)
     _say_hello(crm)
     report = Report(crm.base_url)
     try:

@@ -32,7 +32,7 @@ from conformance.rules import emails as rules
 from crm import directory, emails, merging
 from crm.matching import bare_address, normalize_address, normalize_domain, normalize_message_id, parent_domains
 from crm.merging import LISTS, NO_EMAIL, entries, merged, union
-from crm.records import Conflict, Cursor, Invalid, Page, Record
+from crm.records import Conflict, Cursor, Invalid, NotFound, Page, Record
 from store.drafts import Draft
 from tests import memory
 from web import tokens, wire
@@ -876,13 +876,19 @@ LOOKED_UP: dict[str, tuple[str, Plant]] = {
         contacts_where(lambda asked, contact: any(like(asked, own) for own in contact["emailAddresses"])),
     ),
     "a part of an address finds it": (
-        "lookup-whole-address lookup-nonsense",
+        "lookup-whole-address lookup-nonsense your-contact-stranger",
         contacts_where(lambda asked, contact: any(asked.strip() in own for own in contact["emailAddresses"])),
     ),
-    "everybody is found": ("lookup-stranger lookup-none", contacts_where(lambda asked, contact: True)),
-    "nobody is found": ("lookup-one lookup-two lookup-200", contacts_where(lambda asked, contact: False)),
+    "everybody is found": (
+        "lookup-stranger lookup-none your-contact-lookup",
+        contacts_where(lambda asked, contact: True),
+    ),
+    "nobody is found": (
+        "lookup-one lookup-two lookup-200 your-contact-lookup your-contacts-together",
+        contacts_where(lambda asked, contact: False),
+    ),
     "addresses are compared as written": (
-        "lookup-case lookup-display-form contact-found",
+        "lookup-case lookup-display-form contact-found your-contact-letter-case",
         compared("contact", lambda text: text.strip()),
     ),
     "only ASCII has letter case": (
@@ -990,11 +996,27 @@ LOOKED_UP: dict[str, tuple[str, Plant]] = {
         "contact-by-id contact-kept",
         verb("get_contact", lambda contact_id: {**REAL.get_contact(contact_id), "firstName": "Jane"}),
     ),
+    "a contact by id is whoever came first": (
+        "your-contact-by-id",
+        verb("get_contact", lambda contact_id: next(iter(memory.RECORDS["contact"].values()))),
+    ),
+    "no contact has an id": (
+        "your-contact-by-id contact-by-id",
+        crash("get_contact", lambda contact_id: True, NotFound()),
+    ),
+    "a contact that was deleted is shown": (
+        "your-deleted",
+        verb("get_contact", lambda contact_id: {**next(iter(memory.RECORDS["contact"].values())), "id": contact_id}),
+    ),
 }
 
 COMPANIES: dict[str, tuple[str, Plant]] = {
     "domains are compared by LIKE": ("company-stranger", companies_where(like)),
-    "the end of a domain finds it": ("company-no-sibling", companies_where(lambda asked, own: asked.endswith(own))),
+    "the end of a domain finds it": (
+        "company-no-sibling your-company-stranger",
+        companies_where(lambda asked, own: asked.endswith(own)),
+    ),
+    "no company is found": ("company-lookup your-company-lookup", companies_where(lambda asked, own: False)),
     "a child's domain finds the parent's": (
         "company-no-sibling",
         companies_where(lambda asked, own: own.endswith(asked)),
@@ -1091,21 +1113,25 @@ CALLERS: dict[str, tuple[str, Plant]] = {
     ),
     "every user is found": ("users-lookup", verb("lookup_users", lambda addresses: [*memory.RECORDS["user"].values()])),
     "users are found by their address as written": (
-        "users-lookup-folded",
+        "users-lookup-folded your-user-lookup",
         verb(
             "lookup_users",
             lambda addresses: [one for one in memory.RECORDS["user"].values() if one["email"] in addresses],
         ),
     ),
     "nobody needs a token": (
-        "token-missing token-wrong token-malformed token-basic-wrong",
+        "token-missing token-wrong token-malformed token-basic-wrong door-without-token door-wrong-token "
+        "door-nothing-kept",
         attribute(
             tokens,
             "authenticate",
             lambda token: tokens.Caller(0, next(iter(memory.RECORDS["user"])), {"sync", "admin"}),
         ),
     ),
-    "POST needs no token": ("token-missing token-wrong", status(200, 401, "POST /api/v1/contacts")),
+    "POST needs no token": (
+        "token-missing token-wrong door-without-token door-wrong-token",
+        status(200, 401, "POST /api/v1/contacts"),
+    ),
     "letter case of tokens is ignored": ("token-changed", attribute(tokens, "authenticate", authenticate_any_case)),
     "there is no Basic": (
         "token-basic-password token-basic-user",
@@ -1168,7 +1194,7 @@ HOSTILE: dict[str, tuple[str, Plant]] = {
         crash("log_email", lambda email: [entry["type"] for entry in entries(email["relatedTo"])] and False),
     ),
     "an apostrophe is not foreseen": (
-        "hostile-queries",
+        "hostile-queries server-errors",
         crash("find_emails", lambda filters, **page: "'" in "".join(filters.values())),
     ),
     "too many recipients are not foreseen": (

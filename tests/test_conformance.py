@@ -27,8 +27,9 @@ from app import create_app
 from commands.cli import FIRST_USER
 from conformance import RULES, run
 from conformance.__main__ import main
+from conformance.client import NotOffered
 from conformance.run import check
-from conformance.session import Session
+from conformance.session import Known, Named, Session, at
 from tests import memory
 from tests.faults import FAULTS
 from tests.postgresql import Databases
@@ -45,6 +46,18 @@ class Live(NamedTuple):
     base_url: str
     token: str
     admin_token: str
+
+
+def _named(live: Live) -> Known:
+    """Records that are there before the kit comes: two contacts, a company, and a contact that is deleted again."""
+    crm = Session(*live)
+    contacts = [Named("there-1", "Known.Jane@there.example"), Named("there-2", "joe@there.example")]
+    company, deleted = Named("there-3", "there.example"), Named("there-4", "gone@there.example")
+    for contact in [*contacts, deleted]:
+        crm.put(at("contacts", contact.id), {"emailAddresses": ["other@elsewhere.example", contact.key]}).ok()
+    crm.put(at("companies", company.id), {"domains": [company.key]}).ok()
+    crm.delete(at("contacts", deleted.id)).ok()
+    return Known(contacts, [company], [deleted], [crm.get("/users/me").record["email"]])
 
 
 @pytest.fixture(scope="module")
@@ -117,7 +130,8 @@ def _served(application: Flask) -> Iterator[str]:
 @pytest.fixture(scope="module", params=["ours", "on_postgresql", "in_memory"])
 def session(request: pytest.FixtureRequest) -> Iterator[Session]:
     """A session with each of the three."""
-    opened = Session(*request.getfixturevalue(request.param))
+    live: Live = request.getfixturevalue(request.param)
+    opened = Session(live.base_url, live.token, live.admin_token, _named(live))
     yield opened
     assert opened.clean_up() == []
 
@@ -133,8 +147,9 @@ def test_our_server_keeps(rule_id: str, session: Session) -> None:
 def test_the_fault_is_found(name: str, app: Flask, in_memory: Live, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each fault that was planted is found by each of the rules that are about it."""
     rules, plant = FAULTS[name]
+    named = _named(in_memory)
     plant(monkeypatch, app)
-    report = run(*in_memory, only=rules.split())
+    report = run(*in_memory, only=rules.split(), named=named)
     assert {result.rule.id: result.status for result in report.results} == dict.fromkeys(rules.split(), "failed")
 
 
@@ -179,14 +194,14 @@ class OtherCRM(BaseHTTPRequestHandler):
         query = {name: values[0] for name, values in parse_qs(url.query).items()}
         user = {"id": 1, "orgId": None, "name": "Jane", "email": ADDRESS, "timezone": None}
         if noun == "users":
-            return 200, user if rest == ["me"] else [user] if query.get("emails") == ADDRESS else []
+            return 200, user if rest == ["me"] else [user] if query.get("emails", "").casefold() == ADDRESS else []
         records = getattr(self, noun, None)
         if records is None:
             return 404, "no"
         if method == "GET" and rest == ["lookup"]:
             wanted, field = {"contacts": ("emails", "emailAddresses"), "companies": ("domain", "domains")}[noun]
-            values = query.get(wanted, "").split(",")
-            return 200, [record for record in records.values() if set(values) & set(record[field])]
+            values = set(query.get(wanted, "").casefold().split(","))
+            return 200, [one for one in records.values() if values & {text.casefold() for text in one[field]}]
         if method == "GET" and not rest:
             return 200, [
                 mail for mail in records.values() if mail.get("rfc822MsgId") == _plain(query.get("rfc822MsgId"))
@@ -239,9 +254,14 @@ def other_server() -> Iterator[str]:
 
 
 def test_other_choices_raise_no_false_alarm(other_server: str) -> None:
-    """A sound server that settled things differently keeps all that Aurinko demands, and offers it."""
-    aurinko = [rule.id for rule in RULES.values() if rule.demand == "aurinko"]
-    report = run(other_server, OtherCRM.token, only=aurinko)
+    """A sound server that settled things differently keeps all that Aurinko's page names, offers it, and is safe."""
+    demanded = [rule.id for rule in RULES.values() if rule.demand != "ours"]
+    crm = Session(other_server, OtherCRM.token)
+    contact, company = crm.contact("Known.Jane@there.example"), crm.company("there.example")
+    named = Known(
+        [Named(contact, "known.jane@there.example")], [Named(company, "there.example")], [Named("0")], [ADDRESS]
+    )
+    report = run(other_server, OtherCRM.token, only=demanded, named=named)
     assert [
         (result.rule.id, result.expected, result.got) for result in report.results if result.status != "passed"
     ] == []
@@ -326,3 +346,31 @@ def test_it_lists_its_rules(capsys: pytest.CaptureFixture[str]) -> None:
     assert [line.split()[:2] for line in capsys.readouterr().out.splitlines()] == [
         [r.id, r.demand] for r in RULES.values()
     ]
+
+
+def test_a_run_that_saw_no_contact_is_no_pass(
+    other_server: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where contacts can't be made and none is named, the report says first that it has verified nothing about them."""
+    monkeypatch.setattr(Session, "_create", _makes_none)
+    command = ["--base-url", other_server, "--token", OtherCRM.token]
+    assert main(command) == 1
+    _, first, *_ = [line for line in capsys.readouterr().out.splitlines() if line and not line.startswith("  ")]
+    assert first.startswith("This run has verified nothing about contacts, and is no pass")
+
+
+def _makes_none(self: Session, path: str, record: Any) -> str:
+    raise NotOffered(f"POST {path} answered 405")
+
+
+def test_failures_with_one_cause_are_told_once(
+    other_server: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rules that fail by the same answer stand under the first of them; ours are named, and told with --strict."""
+    monkeypatch.setattr(OtherCRM, "_create", lambda *_: (503, "the same sorrow"))
+    command = ["--base-url", other_server, "--token", OtherCRM.token]
+    assert main(command) == 1
+    shown = capsys.readouterr().out
+    assert shown.count("got:      503 the same sorrow") == 1
+    assert "more failed with the same answer: " in shown
+    assert "Of what we settled, these failed (--strict tells why): " in shown

@@ -3,6 +3,7 @@
 # ruff: noqa: I001 (the order of the rooms is the order of the session)
 from conformance.rules import (  # noqa: F401
     access,
+    yours,
     lookups,
     companies,
     finding,
@@ -13,4 +14,5 @@ from conformance.rules import (  # noqa: F401
     hostile,
     pages,
     own_use,
+    safety,
 )
