@@ -174,17 +174,19 @@ class Answer:
         return self
 
     def unbroken(self) -> "Answer":
-        """Any answer but a server error; a refusal has the one error shape. 501 is none: the call is not offered."""
-        if self.status == 501:
-            return self
-        return self.refused() if self.unfailing().status >= 400 else self
+        """Any answer but a server error. 501 is none: the call is not offered."""
+        return self if self.status == 501 else self.unfailing()
 
     def refused(self, *statuses: int) -> "Answer":
-        """A 4xx (one of `statuses`, if any are given) in the one error shape."""
+        """A 4xx (one of `statuses`, if any are given), whatever its body says."""
         if statuses:
-            self.expect(*statuses)
-        elif not 400 <= self.status < 500:
+            return self.expect(*statuses)
+        if not 400 <= self.status < 500:
             raise Failed("a refusal (4xx)", self.summary(), self)
+        return self
+
+    def in_our_shape(self) -> "Answer":
+        """A refusal in the one error shape."""
         error = self.json
         if not isinstance(error, dict) or not set(ERROR_SHAPE) <= set(error) or error["code"] != self.status:
             shape = f'{{"code": {self.status}, "status", "message", "errors"}}'

@@ -1201,6 +1201,7 @@ HOSTILE: dict[str, tuple[str, Plant]] = {
         "hostile-long-list",
         crash("log_email", lambda email: len(email["toAddresses"]) > 999),
     ),
+    "subjects get a letter": ("kept-once-acknowledged never-mixed email-subject", text('"subject":"', '"subject":"x')),
     "errors are pages": ("error-shape", status(404, 404, "", "<h1>Not Found</h1>")),
     "errors do not name the field": ("error-shape", text(r'"receivedAt":\["Not', '"field":["Not')),
     "bodies are cut in chunks": ("body-chunked", asked(cut_chunks)),

@@ -4,7 +4,7 @@ import json
 from typing import Any
 from urllib.parse import quote
 
-from conformance.client import Json
+from conformance.client import NO_CREDENTIALS, Json
 from conformance.rule import OURS, Check, rule, same, same_fields
 from conformance.session import Session, at
 
@@ -228,10 +228,12 @@ def long_list(crm: Session) -> None:
 @rule("error-shape", OURS, SHAPE)
 def error_shape(crm: Session) -> None:
     """Every refusal has the one shape, and a 422 names the field at fault."""
-    crm.get("/nothing-here").refused(404)
-    crm.get(at("emails", crm.fresh())).refused(404)
-    crm.request("DELETE", "/users/me").refused(403, 405)
-    answer = crm.post("/emails", crm.mail(receivedAt="yesterday")).refused(422)
+    crm.get("/nothing-here").refused(404).in_our_shape()
+    crm.get(at("emails", crm.fresh())).refused(404).in_our_shape()
+    crm.request("DELETE", "/users/me").refused(403, 405).in_our_shape()
+    crm.request("GET", "/users/me", credentials=NO_CREDENTIALS).refused(401, 429).in_our_shape()
+    crm.request("POST", "/emails", body=b"{").refused(400).in_our_shape()
+    answer = crm.post("/emails", crm.mail(receivedAt="yesterday")).refused(422).in_our_shape()
     same("receivedAt named among the errors", True, "receivedAt" in json.dumps(answer.record["errors"]))
 
 

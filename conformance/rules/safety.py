@@ -3,7 +3,7 @@
 import json
 
 from conformance.client import NO_CREDENTIALS, Answer, Credentials, Failed
-from conformance.rule import SAFETY, rule, same
+from conformance.rule import SAFETY, rule, same, true
 from conformance.session import Session, at
 
 DOOR = "Every call under `/api/v1` needs a token"
@@ -74,6 +74,34 @@ def _without_token(crm: Session, method: str, path: str, changes: object) -> Ans
 def _found(crm: Session, message_id: str) -> list[str]:
     answer = crm.get("/emails", rfc822MsgId=message_id)
     return [] if answer.status in (204, 404) else answer.expect(200).ids
+
+
+@rule("kept-once-acknowledged", SAFETY, "*No mail is ever answered with 2xx and dropped, nor mixed with another.*")
+def kept(crm: Session) -> None:
+    """Each email that was answered with success is there by its id and by its Message-ID, also one sent twice."""
+    for _ in range(3):
+        mail = crm.mail()
+        first = crm.post("/emails", mail).ok().id
+        again = crm.post("/emails", mail | {"msgId": crm.fresh("msg")})
+        for email_id in {first, again.id} if again.status < 300 else {first}:
+            same("subject", mail["subject"], crm.email(email_id).get("subject"))
+        true("the email by its Message-ID", first in _found(crm, mail["rfc822MsgId"]), "others")
+
+
+@rule("never-mixed", SAFETY, "*No mail is ever answered with 2xx and dropped, nor mixed with another.*")
+def never_mixed(crm: Session) -> None:
+    """Two emails to which two mailboxes gave one msgId stay two, each with its own words and recipients."""
+    msg_id = crm.fresh("msg")
+    salary = crm.mail(msgId=msg_id, subject=f"Salary {crm.run}", toAddresses=[crm.address("boss")])
+    lunch = crm.mail(msgId=msg_id, subject=f"Lunch {crm.run}", toAddresses=[crm.address("stranger")])
+    for mail in (salary, lunch):
+        crm.post("/emails", mail)
+    for mail in (salary, lunch):
+        for email_id in _found(crm, mail["rfc822MsgId"]):
+            record = crm.email(email_id)
+            same("subject", mail["subject"], record.get("subject"))
+            same("toAddresses", mail["toAddresses"], record.get("toAddresses"))
+        true("the email by its Message-ID", bool(_found(crm, mail["rfc822MsgId"])), "nothing")
 
 
 @rule("server-errors", SAFETY, "What a client may send is never a 500")
