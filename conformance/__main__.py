@@ -35,7 +35,9 @@ def main(arguments: list[str] | None = None) -> int:
     named = Known(options.contact, options.company, options.deleted, options.user)
     terminal = Terminal(sys.stdout, options.base_url, options.strict)
     try:
-        report = run(options.base_url, options.token, options.admin_token, options.only, terminal.tell, named)
+        report = run(
+            options.base_url, options.token, options.admin_token, options.only, terminal.tell, named, terminal.warn
+        )
     except (Unusable, ValueError) as reason:
         print(reason, file=sys.stderr)
         return USAGE

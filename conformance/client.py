@@ -3,6 +3,7 @@
 import base64
 import gzip
 import json
+import re
 import shlex
 import string
 from dataclasses import dataclass
@@ -16,6 +17,10 @@ ERROR_SHAPE = ("code", "status", "message", "errors")
 NOT_OFFERED = (404, 405, 501)
 ADMIN = "ADMIN_TOKEN"
 LONGEST_INLINE_BODY = 2000
+# What a body is hostile by: a character that no terminal shows, an escape of one, or the same few many times.
+_ODD = re.compile(
+    r"[^\t\n\r -~\xa0-\ud7ff\ue000-\U0010ffff]|\\\\?(u0000|ud[89a-f]|x[0-9a-f]{2})|(.{1,8})\2{40}", re.IGNORECASE
+)
 
 
 class Failed(Exception):
@@ -118,6 +123,19 @@ class Request:
         body = self.body or b""
         return [body[start : start + 65536] for start in range(0, len(body), 65536)]
 
+    @property
+    def is_packed(self) -> bool:
+        """Whether a curl line can't show the body as it is."""
+        text = (self.body or b"").decode("latin-1")
+        return len(text) > LONGEST_INLINE_BODY or not set(text) <= set(string.printable)
+
+    def gist(self) -> str:
+        """What is odd about a body that is long or binary: its length, its beginning, and what is around the oddity."""
+        text = (self.body or b"").decode("utf-8", "backslashreplace")
+        odd = _ODD.search(text)
+        around = f", with {text[max(0, odd.start() - 30) : odd.start() + 30]!r}" if odd and odd.start() > 60 else ""
+        return f"{len(self.body or b''):,} bytes, beginning with {text[:60]!r}{around}"
+
     def curl(self) -> str:
         """The same request for a shell, with the token as $TOKEN; a long or binary body travels gzipped."""
         words = ["curl -i -g", f"-X {self.method}" if self.method != "GET" else "", self.credentials.curl]
@@ -127,9 +145,8 @@ class Request:
                 "-H " + shlex.quote(f"Content-Type: {self.content_type}" if self.content_type else "Content-Type:")
             )
             words.append("-H 'Transfer-Encoding: chunked'" if self.chunked else "")
-            text = self.body.decode("latin-1")
-            if len(text) <= LONGEST_INLINE_BODY and set(text) <= set(string.printable):
-                words.append("--data-binary " + shlex.quote(text))
+            if not self.is_packed:
+                words.append("--data-binary " + shlex.quote(self.body.decode("latin-1")))
             else:
                 packed = base64.b64encode(gzip.compress(self.body, mtime=0)).decode()
                 before = f"echo {packed} | base64 -d | gunzip | "

@@ -36,6 +36,9 @@ class Terminal:
         self.group = ""
         self._say(f"BrightSync conformance · {base_url}")
 
+    def warn(self, sentence: str) -> None:
+        self._say(sentence)
+
     def tell(self, result: Result) -> None:
         if result.rule.group != self.group:
             self.group = result.rule.group
@@ -86,6 +89,7 @@ def _story(result: Result) -> str:
     rule = result.rule
     lines = [f"✗ {rule.id} ({rule.demand}): {rule.title}", f"    contract: {rule.contract}"]
     lines += [f"    expected: {result.expected}", f"    got:      {result.got}"]
+    lines += [f"    sent:     {result.sent}"] if result.sent else []
     curl = result.curl if len(result.curl) <= MOST_CURL else result.curl[:MOST_CURL] + "… (whole in --json)"
     return "\n".join([*lines, indent(curl, "    "), ""])
 
@@ -102,6 +106,7 @@ def as_json(report: Report) -> str:
             "curl": result.curl,
             "expected": result.expected,
             "got": result.got,
+            "sent": result.sent,
         }
         for result in report.results
     ]

@@ -37,13 +37,17 @@ class Rule:
 
 @dataclass(frozen=True)
 class Result:
-    """How one rule fared; `curl`, `expected` and `got` are empty where it passed."""
+    """How one rule fared; `curl`, `expected` and `got` are empty where it passed.
+
+    `sent`: what is odd about a body that `curl` can only show packed.
+    """
 
     rule: Rule
     status: Status
     curl: str = ""
     expected: str = ""
     got: str = ""
+    sent: str = ""
 
 
 RULES: dict[str, Rule] = {}

@@ -81,7 +81,7 @@ class PlainServer(BaseHTTPRequestHandler):
             wanted, field = _LOOKUPS[noun]
             return 200, self.look_up(noun, field, query.get(wanted, "").split(","))
         if not rest:
-            return 200, self.find(query.get("rfc822MsgId"))
+            return 200, self.find(query["rfc822MsgId"]) if query else list(self.emails.values())
         one = self.by_id(noun, int(rest[0])) if rest[0].isdigit() else None
         return (200, one) if one else (404, "no")
 
@@ -90,7 +90,7 @@ class PlainServer(BaseHTTPRequestHandler):
         records = getattr(self, noun).values()
         return [one for one in records if values & {text.casefold() for text in one[field]}]
 
-    def find(self, message_id: str | None) -> list[Record]:
+    def find(self, message_id: str) -> list[Record]:
         return [mail for mail in self.emails.values() if mail["rfc822MsgId"] == _plain(message_id)]
 
     def by_id(self, noun: str, record_id: int) -> Record | None:

@@ -280,7 +280,8 @@ def test_a_run_that_saw_no_contact_is_no_pass(
     monkeypatch.setattr(Session, "_create", _makes_none)
     command = ["--base-url", other_server, "--token", TOKEN]
     assert main(command) == 1
-    _, first, *_ = [line for line in capsys.readouterr().out.splitlines() if line and not line.startswith("  ")]
+    _, _, summary = capsys.readouterr().out.rpartition("\n  safety")
+    first = summary.partition("\n\n")[2]
     assert first.startswith("This run has verified nothing about contacts, and is no pass")
 
 
@@ -299,3 +300,21 @@ def test_failures_with_one_cause_are_told_once(
     assert shown.count("got:      503 the same sorrow") == 1
     assert "more failed with the same answer: " in shown
     assert "Of what we settled, these failed (--strict tells why): " in shown
+
+
+def test_a_hostile_value_is_named(
+    other_server: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the curl line can only show a body packed, the report says how long it is and what it holds."""
+    plain_server.FAULTS["what is not foreseen is a server error"][1](monkeypatch)
+    main(["--base-url", other_server, "--token", TOKEN, "--strict", "--only", "hostile-nesting"])
+    shown = capsys.readouterr().out
+    assert re.search(r"    sent:     [\d,]+ bytes, beginning with .*\[\[\[", shown)
+    assert "| base64 -d | gunzip |" in shown
+
+
+def test_a_database_in_use_is_warned_of(other_server: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Before it writes to a server that has emails, the kit says so."""
+    Session(other_server, TOKEN).log()
+    main(["--base-url", other_server, "--token", TOKEN, "--only", "users-me"])
+    assert capsys.readouterr().out.splitlines()[1].startswith("The server has emails already. This run makes some")
