@@ -79,7 +79,8 @@ def delete_email(record_id: str) -> None:
 def get_attachment(record_id: str, attachment_id: str) -> Any:
     """Download an attachment
 
-    The decoded file, under its name and media type, always to be saved and never to be shown by a browser. 404 where
-    only its description was logged.
+    The decoded file, under its name and media type, always to be saved and never to be shown by a browser. By its id
+    or, where that is missing, twice there or can't stand in a path, by its place: `#1`, as `%231`, is the first. 404
+    where only its description was logged.
     """
     return download(crm.get_attachment(record_id, attachment_id))

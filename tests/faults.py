@@ -605,6 +605,7 @@ KEPT: dict[str, tuple[str, Plant]] = {
         "email-attachments",
         field("attachments", lambda files: [{**file, "content": None} for file in files]),
     ),
+    "files have no place": ("attachment-download", status(404, 200, "attachments/#")),
     "attachments are not kept": ("email-attachment-names", field("attachments", lambda files: [])),
     "true becomes 1": ("email-attachments email-attachment-keys", field("attachments", truth_as_number)),
     "relatedTo is not kept": ("email-related", field("relatedTo", lambda related: [])),

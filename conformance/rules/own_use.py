@@ -1,6 +1,7 @@
 """For the CRM's own use: timelines, lists and the feed of changes. A server may do without."""
 
 from datetime import timedelta
+from urllib.parse import quote
 
 from conformance.client import Json
 from conformance.rule import OURS, instant, rule, same, true
@@ -16,6 +17,7 @@ HAS_ATTACHMENTS = "with a snippet, `hasAttachments`, and `roles`"
 LISTS = "`GET /contacts`, `GET /companies`: keyset pages, `updatedSince=`."
 CHANGES = "what was created, changed and **deleted**, in order: `{seq, at, type, id, action}`"
 MISSES_NOTHING = "A reader that keeps the last `seq` misses nothing."
+DOWNLOAD = "An attachment is downloaded by its id; where that is missing, … by its place (`#1`)."
 FURTHEST = 2**53
 
 
@@ -226,3 +228,14 @@ def changes_copy(crm: Session) -> None:
     crm.post("/emails", mail | {"msgId": crm.fresh("copy"), "bccAddresses": [crm.address("new")]}).expect(200)
     mine = [change["action"] for change in _changes(crm, last) if str(change["id"]) == email]
     same("what happened to the mail", ["changed"], mine)
+
+
+@rule("attachment-download", OURS, DOWNLOAD)
+def attachment_download(crm: Session) -> None:
+    """A file is downloaded by its id, and one without an id by its place."""
+    files = [ATTACHMENT | {"content": "Zmlyc3Q="}, {"name": "b.txt", "mimeType": "text/plain", "content": "c2Vjb25k"}]
+    _, email = crm.log(attachments=files)
+    for name, content in ((ATTACHMENT["id"], b"first"), ("#1", b"first"), ("#2", b"second")):
+        path = at("emails", email, "attachments", quote(str(name), safe=""))
+        answer = crm.get(path).offered().expect(200)
+        same("the file", content.decode(), answer.body.decode("latin-1"))
