@@ -184,7 +184,7 @@ def _remove_company(company: Record, sought: Mentions) -> bool:
 
 def _remove_email(email: Record, sought: Mentions) -> bool:
     try:
-        return delete_email(email["id"], unchanged_since=email["updatedAt"])
+        return delete_email(email["id"], unchanged_since=email["updatedAt"], reason="erased")
     except NotFound:
         return False
 

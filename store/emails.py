@@ -146,7 +146,8 @@ def read(ids: Sequence[str]) -> list[Record]:
 
 def version(email_id: str) -> str | None:
     """The updatedAt of an email, None where there is none: an email is unchanged as long as this is."""
-    row = _VERSION.first(id=int(email_id))
+    row_id = _row_id(email_id)
+    row = _VERSION.first(id=row_id) if row_id is not None else None
     return row[0] if row else None
 
 
