@@ -24,9 +24,6 @@ Times are RFC 3339 texts in UTC with microseconds (`2026-01-31T09:30:00.000000Z`
 they read, on every database, and go out as they are.
 """
 
-from secrets import token_hex
-from typing import Any
-
 from peewee import (
     BooleanField,
     CompositeKey,
@@ -298,18 +295,12 @@ class Withheld(Table):
 
 
 class Secret(Table):
-    """The key of all hashes, in one row that is made with the table. A backup has it, so hashes hold when it returns."""
+    """The key of all hashes, in one row, made with the first email. A backup has it, so that they hold on return."""
 
     key = TextField(primary_key=True)
 
     class Meta:
         without_rowid = True
-
-    @classmethod
-    def create_table(cls, safe: bool = True, **options: Any) -> None:
-        super().create_table(safe, **options)
-        if not cls.select().exists():
-            cls.insert(key=token_hex(32)).execute()
 
 
 RECORDS = [Company, CompanyDomain, Contact, ContactAddress, User, Email, Recipient, Link, Copy, Change]

@@ -52,7 +52,8 @@ def log_emails(emails: Sequence[Mapping[str, Any]]) -> list[tuple[Record, bool]]
         with store.transaction():
             for n, draft in drafts.items():
                 if copies[n].find() is None:  # none came meanwhile, nor in this batch
-                    drafts[n] = _bare(draft) if copies[n].is_withheld(hashed) else draft
+                    if withheld := copies[n].find_withheld(hashed):
+                        copies[n], drafts[n] = copies[n].like(withheld), _bare(draft)
                     logged[n] = _insert(drafts[n], copies[n])
     for n in logged:
         optional(store.emails, "catch_up")(drafts[n])
@@ -81,13 +82,17 @@ class _Copy(NamedTuple):
         known = store.emails.find(self.message_key, self.keys.copy_key)
         return identify(known, self.message_key, self.keys.contents)
 
-    def is_withheld(self, hashed: Hash) -> bool:
-        """Whether this was deleted before, and is to stay away."""
+    def find_withheld(self, hashed: Hash) -> Logged | None:
+        """What was deleted before, and is to stay away, if this is a copy of it."""
         if not (self.message_key or self.keys.copy_key):
-            return False
+            return None
         message_key, [copy_key] = _hashed_keys(self.message_key, [self.keys.copy_key], hashed)
-        known = store.withheld.find(message_key, [copy_key])
-        return identify(known, message_key, self.keys.contents) is not None
+        return identify(store.withheld.find(message_key, [copy_key]), message_key, self.keys.contents)
+
+    def like(self, withheld: Logged) -> "_Copy":
+        """This copy, known by what the deleted email had as well: another email with its msgId is told from both."""
+        contents = [old or new for old, new in zip(as_logged(withheld), self.keys.contents, strict=True)]
+        return self._replace(keys=self.keys._replace(contents=contents))
 
     def record_for(self, email_id: str, differs: Record) -> None:
         """Keep the copy with the email."""
@@ -122,7 +127,10 @@ def _log_copy(copy: _Copy, hashed: Hash) -> tuple[Record, bool]:
                 with store.transaction():  # also of what is only found, no answer is given before it is safe
                     return old, False
             stranger = has_another_sender(copy.keys.contents, as_logged(known), contents_of(old, hashed))
-            new, differs = (old, {}) if old["withheld"] else merged(old, copy.record, hashed, stranger)
+            if old["withheld"]:
+                new, differs = merged(old, _only_ids(copy.record), hashed)[0], {}
+            else:
+                new, differs = merged(old, copy.record, hashed, stranger)
             unchanged = _same(old, new)
             before, after = (None, None) if unchanged else (derive(old), derive(new, old))
             if before and after:
@@ -275,9 +283,13 @@ def _hash() -> Hash:
     return hash_with(store.withheld.key())
 
 
+def _only_ids(email: Record) -> Record:
+    return {**_NEW, **{name: email[name] for name in _KEPT}}
+
+
 def _bare(draft: Draft) -> Draft:
     """Of an email that is withheld: its ids and time, and nothing else."""
-    record = {**_NEW, **{name: draft.record[name] for name in _KEPT}, "htmlText": None, "withheld": True}
+    record = {**_only_ids(draft.record), "htmlText": None, "withheld": True}
     bare = Draft(record, draft.message_key, draft.copy_key, None, [], [], "", False)
     optional(store.emails, "prepare")(None, bare)
     return bare

@@ -8,7 +8,7 @@ Nothing is normalized, parsed or decided here: `crm` brings all of that along. W
     contacts, companies   read, find, insert, update, delete, page; contacts.of_company
     users                 read, find, insert, delete, page
     emails                read, version, find, logged, known, prepare, insert, update, delete, record_copy,
-                          catch_up, page, page_of_copies, scan, scan_one
+                          catch_up, page, page_of_copies, scan, scan_one, scan_copies
     changes               append, page, last, delete
     withheld              key, find, insert, delete, page
     transaction, check, purge

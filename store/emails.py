@@ -367,6 +367,29 @@ def scan_one(email_id: str) -> Iterator[Record]:
         yield {**_record(_WHOLE, tuple(row)), "copies": loads(copies or "[]")}
 
 
+_SCAN_COPIES = Prepared(
+    lambda: (
+        Copy.select(Copy.email, Copy.digest, Copy.msg_id, Copy.logged_at, Copy.differs)
+        .where(Copy.differs.is_null(False), Tuple(Copy.email, Copy.digest) > Tuple(param("id"), param("digest")))
+        .order_by(Copy.email, Copy.digest)
+        .limit(param("limit"))
+    )
+)
+
+
+def scan_copies(after: tuple[str, str], limit: int) -> Iterator[tuple[tuple[str, str], Record]]:
+    """The copies of all emails that say something otherwise, with their places, from behind one: `limit`, or fewer where
+    they are large. The id is the email's."""
+    room = _LARGEST_PAGE
+    with closing(_SCAN_COPIES.each(id=int(after[0] or 0), digest=after[1], limit=limit)) as rows:
+        for row_id, digest, msg_id, at, differs in rows:
+            copy = {"id": str(row_id), "msgId": msg_id, "loggedAt": at, "differs": loads(differs)}
+            yield (str(row_id), digest), copy
+            room -= len(differs)
+            if room < 0:
+                return
+
+
 # ---- pages ----------------------------------------------------------------------------------------------------------
 
 

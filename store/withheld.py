@@ -3,16 +3,18 @@
 from collections.abc import Sequence
 from itertools import groupby
 from json import dumps, loads
+from secrets import token_hex
 from typing import Any
 
 from peewee import fn
 
-from database import db
+from database import db, writing
 from database.query import Prepared, is_any, param
 from models import Secret, Withheld
 from store.drafts import CopyKeys, Logged
 
 _KEY = Prepared(lambda: Secret.select(Secret.key))
+_MAKE_KEY = Prepared(lambda: Secret.insert(key=param("key")).on_conflict_ignore())
 _FIND = Prepared(
     lambda: (
         Withheld.select(Withheld.email, Withheld.message_key, Withheld.msg_key, Withheld.contents)
@@ -37,12 +39,23 @@ _known: tuple[Any, str] = (None, "")  # the database, and its key
 
 
 def key() -> str:
-    """The key of all hashes, in hexadecimal digits. It is read once in a process."""
+    """The key of all hashes, in hexadecimal digits: made when it is first asked for, and read once in a process."""
     global _known
     if _known[0] is not db.obj:
-        [(found,)] = _KEY()
-        _known = db.obj, found
+        _known = db.obj, _read_key() or _make_key()
     return _known[1]
+
+
+def _read_key() -> str | None:
+    row = _KEY.first()
+    return row[0] if row else None
+
+
+def _make_key() -> str:
+    with writing():
+        made = _read_key() or token_hex(32)  # another process may have been the first
+        _MAKE_KEY.run(key=made)
+    return made
 
 
 def find(message_key: str | None, copy_keys: Sequence[str | None]) -> list[Logged]:

@@ -217,6 +217,17 @@ def scan_one(email_id: str) -> Iterator[Record]:
         yield {**email, "copies": [copy["msgId"] for _, copy in COPIES[email_id].values() if copy["msgId"]]}
 
 
+def scan_copies(after: tuple[str, str], limit: int) -> Iterator[tuple[tuple[str, str], Record]]:
+    """The copies that say something otherwise, from behind a place."""
+    copies = [
+        ((email_id, digest), {"id": email_id, **{name: copy[name] for name in ("msgId", "loggedAt", "differs")}})
+        for email_id, of_email in COPIES.items()
+        for digest, (_, copy) in of_email.items()
+        if copy["differs"]
+    ]
+    yield from [one for one in sorted(copies, key=lambda one: one[0]) if one[0] > after][:limit]
+
+
 def page(
     conditions: Conditions, after: tuple[str, str] | None, limit: int, whole: bool
 ) -> tuple[list[tuple[str, Record]], bool]:
@@ -277,6 +288,7 @@ emails = SimpleNamespace(
     page_of_copies=page_of_copies,
     scan=scan,
     scan_one=scan_one,
+    scan_copies=scan_copies,
 )
 
 

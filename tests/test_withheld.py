@@ -71,6 +71,22 @@ def test_another_mail_of_the_same_msg_id_is_not_withheld(client: Any, gone: Any)
     assert log(client, **other)["id"] != withheld["id"]
 
 
+def test_another_mail_is_told_from_what_was_removed_also_by_what_a_copy_lacks(client: Any, gone: Any) -> None:
+    """The copy that made the record had but its msgId; what has that msgId and another subject is logged whole."""
+    record = log(client, msgId="copy")
+    assert log(client, msgId="copy", subject="Lunch?")["subject"] == "Lunch?"
+    assert log(client, msgId="copy", subject=MAIL["subject"])["id"] == record["id"]
+
+
+def test_a_copy_brings_the_ids_that_a_withheld_record_lacks(client: Any) -> None:
+    """So a further mailbox's copy, which has the Message-ID alone in common, stays away as well."""
+    delete(client, log(client, msgId="g", subject="s"))
+    record = log(client, msgId="g", subject="s")
+    whole = log(client, **MAIL | {"msgId": "g", "subject": "s"})
+    assert (whole["id"], content(whole)) == (record["id"], bare(MAIL | {"msgId": "g"}))
+    assert log(client, **MAIL | {"msgId": "other"}) == whole
+
+
 def test_what_is_withheld_is_found_by_its_ids_alone(client: Any, gone: Any) -> None:
     """Not in lists, searches and timelines; so nobody who reads meets an empty mail."""
     client.put("/api/v1/contacts/42", json={"emailAddresses": ["jane@acme.example"]})
@@ -162,3 +178,28 @@ def test_in_a_batch_what_was_removed_stays_away(client: Any, gone: Any) -> None:
     assert (new_one, new_two, new_three, new_four) == (True, True, False, False)
     assert (three["id"], four["id"]) == (one["id"], two["id"])
     assert one["subject"] is None
+
+
+def test_what_was_removed_is_listed_and_let_in_by_command(app: Flask, client: Any, gone: Any) -> None:
+    """`flask withheld list` and `forget`: by id, by Message-ID, and a sentence for what is not there."""
+    run = app.test_cli_runner().invoke
+    delete(client, log(client, msgId="other"))
+    [one, two] = crm.list_withheld()
+    shown = run(args=["withheld", "list"]).output
+    assert [line.split() for line in shown.splitlines()[1:]] == [[x["at"], "deleted", x["id"]] for x in (one, two)]
+    assert run(args=["withheld", "forget"]).exit_code == 2
+    assert run(args=["withheld", "forget", "--message-id", "unknown"]).exit_code == 1
+    assert run(args=["withheld", "forget", "--message-id", MAIL["rfc822MsgId"]]).output == f"Forgotten: {gone['id']}\n"
+    assert run(args=["withheld", "forget", two["id"]]).exit_code == 0
+    assert crm.list_withheld() == []
+
+
+def test_a_person_whom_only_a_copy_mentions_is_disclosed_and_erased(app: Flask, client: Any) -> None:
+    """What a copy says otherwise is kept, and so it has to be found: as text and as HTML."""
+    for n, words in enumerate([{"textBody": "Ask amy@acme.example."}, {"htmlBody": "<p>a<b>my</b>@acme.example</p>"}]):
+        record = log(client, **MAIL | {"rfc822MsgId": f"m{n}"})
+        log(client, **MAIL | {"rfc822MsgId": f"m{n}", "msgId": "copy"} | words)
+        [(kind, copy)] = crm.export_person("amy@acme.example")
+        assert (kind, copy["id"], copy["differs"]) == ("copy", record["id"], words)
+        assert crm.erase_person("amy@acme.example")["emails"] == [record["id"]]
+        assert list(crm.export_person("amy@acme.example")) == []

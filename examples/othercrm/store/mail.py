@@ -122,6 +122,14 @@ def scan_one(email_id: str) -> Iterator[Record]:
     return _with_copies(_select(t.Emails.id == email_id))
 
 
+def scan_copies(after: tuple[str, str], limit: int) -> Iterator[tuple[tuple[str, str], Record]]:
+    """The copies of all emails that say something otherwise, with their places, from behind one."""
+    query = Copies.select(Copies.email, Copies.digest, Copies.msg_id, Copies.logged_at, Copies.differs)
+    query = query.where(Copies.differs.is_null(False), Tuple(Copies.email, Copies.digest) > Tuple(*after))
+    for email_id, digest, msg_id, at, differs in query.order_by(Copies.email, Copies.digest).limit(limit).tuples():
+        yield (email_id, digest), {"id": email_id, "msgId": msg_id, "loggedAt": at, "differs": loads(differs)}
+
+
 def _with_copies(query: Any) -> Iterator[Record]:
     for row in list(query):
         copies = Copies.select(Copies.msg_id).where(Copies.email == row["id"], Copies.msg_id.is_null(False))
