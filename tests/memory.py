@@ -267,7 +267,7 @@ def shown(email: Draft, whole: bool) -> Record:
     """An email as a page shows it."""
     if whole:
         return dict(email.record)
-    bodies = ("textBody", "htmlText", "htmlBody", "attachments")
+    bodies = ("textBody", "htmlText", "htmlBody", "attachments", "withheld", "removed")
     head = {name: value for name, value in email.record.items() if name not in bodies}
     return {**head, "snippet": email.snippet, "hasAttachments": email.has_attachments}
 
