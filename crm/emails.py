@@ -73,7 +73,9 @@ class _Copy(NamedTuple):
         record = {**_NEW, **email}
         contents = contents_of(record, hashed)
         message_key, copy_key = _keys(record)
-        return cls(record, message_key, user_id, CopyKeys(digest_of(record, contents, user_id, hashed), copy_key, contents))
+        return cls(
+            record, message_key, user_id, CopyKeys(digest_of(record, contents, user_id, hashed), copy_key, contents)
+        )
 
     def find(self) -> Logged | None:
         """The email of which this is a copy."""

@@ -22,9 +22,7 @@ _TEXTS = ("subject", "textBody", "htmlBody")
 def hash_with(key: str) -> Hash:
     """A hash of 64 bits, of a text and what the text is."""
     secret = bytes.fromhex(key)
-    return lambda what, text: blake2b(
-        text.encode(), digest_size=8, key=secret, person=what[:16].encode()
-    ).hexdigest()
+    return lambda what, text: blake2b(text.encode(), digest_size=8, key=secret, person=what[:16].encode()).hexdigest()
 
 
 def contents_of(email: Mapping[str, Any], hashed: Hash) -> Contents:
@@ -80,5 +78,3 @@ def has_another_sender(copy: Contents, *known: Contents) -> bool:
 
 def _contradicts(one: Contents, other: Contents) -> bool:
     return any(a and b and a != b for a, b in zip(one, other, strict=False))
-
-

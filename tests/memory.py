@@ -299,7 +299,9 @@ def find_withheld(message_key: str | None, copy_keys: Sequence[str | None]) -> l
     """What is withheld with this Message-ID, or any of these msgIds."""
     asked = {*copy_keys} - {None}
     return [
-        one for one, _ in WITHHELD if (message_key and one.message_key == message_key) or one.copies[0].copy_key in asked
+        one
+        for one, _ in WITHHELD
+        if (message_key and one.message_key == message_key) or one.copies[0].copy_key in asked
     ]
 
 
