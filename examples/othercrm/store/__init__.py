@@ -12,6 +12,7 @@ from database import check_writable as check
 from database import declare
 from database import writing as transaction
 from models import OWN, Change
+from store import withheld
 
 from . import accounts as companies
 from . import feed as changes
@@ -21,6 +22,6 @@ from . import staff as users
 from .rows import purge
 from .tables import ConnectorCopies, ConnectorDomains, ConnectorEmails
 
-__all__ = ["changes", "check", "companies", "contacts", "emails", "purge", "transaction", "users"]
+__all__ = ["changes", "check", "companies", "contacts", "emails", "purge", "transaction", "users", "withheld"]
 
 declare(lambda: [ConnectorCopies, ConnectorDomains, ConnectorEmails, Change, *OWN], beside="accounts")
