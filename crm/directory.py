@@ -7,8 +7,7 @@ from functools import cache
 from typing import Any, NamedTuple
 from uuid import uuid4
 
-from clock import now
-from crm.changes import record_change
+from crm.changes import change_time, record_change
 from crm.matching import candidate_keys, normalize_address, normalize_domain, parent_domains
 from crm.merging import union
 from crm.records import MOST_CHARACTERS, MOST_ENTRIES, Cursor, Invalid, NotFound, NotOffered, Page, Record
@@ -240,13 +239,13 @@ def _store(
     company_id = new.get("companyId")
     if company_id is not None and not store.companies.read([company_id]):
         raise Invalid(companyId="There is no such company.")
-    moment = now()
+    moment = change_time()
     new = {**new, "createdAt": old["createdAt"] if old else moment, "updatedAt": moment}
     if old is None:
         kind.store.insert(new, keys)
     else:
         kind.store.update(old, new, keys)
-    record(kind.name, new["id"], "changed" if old else "created")
+    record(kind.name, new["id"], "changed" if old else "created", moment)
     return new
 
 
@@ -307,7 +306,7 @@ class TableImport:
         return old, {**old, **{name: value for name, value in values.items() if name in self._columns}}
 
 
-def _record_nothing(kind: str, record_id: str, action: str) -> None:
+def _record_nothing(kind: str, record_id: str, action: str, at: str) -> None:
     """Nothing has changed."""
 
 

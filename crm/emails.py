@@ -5,8 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from json import dumps
 from typing import Any
 
-from clock import later, now
-from crm.changes import record_change
+from crm.changes import change_time, record_change
 from crm.directory import get_contact
 from crm.matching import candidate_keys, normalize_address, normalize_message_id
 from crm.merging import LISTS, NO_EMAIL, entries, merged, relation
@@ -126,11 +125,11 @@ def _find_copy(message_key: str | None, copy_key: str | None) -> str | None:
 
 def _insert(draft: Draft) -> Record:
     record = draft.record
-    record["createdAt"] = record["updatedAt"] = now()
+    record["createdAt"] = record["updatedAt"] = change_time()
     record["id"] = store.emails.insert(draft)
     if draft.copy_key:
         store.emails.record_copy(record["id"], draft.copy_key)
-    record_change("email", record["id"], "created")
+    record_change("email", record["id"], "created", record["createdAt"])
     return record
 
 
@@ -170,9 +169,9 @@ def _update(before: Draft, after: Draft) -> Record:
             store.emails.forget_copy(old["id"], before.copy_key)
         if after.copy_key:
             store.emails.record_copy(old["id"], after.copy_key)
-    new["updatedAt"] = later(old["updatedAt"])  # it is the version that other writers compare
+    new["updatedAt"] = change_time()  # it is the version that other writers compare
     store.emails.update(before, after)
-    record_change("email", new["id"], "changed")
+    record_change("email", new["id"], "changed", new["updatedAt"])
     return new
 
 

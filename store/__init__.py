@@ -9,7 +9,7 @@ Nothing is normalized, parsed or decided here: `crm` brings all of that along. W
     users                 read, find, insert, delete, page
     emails                read, version, with_message_key, with_copy_key, known, prepare, insert, update, delete,
                           record_copy, forget_copy, catch_up, page, scan, scan_one
-    changes               append, page, last, delete
+    changes               append, page, last, newest, delete
     transaction, check, purge
 
 A function that is not supplied makes the calls that need it 501, and nothing else; `prepare` and `catch_up` need not be

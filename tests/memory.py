@@ -124,6 +124,7 @@ changes = SimpleNamespace(
     append=append,
     page=lambda after, limit: [change for change in CHANGES if change["seq"] > after][:limit],
     last=lambda: CHANGES[-1]["seq"] if CHANGES else 0,
+    newest=lambda: CHANGES[-1]["at"] if CHANGES else "",
     delete=lambda seq: CHANGES.__setitem__(slice(None), [change for change in CHANGES if change["seq"] != seq]),
 )
 
