@@ -25,7 +25,7 @@ _PAGE = Prepared(
     )
 )
 _LAST = Prepared(lambda: Change.select(fn.COALESCE(fn.MAX(Change.seq), 0)))
-_NEWEST = Prepared(lambda: Change.select(Change.at).order_by(Change.seq.desc()).limit(1))
+_NEWEST = Prepared(lambda: Change.select(Change.at).where(Change.seq == Change.select(fn.MAX(Change.seq))))
 _DELETE = Prepared(lambda: Change.delete().where(Change.seq == param("seq")))
 _NAMES = ["seq", "at", "type", "id", "action", "tokenId"]
 

@@ -150,7 +150,8 @@ def test_a_copy_that_adds_nothing_writes_no_record(client: Any) -> None:
 
 
 def test_a_change_writes_what_changes(client: Any) -> None:
-    """The email as it is, and whether it still is; the last change's time; the row, its words, the change. Not its recipients and links."""
+    """The email as it is, and whether it still is; the time of the last change; the row, its words, the change. Not
+    its recipients and links."""
     client.post(EMAILS, json=MAIL)
     with count_queries() as counted:
         assert client.patch(f"{EMAILS}/1", json={"subject": "another"}).status_code == 200
