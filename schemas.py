@@ -508,6 +508,13 @@ class EmailQuery(PageQuery):
         }
     )
 
+    @pre_load
+    def refuse_unknown_alone(self, data: Mapping[str, Any], **kwargs: Any) -> Mapping[str, Any]:
+        """A filter whose name is mistyped must not answer with everybody's mail."""
+        if data.keys() - self.fields.keys() and not data.keys() & (self.fields.keys() - PageQuery().fields.keys()):
+            raise ValidationError("There is no filter of this name.")
+        return data
+
     @post_load
     def gather(self, data: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
         page = {"limit": data.pop("limit"), "after": data.pop("after", None)}

@@ -34,7 +34,7 @@ from crm.emails import (
 )
 from crm.privacy import erase_person, export_person, mentions
 from crm.records import Conflict, Cursor, Invalid, NotFound, NotOffered, Page, Record
-from crm.users import add_user, get_user, lookup_users
+from crm.users import add_user, get_user, lookup_users, remove_user
 
 __all__ = [
     "Conflict",
@@ -73,5 +73,6 @@ __all__ = [
     "mentions",
     "put_company",
     "put_contact",
+    "remove_user",
     "timeline",
 ]

@@ -20,7 +20,7 @@ def lookup_companies(query: dict[str, Any]) -> Any:
     return crm.lookup_companies(query["domain"])
 
 
-@companies.get("", scope="admin")
+@companies.get("", scope="sync")
 @companies.arguments(UpdatedQuery(), location="query")
 @companies.response(200, Company(many=True), headers=NEXT)
 def list_companies(query: dict[str, Any]) -> Any:
@@ -50,7 +50,7 @@ def get_company(record_id: str) -> Any:
     return crm.get_company(record_id)
 
 
-@companies.put("/{id}", scope="admin")
+@companies.put("/{id}", scope="sync")
 @companies.arguments(CompanyIn())
 @companies.response(200, Company(), description="Replaced")
 @companies.alt_response(201, schema=Company(), headers=LOCATION, description="Created", success=True)
@@ -62,7 +62,7 @@ def put_company(company: dict[str, Any], record_id: str) -> Any:
     return created_or_ok(crm.put_company(record_id, company))
 
 
-@companies.patch("/{id}", scope="admin")
+@companies.patch("/{id}", scope="sync")
 @companies.arguments(CompanyPatch())
 @companies.response(200, Company())
 def change_company(changes: dict[str, Any], record_id: str) -> Any:
@@ -73,7 +73,7 @@ def change_company(changes: dict[str, Any], record_id: str) -> Any:
     return crm.change_company(record_id, changes)
 
 
-@companies.delete("/{id}", scope="admin")
+@companies.delete("/{id}", scope="sync")
 @companies.response(204)
 def delete_company(record_id: str) -> None:
     """Remove a company

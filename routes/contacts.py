@@ -20,7 +20,7 @@ def lookup_contacts(query: dict[str, Any]) -> Any:
     return crm.lookup_contacts(query["emails"])
 
 
-@contacts.get("", scope="admin")
+@contacts.get("", scope="sync")
 @contacts.arguments(UpdatedQuery(), location="query")
 @contacts.response(200, Contact(many=True), headers=NEXT)
 def list_contacts(query: dict[str, Any]) -> Any:
@@ -50,7 +50,7 @@ def get_contact(record_id: str) -> Any:
     return crm.get_contact(record_id)
 
 
-@contacts.put("/{id}", scope="admin")
+@contacts.put("/{id}", scope="sync")
 @contacts.arguments(ContactIn())
 @contacts.response(200, Contact(), description="Replaced")
 @contacts.alt_response(201, schema=Contact(), headers=LOCATION, description="Created", success=True)
@@ -62,7 +62,7 @@ def put_contact(contact: dict[str, Any], record_id: str) -> Any:
     return created_or_ok(crm.put_contact(record_id, contact))
 
 
-@contacts.patch("/{id}", scope="admin")
+@contacts.patch("/{id}", scope="sync")
 @contacts.arguments(ContactPatch())
 @contacts.response(200, Contact())
 def change_contact(changes: dict[str, Any], record_id: str) -> Any:
@@ -73,7 +73,7 @@ def change_contact(changes: dict[str, Any], record_id: str) -> Any:
     return crm.change_contact(record_id, changes)
 
 
-@contacts.delete("/{id}", scope="admin")
+@contacts.delete("/{id}", scope="sync")
 @contacts.response(204)
 def delete_contact(record_id: str) -> None:
     """Remove a contact

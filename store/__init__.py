@@ -6,14 +6,14 @@ Nothing is normalized, parsed or decided here: `crm` brings all of that along. W
 `transaction()`, which only one caller at a time has, over all processes; what only reads is called outside as well.
 
     contacts, companies   read, find, insert, update, delete, page; contacts.of_company
-    users                 read, find, insert, delete, page
+    users                 read, find, insert, delete, page, active
     emails                read, version, with_message_key, with_copy_key, known, prepare, insert, update, delete,
                           record_copy, forget_copy, catch_up, page, scan, scan_one
     changes               append, page, last, newest, delete
     transaction, check, purge
 
-A function that is not supplied makes the calls that need it 501, and nothing else; `prepare` and `catch_up` need not be
-there.
+A function that is not supplied makes the calls that need it 501, and nothing else. `prepare` and `catch_up` need not be
+there, nor `active`, without which a token does not end with its user.
 """
 
 from database import check_writable as check

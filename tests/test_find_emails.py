@@ -172,6 +172,13 @@ def test_unknown_parameters_are_ignored(client: Any) -> None:
     assert found(client, f"msgId={MAIL['msgId']}&sort=asc&x[]=1&=&&") == [record["id"]]
 
 
+@pytest.mark.parametrize("query", ["rfc822msgid=none", "rfc822MsgID=none&limit=1", "from=jane@acme.example&cursor="])
+def test_unknown_parameters_alone_are_refused(client: Any, query: str) -> None:
+    """A mistyped filter must not answer that somebody's mail is the one that was asked for."""
+    log(client, **MAIL)
+    assert_error(client.get(f"{EMAILS}?{query}"), 422)
+
+
 def test_a_very_long_filter_matches_nothing(client: Any) -> None:
     """And is no error of the server's."""
     log(client, **MAIL)

@@ -68,8 +68,8 @@ def test_every_component_is_used(description: dict[str, Any]) -> None:
 
 
 def test_every_refusal_is_an_error_with_its_header(description: dict[str, Any], operations: dict[str, Any]) -> None:
-    """401 says how to show a token, 429, 503 and 507 when to come back."""
-    headers = {"401": ["WWW-Authenticate"], **dict.fromkeys(("429", "503", "507"), ["Retry-After"])}
+    """401 says how to show a token, 429 and 503 when to come back."""
+    headers = {"401": ["WWW-Authenticate"], **dict.fromkeys(("429", "503"), ["Retry-After"])}
     responses = description["components"]["responses"]
     for operation in operations.values():
         for status, response in operation["responses"].items():

@@ -59,6 +59,8 @@ class Parser(FlaskParser):
     def load_json(self, req: Request, schema: Schema) -> Any:
         if not req.is_json:
             abort(415, message="The body must be JSON, with Content-Type: application/json.")
+        if req.headers.get("Content-Encoding", "identity").strip().lower() not in ("", "identity"):
+            abort(415, message="The body must not be compressed.", headers={"Accept-Encoding": "identity"})
         try:
             if _BODY not in req.environ:  # read once, also where the database has broken off and the call is made again
                 req.environ[_BODY] = parse_json(_read_body(req))
@@ -116,8 +118,8 @@ class Blueprint(flask_smorest.Blueprint):
 
             ids = re.findall(r"{(\w+)}", rule)
             method = options["methods"][0]
-            has_body, writes = method in ("POST", "PUT", "PATCH"), method != "GET"
-            for status in [401, 403, 429, 503] + [404] * bool(ids) + [400, 413, 415] * has_body + [507] * writes:
+            has_body = method in ("POST", "PUT", "PATCH")
+            for status in [401, 403, 429, 503] + [404] * bool(ids) + [400, 413, 415] * has_body:
                 guarded = self.alt_response(status, HTTPStatus(status).name)(guarded)
             guarded = self.doc(operationId=view.__name__, security=[{"bearer": [scope]}, {"basic": [scope]}])(guarded)
             guarded.scope = scope  # type: ignore[attr-defined]
@@ -239,9 +241,6 @@ REFUSALS = {
         "Retry-After": {"description": "Seconds to wait.", "required": True, "schema": {"type": "integer"}}
     },
     "SERVICE_UNAVAILABLE": {
-        "Retry-After": {"description": "Seconds to wait.", "required": True, "schema": {"type": "integer"}}
-    },
-    "INSUFFICIENT_STORAGE": {
         "Retry-After": {"description": "Seconds to wait.", "required": True, "schema": {"type": "integer"}}
     },
 }
