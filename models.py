@@ -24,6 +24,7 @@ they read, on every database, and go out as they are.
 """
 
 from peewee import (
+    SQL,
     BooleanField,
     CompositeKey,
     Field,
@@ -55,6 +56,7 @@ class Company(Table):
 
     id = TextField(primary_key=True)
     name = TextField(null=True)
+    name_key = TextField(null=True, index=True)  # the name, normalized
     created_at = TextField()
     updated_at = TextField()
 
@@ -202,6 +204,10 @@ class Change(Table):
     record_id = TextField()
     action = TextField()  # created, changed, deleted
     token_id = IntegerField(null=True)  # no foreign key: what a token did stays known when it is deleted
+
+
+# For lists with what was deleted since; other changes are not in it, and do not pay for it.
+Change.add_index(Change.type, Change.at, Change.record_id, where=SQL("action = 'deleted'"), name="change_deleted")
 
 
 class EmailWords(FTS5Model):

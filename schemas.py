@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from json import dumps, loads
 from typing import Any
 
-from marshmallow import EXCLUDE, Schema, ValidationError, fields, post_load, pre_load, validate
+from marshmallow import EXCLUDE, Schema, ValidationError, fields, post_load, pre_load, validate, validates_schema
 
 from clock import stamp
 from crm.matching import normalize_address, split_addresses
@@ -390,6 +390,28 @@ class Company(Returned, CompanyFields, Identified):
     updatedAt = Instant("When the record was last changed.")
 
 
+class Listed(Returned):
+    """A record of a list; one that was deleted has its id, when that was, and `deleted`, and nothing else."""
+
+    deleted = fields.Boolean(metadata={"description": "That it was deleted; of others it is missing."})
+
+    def on_bind_field(self, field_name: str, field_obj: Any) -> None:
+        field_obj.required = field_name in ("id", "updatedAt")
+
+    def dump(self, obj: Any, *, many: bool | None = None) -> Any:
+        if self.many if many is None else many:
+            return [self.dump(one, many=False) for one in obj]
+        return {name: obj[name] for name in self.dump_fields if name in obj}
+
+
+class ListedContact(Listed, Contact):
+    """A contact of a list, or what is left of one that was deleted."""
+
+
+class ListedCompany(Listed, Company):
+    """A company of a list, or what is left of one that was deleted."""
+
+
 class User(Returned, Identified):
     """A person whose mailbox is watched."""
 
@@ -466,13 +488,18 @@ class AddressQuery(Query):
         return {"emails": list(addresses.values())}
 
 
-class DomainQuery(Query):
-    """A domain to look up."""
+class CompanyQuery(Query):
+    """A domain to look up, or a name."""
 
     domain = fields.String(
-        required=True,
         metadata={"description": "A domain; a URL or an address is taken as well.", "examples": ["acme.example"]},
     )
+    name = fields.String(metadata={"description": "A name, in any letter case.", "examples": ["Acme Ltd"]})
+
+    @validates_schema
+    def require_one(self, data: Mapping[str, Any], **kwargs: Any) -> None:
+        if not data:
+            raise ValidationError("A domain or a name is needed.", "domain")
 
 
 class PageQuery(Query):
@@ -525,6 +552,9 @@ class UpdatedQuery(PageQuery):
     """Which contacts or companies."""
 
     updatedSince = InstantFilter("Changed at this time or later.", "2026-01-01T00:00:00Z", attribute="updated_since")
+    includeDeleted = fields.Boolean(
+        attribute="deleted", metadata={"description": "Also those that were deleted since.", "examples": [True]}
+    )
 
 
 class ChangeQuery(Query):

@@ -8,7 +8,14 @@ from typing import Any, NamedTuple
 from uuid import uuid4
 
 from crm.changes import change_time, record_change
-from crm.matching import candidate_keys, normalize_address, normalize_domain, parent_domains
+from crm.matching import (
+    candidate_keys,
+    is_free_mail,
+    normalize_address,
+    normalize_domain,
+    normalize_name,
+    parent_domains,
+)
 from crm.merging import union
 from crm.records import MOST_CHARACTERS, MOST_ENTRIES, Cursor, Invalid, NotFound, NotOffered, Page, Record
 from crm.seam import attempts, let_others_write, store
@@ -48,16 +55,22 @@ def get_contact(contact_id: str) -> Record:
     return _get(_CONTACT, contact_id)
 
 
-def list_contacts(updated_since: str | None = None, after: Cursor | None = None, limit: int = 25) -> Page:
-    """A page of the contacts that were changed at or after a time, the longest unchanged first."""
-    return _list(_CONTACT, updated_since, after, limit)
+def list_contacts(
+    updated_since: str | None = None, deleted: bool = False, after: Cursor | None = None, limit: int = 25
+) -> Page:
+    """A page of the contacts that were changed at or after a time, the longest unchanged first.
+
+    With `deleted`, those that were deleted since are among them: id, deleted, and updatedAt, which is when.
+    """
+    return _list(_CONTACT, updated_since, deleted, after, limit)
 
 
 def add_contact(contact: Mapping[str, Any]) -> tuple[Record, bool]:
     """Find or create a contact; gives the record and whether it is new.
 
-    Found is the contact with its id, if it has one, else the oldest with one of its addresses; only gaps are filled:
-    empty fields, and addresses that it lacked. Raises Invalid for a companyId that does not exist.
+    Found is the contact with its id, if it has one, and never another; without an id, the oldest with one of its
+    addresses. Only gaps are filled: empty fields, and addresses that it lacked. Raises Invalid for a companyId that
+    does not exist.
     """
     return _add(_CONTACT, contact)
 
@@ -81,11 +94,21 @@ def delete_contact(contact_id: str) -> None:
 # ---- companies ------------------------------------------------------------------------------------------------------
 
 
-def lookup_companies(domain: str) -> list[Record]:
-    """The companies of a domain, by age: those that have it, else those that have its nearest parent."""
+def lookup_companies(domain: str | None = None, name: str | None = None, free_mail: bool = False) -> list[Record]:
+    """The companies of a domain, by age: those that have it, else those that have its nearest parent. Or of a name, or
+    of both.
+
+    A public suffix is nobody's parent; a domain of free mail finds none, unless `free_mail`.
+    """
+    key = normalize_name(name or "")
+    if domain is None:
+        return sorted(store.companies.named(key), key=_age) if key else []
     candidates = parent_domains(normalize_domain(domain) or "")
+    if not free_mail and is_free_mail(candidates):
+        return []
     found = _by_key(store.companies.find(candidates))
-    return next((found[key] for key in candidates if key in found), [])
+    companies = next((found[one] for one in candidates if one in found), [])
+    return companies if name is None else [one for one in companies if normalize_name(one["name"] or "") == key]
 
 
 def get_company(company_id: str) -> Record:
@@ -93,9 +116,11 @@ def get_company(company_id: str) -> Record:
     return _get(_COMPANY, company_id)
 
 
-def list_companies(updated_since: str | None = None, after: Cursor | None = None, limit: int = 25) -> Page:
-    """A page of the companies that were changed at or after a time, the longest unchanged first."""
-    return _list(_COMPANY, updated_since, after, limit)
+def list_companies(
+    updated_since: str | None = None, deleted: bool = False, after: Cursor | None = None, limit: int = 25
+) -> Page:
+    """A page of the companies that were changed at or after a time, like `list_contacts`."""
+    return _list(_COMPANY, updated_since, deleted, after, limit)
 
 
 def add_company(company: Mapping[str, Any]) -> tuple[Record, bool]:
@@ -165,13 +190,23 @@ def _get(kind: _Kind, record_id: str) -> Record:
     raise NotFound
 
 
-def _list(kind: _Kind, since: str | None, after: Cursor | None, limit: int) -> Page:
+def _list(kind: _Kind, since: str | None, deleted: bool, after: Cursor | None, limit: int) -> Page:
     if since == "":
         return Page([], None)
-    found = kind.store.page(*(after or (since or "", "")), limit + 1)
+    # Of two lists, each read at a moment of its own, one may lack what is older than what the other has already. What
+    # is no newer than the last change before them lacks nothing; the rest is for who asks on.
+    newest = store.changes.newest() if deleted else None
+    place = *(after or (since or "", "")), limit + 1
+    found = kind.store.page(*place)
+    if newest is not None:
+        found = sorted(found + kind.store.deleted(*place), key=_place)[: limit + 1]
+        found = [record for record in found if record["updatedAt"] <= newest]
     records = found[:limit]
-    more = len(found) > limit
-    return Page(records, (records[-1]["updatedAt"], records[-1]["id"]) if more else None)
+    return Page(records, _place(records[-1]) if len(found) > limit else None)
+
+
+def _place(record: Record) -> Cursor:
+    return record["updatedAt"], record["id"]
 
 
 def _add(kind: _Kind, values: Mapping[str, Any]) -> tuple[Record, bool]:
@@ -180,9 +215,10 @@ def _add(kind: _Kind, values: Mapping[str, Any]) -> tuple[Record, bool]:
 
 
 def _find_same(kind: _Kind, values: Mapping[str, Any], keys: Sequence[str | None]) -> Record | None:
-    """The record with the same id, else the oldest with one of the keys."""
-    same = kind.store.read([values["id"]]) if "id" in values else []
-    return min(same or [record for _, record in kind.store.find(list(filter(None, keys)))], key=_age, default=None)
+    """The record with the same id where one is given, and no other; else the oldest with one of the keys."""
+    if "id" in values:
+        return next(iter(kind.store.read([values["id"]])), None)
+    return min((record for _, record in kind.store.find(list(filter(None, keys)))), key=_age, default=None)
 
 
 def _fill_gaps(kind: _Kind, old: Record | None, values: Mapping[str, Any]) -> Record:
@@ -240,6 +276,8 @@ def _store(
     if company_id is not None and not store.companies.read([company_id]):
         raise Invalid(companyId="There is no such company.")
     moment = change_time()
+    if kind.name == "company":
+        new = {**new, "nameKey": normalize_name(new["name"] or "")}  # not on the wire
     new = {**new, "createdAt": old["createdAt"] if old else moment, "updatedAt": moment}
     if old is None:
         kind.store.insert(new, keys)

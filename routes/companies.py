@@ -2,31 +2,35 @@
 
 from typing import Any
 
+from flask import current_app
+
 import crm
-from schemas import Company, CompanyIn, CompanyNew, CompanyPatch, DomainQuery, UpdatedQuery
+from schemas import Company, CompanyIn, CompanyNew, CompanyPatch, CompanyQuery, ListedCompany, UpdatedQuery
 from web.wire import LOCATION, NEXT, Blueprint, created_or_ok, page_response
 
 companies = Blueprint("companies", __name__, url_prefix="/api/v1/companies", description=__doc__)
 
 
 @companies.get("/lookup", scope="sync")
-@companies.arguments(DomainQuery(), location="query")
+@companies.arguments(CompanyQuery(), location="query")
 @companies.response(200, Company(many=True))
 def lookup_companies(query: dict[str, Any]) -> Any:
-    """Look companies up by domain
+    """Look companies up by domain or name
 
     Those that have the domain, else those that have its nearest parent: `eu.mail.acme.example` finds `acme.example`.
+    A public suffix (`co.uk`, `github.io`) is nobody's parent, and a domain of free mail (`gmail.com`) finds nothing.
     """
-    return crm.lookup_companies(query["domain"])
+    return crm.lookup_companies(**query, free_mail=current_app.config["FREE_MAIL_COMPANIES"] == "on")
 
 
 @companies.get("", scope="sync")
 @companies.arguments(UpdatedQuery(), location="query")
-@companies.response(200, Company(many=True), headers=NEXT)
+@companies.response(200, ListedCompany(many=True), headers=NEXT)
 def list_companies(query: dict[str, Any]) -> Any:
     """List companies
 
-    The longest unchanged first; a reader that keeps the last `updatedAt` goes on with `updatedSince`.
+    The longest unchanged first; a reader that keeps the last `updatedAt` goes on with `updatedSince`. With
+    `includeDeleted=true` those that were deleted are among them, as `{"id", "updatedAt", "deleted": true}`.
     """
     return page_response(crm.list_companies(**query))
 
@@ -38,7 +42,8 @@ def list_companies(query: dict[str, Any]) -> Any:
 def add_company(company: dict[str, Any]) -> Any:
     """Find or create a company
 
-    Found is the company with this id, else the oldest that has one of the domains; only its gaps are filled.
+    Found is the company with this id, and never another; without an id, the oldest that has one of the domains. Only
+    its gaps are filled.
     """
     return created_or_ok(crm.add_company(company))
 

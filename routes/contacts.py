@@ -3,7 +3,17 @@
 from typing import Any
 
 import crm
-from schemas import AddressQuery, Contact, ContactIn, ContactNew, ContactPatch, PageQuery, TimelineEntry, UpdatedQuery
+from schemas import (
+    AddressQuery,
+    Contact,
+    ContactIn,
+    ContactNew,
+    ContactPatch,
+    ListedContact,
+    PageQuery,
+    TimelineEntry,
+    UpdatedQuery,
+)
 from web.wire import LOCATION, NEXT, Blueprint, created_or_ok, page_response
 
 contacts = Blueprint("contacts", __name__, url_prefix="/api/v1/contacts", description=__doc__)
@@ -22,11 +32,12 @@ def lookup_contacts(query: dict[str, Any]) -> Any:
 
 @contacts.get("", scope="sync")
 @contacts.arguments(UpdatedQuery(), location="query")
-@contacts.response(200, Contact(many=True), headers=NEXT)
+@contacts.response(200, ListedContact(many=True), headers=NEXT)
 def list_contacts(query: dict[str, Any]) -> Any:
     """List contacts
 
-    The longest unchanged first; a reader that keeps the last `updatedAt` goes on with `updatedSince`.
+    The longest unchanged first; a reader that keeps the last `updatedAt` goes on with `updatedSince`. With
+    `includeDeleted=true` those that were deleted are among them, as `{"id", "updatedAt", "deleted": true}`.
     """
     return page_response(crm.list_contacts(**query))
 
@@ -38,7 +49,8 @@ def list_contacts(query: dict[str, Any]) -> Any:
 def add_contact(contact: dict[str, Any]) -> Any:
     """Find or create a contact
 
-    Found is the contact with this id, else the oldest that has one of the addresses; only its gaps are filled.
+    Found is the contact with this id, and never another; without an id, the oldest that has one of the addresses. Only
+    its gaps are filled.
     """
     return created_or_ok(crm.add_contact(contact))
 

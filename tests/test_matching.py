@@ -194,10 +194,11 @@ def test_whatever_is_asked_for_folding_does_not_fail(text: str) -> None:
 )
 def test_the_parents_of_a_domain_end_it_at_its_dots(domain: str, below: list[str]) -> None:
     """Nearest first, itself among them; never a piece of a label."""
-    whole = ".".join([*below, domain])
+    whole = ".".join([*below, domain, "acme.example"])
     parents = parent_domains(whole)
     assert parents[0] == whole
-    assert parents[len(below)] == domain
+    assert parents[len(below)] == f"{domain}.acme.example"
+    assert parents[-1] == "acme.example"
     assert all(shorter == longer.partition(".")[2] for longer, shorter in zip(parents, parents[1:], strict=False))
 
 
