@@ -155,12 +155,15 @@ class Email(Table):
 
 
 class Recipient(Table):
-    """The sender or a recipient of an email: as written, and normalized (NULL for what is no address)."""
+    """The sender or a recipient of an email: as written, and normalized (NULL for what is no address).
+
+    Of an entry with several addresses the further ones are rows behind those of the list, without a text.
+    """
 
     email = ForeignKeyField(Email, on_delete="CASCADE", index=False)
     role = TextField()  # from, to, cc, bcc
     position = IntegerField()
-    text = TextField()
+    text = TextField(null=True)
     normalized = TextField(null=True)
     at = TextField()  # the email's: an address has its emails in the order of time
 

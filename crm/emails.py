@@ -1,13 +1,13 @@
 """Emails: what makes two of them one, what a copy adds, and how they are found."""
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from json import dumps
 from typing import Any
 
 from crm.changes import change_time, record_change
 from crm.directory import get_contact
-from crm.matching import candidate_keys, normalize_address, normalize_message_id
+from crm.matching import candidate_keys, normalize_address, normalize_addresses, normalize_message_id
 from crm.merging import LISTS, NO_EMAIL, entries, merged, relation
 from crm.preview import find_file, has_files, snippet, text_of
 from crm.records import Conflict, Cursor, Invalid, NotFound, Page, Record
@@ -193,15 +193,26 @@ def derive(record: Record, old: Record | None = None) -> Draft:
         message_key=message_key,
         copy_key=copy_key,
         thread_key=normalize_message_id(record["syncThreadId"]),
-        recipients=[
-            (role, place, text, normalize_address(text))
-            for role, texts in lists.items()
-            for place, text in enumerate(texts)
-        ],
+        recipients=list(_recipients(lists)),
         links=list(dict.fromkeys(filter(None, map(relation, entries(record["relatedTo"]))))),
         snippet=snippet(record["textBody"] or record["htmlText"] or ""),
         has_attachments=has_files(record["attachments"]),
     )
+
+
+def _recipients(lists: Mapping[str, Sequence[str]]) -> Iterator[tuple[str, int, str | None, str | None]]:
+    """The rows of sender and recipients, as models.py has them; bounded, whatever one email has in its lists."""
+    characters, further = 1_000_000, 2_000
+    for role, texts in lists.items():
+        others: list[str] = []
+        for place, text in enumerate(texts):
+            characters -= len(text)
+            key, *more = (normalize_addresses(text) if characters >= 0 else ()) or (None,)
+            others += more
+            yield role, place, text, key
+        for place, key in enumerate(others[:further], len(texts)):
+            yield role, place, None, key
+        further -= len(others[:further])
 
 
 def _sender(record: Mapping[str, Any]) -> list[str]:
@@ -235,7 +246,8 @@ def timeline(contact_id: str, after: Cursor | None = None, limit: int = 25) -> P
 
     def with_roles(record: Record) -> Record:
         people = {"from": _sender(record), **{role: record[name] for role, name in LISTS.items()}}
-        roles = [role for role, texts in people.items() if not set(keys).isdisjoint(map(normalize_address, texts))]
+        own = set(keys)
+        roles = [role for role, texts in people.items() if any(map(own.intersection, map(normalize_addresses, texts)))]
         if ("contact", contact_id) in map(relation, entries(record["relatedTo"])):
             roles.append("relatedTo")
         return {**record, "roles": roles}

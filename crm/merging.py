@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from json import dumps
 from typing import Any
 
-from crm.matching import normalize_address
+from crm.matching import normalize_addresses
 from crm.records import Record
 
 LISTS = {"to": "toAddresses", "cc": "ccAddresses", "bcc": "bccAddresses"}
@@ -49,9 +49,9 @@ def union(here: list[Any], others: list[Any], key: Callable[[Any], object]) -> l
     return [*here, *lacked.values()]
 
 
-def address_key(text: str) -> str:
-    """The folded address, or the text itself where it can't be read as an address."""
-    return normalize_address(text) or text
+def address_key(text: str) -> tuple[str, ...]:
+    """The normalized addresses, or the text itself where there is none in it."""
+    return tuple(normalize_addresses(text)) or (text,)
 
 
 def entries(related: Any) -> list[Any]:
