@@ -162,6 +162,10 @@ def _register_errors(app: Flask, api: Api) -> None:
     def not_offered(error: crm.NotOffered) -> Any:
         return api.answer(501, "This CRM does not implement this call.")
 
+    @app.errorhandler(crm.Changed)
+    def changed(error: crm.Changed) -> Any:
+        return api.answer(412, "The record has changed: get it again.")
+
     @app.errorhandler(crm.Conflict)
     def conflict(error: crm.Conflict) -> Any:
         return api.answer(409, str(error))

@@ -17,7 +17,18 @@ from crm.matching import (
     parent_domains,
 )
 from crm.merging import union
-from crm.records import MOST_CHARACTERS, MOST_ENTRIES, Cursor, Invalid, NotFound, NotOffered, Page, Record
+from crm.records import (
+    MOST_CHARACTERS,
+    MOST_ENTRIES,
+    Cursor,
+    Invalid,
+    NotFound,
+    NotOffered,
+    Page,
+    Record,
+    Versions,
+    check_version,
+)
 from crm.seam import attempts, let_others_write, store
 
 _BATCH = 100  # contacts that lose their company in one transaction
@@ -75,20 +86,23 @@ def add_contact(contact: Mapping[str, Any]) -> tuple[Record, bool]:
     return _add(_CONTACT, contact)
 
 
-def put_contact(contact_id: str, contact: Mapping[str, Any]) -> tuple[Record, bool]:
-    """Store a contact under the CRM's own id; gives the record and whether it is new. Never merges. Raises Invalid."""
-    return _put(_CONTACT, contact_id, contact)
+def put_contact(contact_id: str, contact: Mapping[str, Any], versions: Versions = None) -> tuple[Record, bool]:
+    """Store a contact under the CRM's own id; gives the record and whether it is new. Never merges.
+
+    Raises Invalid and Changed.
+    """
+    return _put(_CONTACT, contact_id, contact, versions)
 
 
-def change_contact(contact_id: str, changes: Mapping[str, Any]) -> Record:
-    """Give the named fields of a contact new values. Raises NotFound and Invalid."""
-    return _change(_CONTACT, contact_id, changes)
+def change_contact(contact_id: str, changes: Mapping[str, Any], versions: Versions = None) -> Record:
+    """Give the named fields of a contact new values. Raises NotFound, Invalid and Changed."""
+    return _change(_CONTACT, contact_id, changes, versions)
 
 
-def delete_contact(contact_id: str) -> None:
-    """Remove a contact; their emails stay. Raises NotFound."""
+def delete_contact(contact_id: str, versions: Versions = None) -> None:
+    """Remove a contact; their emails stay. Raises NotFound and Changed."""
     with store.transaction():
-        _delete(_CONTACT, contact_id)
+        _delete(_CONTACT, contact_id, versions)
 
 
 # ---- companies ------------------------------------------------------------------------------------------------------
@@ -128,34 +142,39 @@ def add_company(company: Mapping[str, Any]) -> tuple[Record, bool]:
     return _add(_COMPANY, company)
 
 
-def put_company(company_id: str, company: Mapping[str, Any]) -> tuple[Record, bool]:
-    """Store a company under the CRM's own id; gives the record and whether it is new. Never merges."""
-    return _put(_COMPANY, company_id, company)
+def put_company(company_id: str, company: Mapping[str, Any], versions: Versions = None) -> tuple[Record, bool]:
+    """Store a company under the CRM's own id; gives the record and whether it is new. Never merges.
+
+    Raises Changed.
+    """
+    return _put(_COMPANY, company_id, company, versions)
 
 
-def change_company(company_id: str, changes: Mapping[str, Any]) -> Record:
-    """Give the named fields of a company new values. Raises NotFound."""
-    return _change(_COMPANY, company_id, changes)
+def change_company(company_id: str, changes: Mapping[str, Any], versions: Versions = None) -> Record:
+    """Give the named fields of a company new values. Raises NotFound and Changed."""
+    return _change(_COMPANY, company_id, changes, versions)
 
 
-def delete_company(company_id: str) -> None:
-    """Remove a company; its contacts stay, without companyId. Raises NotFound.
+def delete_company(company_id: str, versions: Versions = None) -> None:
+    """Remove a company; its contacts stay, without companyId. Raises NotFound and Changed.
 
     Some hundred contacts at a time lose it, so that others may write in between; no contact ever names a company that
     is not there.
     """
-    _get(_COMPANY, company_id)
+    check_version(_get(_COMPANY, company_id), versions)
     while True:
         contacts = sorted(store.contacts.read(store.contacts.of_company(company_id, _BATCH)), key=_age)
         keys = [_CONTACT.keys(contact) for contact in contacts]
         with store.transaction():
+            if versions is not None:
+                check_version(_get(_COMPANY, company_id), versions)
             there = {one["id"]: one for one in store.contacts.read(store.contacts.of_company(company_id, _BATCH))}
             for contact, normalized in zip(contacts, keys, strict=True):
                 if there.get(contact["id"]) == contact:  # nobody has changed it meanwhile
                     _store(_CONTACT, contact, {**contact, "companyId": None}, normalized)
                     del there[contact["id"]]
             if not there and len(contacts) < _BATCH:
-                _delete(_COMPANY, company_id)
+                _delete(_COMPANY, company_id, None)
                 return
         let_others_write()
 
@@ -236,24 +255,28 @@ def _fill_gaps(kind: _Kind, old: Record | None, values: Mapping[str, Any]) -> Re
     return {**old, **filled, kind.entries: whole}
 
 
-def _put(kind: _Kind, record_id: str, values: Mapping[str, Any]) -> tuple[Record, bool]:
+def _put(kind: _Kind, record_id: str, values: Mapping[str, Any], versions: Versions) -> tuple[Record, bool]:
     def find() -> Record | None:
         return next(iter(kind.store.read([record_id])), None)
 
-    return _save(kind, find, lambda old: {**(old or {}), **values, "id": record_id})
+    return _save(kind, find, lambda old: {**(old or {}), **values, "id": record_id}, versions)
 
 
-def _change(kind: _Kind, record_id: str, changes: Mapping[str, Any]) -> Record:
-    return _save(kind, lambda: _get(kind, record_id), lambda old: {**(old or {}), **changes})[0]
+def _change(kind: _Kind, record_id: str, changes: Mapping[str, Any], versions: Versions) -> Record:
+    return _save(kind, lambda: _get(kind, record_id), lambda old: {**(old or {}), **changes}, versions)[0]
 
 
 def _save(
-    kind: _Kind, find: Callable[[], Record | None], change: Callable[[Record | None], Record]
+    kind: _Kind,
+    find: Callable[[], Record | None],
+    change: Callable[[Record | None], Record],
+    versions: Versions = None,
 ) -> tuple[Record, bool]:
     """Store what becomes of the record that is found, if one is; nothing is written where nothing changes."""
     for attempt in attempts():
         with attempt:
             old = find()
+            check_version(old, versions)  # under the write lock it is still the same, or all is tried again
             new = change(old)
             if new == old:
                 with store.transaction():  # also of what is only found, no answer is given before it is safe
@@ -287,7 +310,9 @@ def _store(
     return new
 
 
-def _delete(kind: _Kind, record_id: str) -> None:
+def _delete(kind: _Kind, record_id: str, versions: Versions) -> None:
+    if versions is not None:
+        check_version(_get(kind, record_id), versions)
     if not kind.store.delete(record_id):
         raise NotFound
     record_change(kind.name, record_id, "deleted")

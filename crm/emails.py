@@ -10,7 +10,7 @@ from crm.directory import get_contact
 from crm.matching import candidate_keys, normalize_address, normalize_addresses, normalize_message_id
 from crm.merging import LISTS, NO_EMAIL, entries, merged, relation
 from crm.preview import find_file, has_files, snippet, text_of
-from crm.records import Conflict, Cursor, Invalid, NotFound, Page, Record
+from crm.records import Conflict, Cursor, Invalid, NotFound, Page, Record, Versions, check_version
 from crm.seam import attempts, optional, store
 from store.drafts import Conditions, Draft
 from store.words import read_search
@@ -82,19 +82,26 @@ def get_attachment(email_id: str, attachment_id: str) -> Record:
     return file
 
 
-def change_email(email_id: str, changes: Mapping[str, Any]) -> Record:
-    """Give the named fields of an email new values. Raises NotFound, and Conflict for another email's rfc822MsgId."""
-    return _change(email_id, lambda old: {**old, **changes})
+def change_email(email_id: str, changes: Mapping[str, Any], versions: Versions = None) -> Record:
+    """Give the named fields of an email new values. Raises NotFound, Changed, and Conflict for another email's
+    rfc822MsgId."""
+
+    def change(old: Record) -> Record:
+        check_version(old, versions)  # under the write lock it is still the same, or all is tried again
+        return {**old, **changes}
+
+    return _change(email_id, change)
 
 
-def delete_email(email_id: str, unchanged_since: str | None = None) -> bool:
+def delete_email(email_id: str, unchanged_since: str | None = None, versions: Versions = None) -> bool:
     """Remove an email and all that was derived from it; False where it has another updatedAt than is given.
 
-    Raises NotFound.
+    Raises NotFound and Changed.
     """
     for attempt in attempts():
         with attempt:
             old = derive(get_email(email_id))
+            check_version(old.record, versions)
             if unchanged_since not in (None, old.record["updatedAt"]):
                 return False
             optional(store.emails, "prepare")(old, None)

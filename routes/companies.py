@@ -6,7 +6,7 @@ from flask import current_app
 
 import crm
 from schemas import Company, CompanyIn, CompanyNew, CompanyPatch, CompanyQuery, ListedCompany, UpdatedQuery
-from web.wire import LOCATION, NEXT, Blueprint, created_or_ok, page_response
+from web.wire import ETAG, LOCATION, NEXT, Blueprint, created_or_ok, if_match, page_response, record_response
 
 companies = Blueprint("companies", __name__, url_prefix="/api/v1/companies", description=__doc__)
 
@@ -38,7 +38,7 @@ def list_companies(query: dict[str, Any]) -> Any:
 @companies.post("", scope="sync")
 @companies.arguments(CompanyNew())
 @companies.response(201, Company(), headers=LOCATION, description="Created")
-@companies.alt_response(200, schema=Company(), description="Found; gaps in it were filled", success=True)
+@companies.alt_response(200, schema=Company(), headers=ETAG, description="Found; gaps in it were filled", success=True)
 def add_company(company: dict[str, Any]) -> Any:
     """Find or create a company
 
@@ -49,33 +49,33 @@ def add_company(company: dict[str, Any]) -> Any:
 
 
 @companies.get("/{id}", scope="sync")
-@companies.response(200, Company())
+@companies.response(200, Company(), headers=ETAG)
 def get_company(record_id: str) -> Any:
     """Get a company"""
-    return crm.get_company(record_id)
+    return record_response(crm.get_company(record_id))
 
 
 @companies.put("/{id}", scope="sync")
 @companies.arguments(CompanyIn())
-@companies.response(200, Company(), description="Replaced")
+@companies.response(200, Company(), headers=ETAG, description="Replaced")
 @companies.alt_response(201, schema=Company(), headers=LOCATION, description="Created", success=True)
 def put_company(company: dict[str, Any], record_id: str) -> Any:
     """Create or replace a company
 
     Under the CRM's own id. Never merges with another company.
     """
-    return created_or_ok(crm.put_company(record_id, company))
+    return created_or_ok(crm.put_company(record_id, company, if_match()))
 
 
 @companies.patch("/{id}", scope="sync")
 @companies.arguments(CompanyPatch())
-@companies.response(200, Company())
+@companies.response(200, Company(), headers=ETAG)
 def change_company(changes: dict[str, Any], record_id: str) -> Any:
     """Change fields of a company
 
     Only the named fields change; the list is replaced whole.
     """
-    return crm.change_company(record_id, changes)
+    return record_response(crm.change_company(record_id, changes, if_match()))
 
 
 @companies.delete("/{id}", scope="sync")
@@ -85,4 +85,4 @@ def delete_company(record_id: str) -> None:
 
     Its contacts stay, without `companyId`.
     """
-    crm.delete_company(record_id)
+    crm.delete_company(record_id, if_match())

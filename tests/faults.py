@@ -806,7 +806,8 @@ FOUND: dict[str, tuple[str, Plant]] = {
         "emails-by-address-folded",
         drafted(
             lambda draft: draft.recipients.__setitem__(
-                slice(None), [one if one[2] and one[2] == one[2].lower() else (*one[:3], None) for one in draft.recipients]
+                slice(None),
+                [(*one[:3], one[3] if one[2] == (one[2] or "").lower() else None) for one in draft.recipients],
             )
         ),
     ),
