@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from json import dumps, loads
 from typing import Any
 
-from marshmallow import EXCLUDE, Schema, ValidationError, fields, post_load, pre_load, validate, validates_schema
+from marshmallow import EXCLUDE, Schema, ValidationError, fields, post_load, pre_load, validate
 
 from clock import stamp
 from crm.matching import normalize_address, split_addresses
@@ -517,11 +517,6 @@ class CompanyQuery(Query):
     )
     name = fields.String(metadata={"description": "A name, in any letter case.", "examples": ["Acme Ltd"]})
 
-    @validates_schema
-    def require_one(self, data: Mapping[str, Any], **kwargs: Any) -> None:
-        if not data:
-            raise ValidationError("A domain or a name is needed.", "domain")
-
 
 class PageQuery(Query):
     """Which page of a list."""
@@ -556,12 +551,11 @@ class EmailQuery(PageQuery):
         }
     )
 
-    @pre_load
-    def refuse_unknown_alone(self, data: Mapping[str, Any], **kwargs: Any) -> Mapping[str, Any]:
+    def load(self, data: Mapping[str, Any], **options: Any) -> Any:  # type: ignore[override]
         """A filter whose name is mistyped must not answer with everybody's mail."""
         if data.keys() - self.fields.keys() and not data.keys() & (self.fields.keys() - PageQuery().fields.keys()):
             raise ValidationError("There is no filter of this name.")
-        return data
+        return super().load(data, **options)
 
     @post_load
     def gather(self, data: dict[str, Any], **kwargs: Any) -> dict[str, Any]:

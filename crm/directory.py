@@ -67,7 +67,7 @@ def get_contact(contact_id: str) -> Record:
 
 
 def list_contacts(
-    updated_since: str | None = None, deleted: bool = False, after: Cursor | None = None, limit: int = 25
+    updated_since: str | None = None, after: Cursor | None = None, limit: int = 25, deleted: bool = False
 ) -> Page:
     """A page of the contacts that were changed at or after a time, the longest unchanged first.
 
@@ -112,9 +112,12 @@ def lookup_companies(domain: str | None = None, name: str | None = None, free_ma
     """The companies of a domain, by age: those that have it, else those that have its nearest parent. Or of a name, or
     of both.
 
-    A public suffix is nobody's parent; a domain of free mail finds none, unless `free_mail`.
+    A public suffix is nobody's parent; a domain of free mail finds none, unless `free_mail`. Raises Invalid where
+    neither is given.
     """
-    key = normalize_name(name or "")
+    key = normalize_name(name) if name else None
+    if domain is None and name is None:
+        raise Invalid(domain="A domain or a name is needed.")
     if domain is None:
         return sorted(store.companies.named(key), key=_age) if key else []
     candidates = parent_domains(normalize_domain(domain) or "")
@@ -131,7 +134,7 @@ def get_company(company_id: str) -> Record:
 
 
 def list_companies(
-    updated_since: str | None = None, deleted: bool = False, after: Cursor | None = None, limit: int = 25
+    updated_since: str | None = None, after: Cursor | None = None, limit: int = 25, deleted: bool = False
 ) -> Page:
     """A page of the companies that were changed at or after a time, like `list_contacts`."""
     return _list(_COMPANY, updated_since, deleted, after, limit)
