@@ -8,6 +8,7 @@ from conformance.rules import (  # noqa: F401
     companies,
     finding,
     emails,
+    participants,
     copies,
     updates,
     contacts,
@@ -15,4 +16,5 @@ from conformance.rules import (  # noqa: F401
     pages,
     own_use,
     safety,
+    preconditions,
 )
