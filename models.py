@@ -147,6 +147,7 @@ class Email(Table):
     html_text = TextField(null=True)  # the words of html_body
     html_body = TextField(null=True)
     attachments = JSONField(null=True)
+    more_recipients = JSONField(null=True)  # roles and texts, where an email has thousands
 
     class Meta:
         indexes = ((("at", "id"), False), (("thread_key", "at", "id"), False))

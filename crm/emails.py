@@ -13,7 +13,7 @@ from crm.merging import LISTS, NO_EMAIL, entries, merged, relation
 from crm.preview import find_file, has_files, snippet, text_of
 from crm.records import Conflict, Cursor, Invalid, NotFound, Page, Record
 from crm.seam import attempts, optional, store
-from store.drafts import Conditions, Draft
+from store.drafts import MOST_RECIPIENTS, Conditions, Draft
 from store.words import read_search
 
 log = logging.getLogger(__name__)
@@ -187,26 +187,26 @@ def derive(record: Record, old: Record | None = None) -> Draft:
         record = {**record, "htmlText": text_of(html) if html else None}
     else:
         record = dict(record)
-    lists = {"from": _sender(record), **{role: record[name] for role, name in LISTS.items()}}
+    people = _people(record)
     message_key, copy_key = _keys(record)
     return Draft(
         record=record,
         message_key=message_key,
         copy_key=copy_key,
         thread_key=normalize_message_id(record["syncThreadId"]),
-        recipients=[
-            (role, place, text, normalize_address(text))
-            for role, texts in lists.items()
-            for place, text in enumerate(texts)
-        ],
+        recipients=[(*one, normalize_address(one[2])) for one in people[:MOST_RECIPIENTS]],
+        more_recipients=[(role, text) for role, _, text in people[MOST_RECIPIENTS:]],
         links=list(dict.fromkeys(filter(None, map(relation, entries(record["relatedTo"]))))),
         snippet=snippet(record["textBody"] or record["htmlText"] or ""),
         has_attachments=has_files(record["attachments"]),
     )
 
 
-def _sender(record: Mapping[str, Any]) -> list[str]:
-    return [] if record["fromAddress"] is None else [record["fromAddress"]]
+def _people(record: Mapping[str, Any]) -> list[tuple[str, int, str]]:
+    """Sender and recipients of an email: role, position and text."""
+    sender = [] if record["fromAddress"] is None else [record["fromAddress"]]
+    lists = {"from": sender, **{role: record[name] for role, name in LISTS.items()}}
+    return [(role, place, text) for role, texts in lists.items() for place, text in enumerate(texts)]
 
 
 # ---- finding --------------------------------------------------------------------------------------------------------
@@ -235,8 +235,8 @@ def timeline(contact_id: str, after: Cursor | None = None, limit: int = 25) -> P
     keys = _keys_of(get_contact(contact_id))
 
     def with_roles(record: Record) -> Record:
-        people = {"from": _sender(record), **{role: record[name] for role, name in LISTS.items()}}
-        roles = [role for role, texts in people.items() if not set(keys).isdisjoint(map(normalize_address, texts))]
+        people = _people(record)[:MOST_RECIPIENTS]
+        roles = list(dict.fromkeys(role for role, _, text in people if normalize_address(text) in keys))
         if ("contact", contact_id) in map(relation, entries(record["relatedTo"])):
             roles.append("relatedTo")
         return {**record, "roles": roles}

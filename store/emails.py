@@ -49,11 +49,11 @@ _BOTH = {"address_key", "contact_id"}  # of two that write much, but not to each
 
 def _select(fields: Mapping[str, Any]) -> Any:
     recipients = Recipient.select().where(Recipient.email == Email.id).order_by(Recipient.role, Recipient.position)
-    return Email.select(*fields.values(), json_list(recipients, Recipient.role, Recipient.text))
+    return Email.select(*fields.values(), Email.more_recipients, json_list(recipients, Recipient.role, Recipient.text))
 
 
 def _record(fields: Mapping[str, Any], row: Row) -> Record:
-    *values, recipients = row
+    *values, more, recipients = row
     record = dict(zip(fields, values, strict=True))
     record["id"] = str(record["id"])
     for name in ("relatedTo", "attachments"):
@@ -62,7 +62,7 @@ def _record(fields: Mapping[str, Any], row: Row) -> Record:
     if "hasAttachments" in record:
         record["hasAttachments"] = bool(record["hasAttachments"])
     lists: dict[str, list[str]] = {"from": [], "to": [], "cc": [], "bcc": []}
-    for role, text in loads(recipients or "[]"):
+    for role, text in loads(recipients or "[]") + loads(more or "[]"):
         lists[role].append(text)
     record["fromAddress"] = lists["from"][0] if lists["from"] else None
     for role, name in _LISTS.items():
@@ -256,6 +256,7 @@ def _columns(draft: Draft) -> dict[str, Any]:
         "snippet": draft.snippet,
         "related_to": _json(record["relatedTo"]),
         "attachments": _json(record["attachments"]),
+        "more_recipients": _json(draft.more_recipients),
     }
 
 
