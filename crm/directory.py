@@ -14,7 +14,7 @@ from crm.merging import union
 from crm.records import MOST_CHARACTERS, MOST_ENTRIES, Cursor, Invalid, NotFound, NotOffered, Page, Record
 from crm.seam import attempts, let_others_write, store
 
-_BATCH = 100  # contacts that lose their company in one transaction
+_BATCH = 20  # contacts that lose their company in one transaction
 
 Find = Callable[[Sequence[str]], list[tuple[str, Record]]]
 
@@ -117,7 +117,7 @@ def change_company(company_id: str, changes: Mapping[str, Any]) -> Record:
 def delete_company(company_id: str) -> None:
     """Remove a company; its contacts stay, without companyId. Raises NotFound.
 
-    Some hundred contacts at a time lose it, so that others may write in between; no contact ever names a company that
+    Some contacts at a time lose it, so that others may write in between; no contact ever names a company that
     is not there.
     """
     _get(_COMPANY, company_id)

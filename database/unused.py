@@ -1,7 +1,7 @@
 """What SQLite leaves between the cells of its pages (https://sqlite.org/fileformat2.html, 1.6).
 
-With `secure_delete` what is deleted is overwritten. But a cell that was moved within its page, when others came, may have
-left a copy in the room between the pointers to cells and the cells, which no deletion reaches.
+With `secure_delete` what is deleted is overwritten. But a cell that was moved within its page, when others came, may
+have left a copy in the room between the pointers to cells and the cells, which no deletion reaches.
 """
 
 import os
