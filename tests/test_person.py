@@ -346,7 +346,7 @@ def test_others_write_while_what_was_deleted_is_overwritten(app, client, monkeyp
     """The lock is not held for the whole file."""
     for number in range(50):
         client.post("/api/v1/emails", json={"textBody": f"zoe{number} " * 1000})
-    logged = []
+    logged: list[int] = []
 
     def pause(seconds):
         if len(logged) < 5:
