@@ -150,6 +150,7 @@ class Email(Table):
     html_text = TextField(null=True)  # the words of html_body
     html_body = TextField(null=True)
     attachments = JSONField(null=True)
+    more_recipients = JSONField(null=True)  # roles and texts, where an email has thousands
     withheld = BooleanField()  # of what was deleted before: ids and time, and no content
     removed = JSONField(null=True)  # what a PATCH or PUT took away, as hashes: a copy does not bring it back
 

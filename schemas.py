@@ -574,7 +574,7 @@ class EmailQuery(PageQuery):
         metadata={
             "description": 'Words to be found in subject, bodies, names and addresses: `offer "net price" deliver* '
             "-draft` finds mails with the word, the phrase and the beginning, without the last one. At most "
-            "32 words; 422 for a search that takes longer than two seconds.",
+            "32 words; 422 for a search that takes longer than two seconds, 503 where too many search at once.",
             "examples": ["offer"],
         }
     )

@@ -31,7 +31,7 @@ from crm.records import (
 )
 from crm.seam import attempts, let_others_write, store
 
-_BATCH = 100  # contacts that lose their company in one transaction
+_BATCH = 20  # contacts that lose their company in one transaction
 
 Find = Callable[[Sequence[str]], list[tuple[str, Record]]]
 
@@ -161,7 +161,7 @@ def change_company(company_id: str, changes: Mapping[str, Any], versions: Versio
 def delete_company(company_id: str, versions: Versions = None) -> None:
     """Remove a company; its contacts stay, without companyId. Raises NotFound and Changed.
 
-    Some hundred contacts at a time lose it, so that others may write in between; no contact ever names a company that
+    Some contacts at a time lose it, so that others may write in between; no contact ever names a company that
     is not there.
     """
     check_version(_get(_COMPANY, company_id), versions)

@@ -1,7 +1,7 @@
 """Emails: what makes two of them one, what a copy adds, and how they are found."""
 
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from json import dumps
 from typing import Any, NamedTuple
 
@@ -24,7 +24,7 @@ from crm.merging import LISTS, NO_EMAIL, Hash, entries, merged, relation, remove
 from crm.preview import find_file, has_files, snippet, text_of
 from crm.records import Conflict, Cursor, Invalid, NotFound, Page, Record, Versions, check_version
 from crm.seam import attempts, optional, store
-from store.drafts import Conditions, CopyKeys, Draft, Logged
+from store.drafts import MOST_RECIPIENTS, Conditions, CopyKeys, Draft, Logged
 from store.words import read_search
 
 log = logging.getLogger(__name__)
@@ -112,6 +112,7 @@ class _Copy(NamedTuple):
 
 
 _NEW: Record = {"id": None, **NO_EMAIL, "withheld": False, "removed": None}
+_MOST_CHARACTERS = 1_000_000  # of recipients, of which addresses are read
 _KEPT = ("msgId", "rfc822MsgId", "receivedAt")  # of an email that is withheld
 
 
@@ -308,7 +309,7 @@ def _only_ids(email: Record) -> Record:
 def _bare(draft: Draft) -> Draft:
     """Of an email that is withheld: its ids and time, and nothing else."""
     record = {**_only_ids(draft.record), "htmlText": None, "withheld": True}
-    bare = Draft(record, draft.message_key, draft.copy_key, None, [], [], "", False)
+    bare = Draft(record, draft.message_key, draft.copy_key, None, [], [], [], "", False)
     optional(store.emails, "prepare")(None, bare)
     return bare
 
@@ -347,37 +348,43 @@ def derive(record: Record, old: Record | None = None) -> Draft:
         record = {**record, "htmlText": text_of(html) if html else None}
     else:
         record = dict(record)
-    lists = {"from": _sender(record), **{role: record[name] for role, name in LISTS.items()}}
+    people = _people(record)
     message_key, copy_key = _keys(record)
     return Draft(
         record=record,
         message_key=message_key,
         copy_key=copy_key,
         thread_key=normalize_message_id(record["syncThreadId"]),
-        recipients=list(_recipients(lists)),
+        recipients=_recipients(people),
+        more_recipients=[(role, text) for role, _, text in people[MOST_RECIPIENTS:]],
         links=list(dict.fromkeys(filter(None, map(relation, entries(record["relatedTo"]))))),
         snippet=snippet(record["textBody"] or record["htmlText"] or ""),
         has_attachments=has_files(record["attachments"]),
     )
 
 
-def _recipients(lists: Mapping[str, Sequence[str]]) -> Iterator[tuple[str, int, str | None, str | None]]:
+def _people(record: Mapping[str, Any]) -> list[tuple[str, int, str]]:
+    """Sender and recipients of an email: role, position and text."""
+    sender = [] if record["fromAddress"] is None else [record["fromAddress"]]
+    lists = {"from": sender, **{role: record[name] for role, name in LISTS.items()}}
+    return [(role, place, text) for role, texts in lists.items() for place, text in enumerate(texts)]
+
+
+def _recipients(people: Sequence[tuple[str, int, str]]) -> list[tuple[str, int, str | None, str | None]]:
     """The rows of sender and recipients, as models.py has them; bounded, whatever one email has in its lists."""
-    characters, further = 1_000_000, 2_000
-    for role, texts in lists.items():
-        others: list[str] = []
-        for place, text in enumerate(texts):
-            characters -= len(text)
-            key, *more = (normalize_addresses(text) if characters >= 0 else ()) or (None,)
-            others += more
-            yield role, place, text, key
-        for place, key in enumerate(others[:further], len(texts)):
-            yield role, place, None, key
-        further -= len(others[:further])
-
-
-def _sender(record: Mapping[str, Any]) -> list[str]:
-    return [] if record["fromAddress"] is None else [record["fromAddress"]]
+    behind = {role: place + 1 for role, place, _ in people}  # where the further addresses of a role begin
+    rows: list[tuple[str, int, str | None, str | None]] = []
+    further: list[tuple[str, str]] = []
+    characters = _MOST_CHARACTERS
+    for role, place, text in people[:MOST_RECIPIENTS]:
+        characters -= len(text)
+        key, *more = (normalize_addresses(text) if characters >= 0 else ()) or (None,)
+        rows.append((role, place, text, key))
+        further += [(role, one) for one in more if one]
+    for role, key in further[: MOST_RECIPIENTS - len(rows)]:
+        rows.append((role, behind[role], None, key))
+        behind[role] += 1
+    return rows
 
 
 # ---- finding --------------------------------------------------------------------------------------------------------
@@ -406,9 +413,8 @@ def timeline(contact_id: str, after: Cursor | None = None, limit: int = 25) -> P
     keys = _keys_of(get_contact(contact_id))
 
     def with_roles(record: Record) -> Record:
-        people = {"from": _sender(record), **{role: record[name] for role, name in LISTS.items()}}
-        own = set(keys)
-        roles = [role for role, texts in people.items() if any(map(own.intersection, map(normalize_addresses, texts)))]
+        people, own = _people(record)[:MOST_RECIPIENTS], set(keys)
+        roles = list(dict.fromkeys(role for role, _, text in people if not own.isdisjoint(normalize_addresses(text))))
         if ("contact", contact_id) in map(relation, entries(record["relatedTo"])):
             roles.append("relatedTo")
         return {**record, "roles": roles}

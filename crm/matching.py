@@ -18,9 +18,10 @@ import idna
 # database has a limit for them: PostgreSQL's is 2,704 bytes.
 _LONGEST_KEY = 998
 _LONGEST_KEY_BYTES = 2000
-# Of what is not ASCII. An address has 64 + 1 + 255 characters at most (RFC 5321, 4.5.3.1). Normalizing takes the square
-# of a run of combining marks, and IDNA of a label, so what is longer is not even begun.
-_LONGEST_UNICODE = 320
+# Of an address (64 + 1 + 255: RFC 5321, 4.5.3.1), and of what is not ASCII. Normalizing takes the square of a run of
+# combining marks, and IDNA of a label, so what is longer is not even begun.
+_LONGEST_ADDRESS = 320
+_LONGEST_ENTRY = 20_000  # characters, in which addresses are sought: a pattern at work lets no other thread run
 _LONGEST_LABEL = 63  # between the dots of a host; IDNA takes the square of it, and then refuses a longer one
 
 _IN_ANGLES = re.compile(r"<([^<>]*)>")
@@ -42,7 +43,6 @@ _INVISIBLE = re.compile(
 _JOINERS = "\u200c\u200d"
 _QUOTES = {'"': '"', "'": "'", "“": "”", "‘": "’", "„": "“", "‚": "‘", "«": "»", "”": "”", "’": "’"}
 MOST_IN_ENTRY = 200  # addresses
-_LONGEST_ENTRY = 20_000  # characters that are read
 _SCHEME = re.compile(r"^[a-z][a-z0-9+.-]*://", re.IGNORECASE)
 # A quoted string, or a quote that is never closed, or a comma outside.
 _QUOTED_OR_COMMA = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|(\Z))|,', re.DOTALL)
@@ -50,6 +50,8 @@ _QUOTED_OR_COMMA = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|(\Z))|,', re.DOTA
 
 def bare_address(text: str) -> str:
     """The part in ``<>`` if there is one that holds an ``@``, else the whole; trimmed, otherwise as written."""
+    if len(text) > _LONGEST_ENTRY:
+        return text.strip()
     # Asked for in the pattern, the @ would be sought from each of a thousand others anew.
     angles = [inside for inside in _IN_ANGLES.findall(text) if "@" in inside]
     return (angles[-1] if angles else text).strip()
@@ -148,7 +150,7 @@ def _unquoted(text: str) -> str:
 
 
 def _fold_address(bare: str) -> str | None:
-    if len(bare) > (_LONGEST_KEY if bare.isascii() else _LONGEST_UNICODE):
+    if len(bare) > _LONGEST_ADDRESS:
         return None
     local, _, domain = bare.rpartition("@")
     folded_domain = _fold_host(domain.partition("?")[0])  # ?subject= of a mailto:
@@ -169,7 +171,7 @@ def normalize_domain(text: str) -> str | None:
     host = _SCHEME.sub("", bare_address(text))
     host = re.split(r"[/?#]", host, maxsplit=1)[0].rpartition("@")[2]
     host = re.sub(r":\d*$", "", host, flags=re.ASCII)
-    if len(host) > (_LONGEST_KEY if host.isascii() else _LONGEST_UNICODE):
+    if len(host) > (_LONGEST_KEY if host.isascii() else _LONGEST_ADDRESS):
         return None
     host = _fold_host(host)
     rest = host.removeprefix("www.")

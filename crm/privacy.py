@@ -59,7 +59,9 @@ def erase_person(address: str, dry_run: bool = False) -> dict[str, list[str]]:
         if not again:
             break
     if not dry_run and not store.purge():
-        log.warning("What was erased is in the write-ahead log until others stop reading; erase the address again.")
+        log.warning(
+            "What was erased is in unused parts of the file until others stop reading; erase the address again."
+        )
     return {_PLURALS[kind]: sorted(ids, key=_by_number) for kind, ids in gone.items() if kind in _PLURALS}
 
 

@@ -32,6 +32,7 @@ from database.common import (
     make_tables,
     rows,
 )
+from database.unused import overwrite_unused, page_size
 
 _PRAGMAS = {
     "journal_mode": "wal",  # readers never wait for a writer
@@ -45,7 +46,8 @@ _READ_WHOLE = 256 * 1024 * 1024  # bytes: a file up to this size is checked at e
 PARTS = ("", "-wal", "-journal")  # the files of a database; -shm holds nothing
 _STEP = 1000  # pages that are copied before one looks whether it goes on
 _SHORTEST_PAUSE, _LONGEST_PAUSE = 0.0002, 0.005  # seconds between two looks at the lock file
-_MERGED = 100  # pages of the search index, written in a transaction: about 20 ms
+_MERGED = 50  # pages of the search index, written in a transaction: about 10 ms
+_OVERWRITTEN = 2000  # pages of which what is unused is overwritten at a time: about 20 ms
 _LOOKED_AT = 500  # steps of a query, after which one looks at the clock; a step of the full text reads a page
 UNFINISHED = "*-????????-unfinished"  # a backup under way, or one that was killed
 _ROOM = 1024 * 1024  # bytes: with less than this the disk counts as full
@@ -407,11 +409,10 @@ def snapshot() -> Iterator[None]:
 
 
 def purge_deleted() -> bool:
-    """Leave no trace of what was deleted, neither in the search index nor in the file's free pages.
+    """Leave no trace of what was deleted: in the search index, the write-ahead log, or between the rows of a page.
 
-    Writes the whole file anew, beside it, which takes its size twice on the disk meanwhile; nobody else writes so long.
-    False where someone's long reading kept the write-ahead log from being emptied; it is overwritten later, as mail is
-    logged.
+    Others write meanwhile, as each step takes some milliseconds. Closes this thread's connection; no other thread of
+    the process may have one. False where somebody reads for long, or the file has been given auto_vacuum.
     """
     if db.table_exists("email_words"):  # not where the emails are kept in somebody else's tables
         # All pieces of the index become one, some pages a transaction: 'optimize' would keep the write lock for seconds
@@ -422,15 +423,45 @@ def purge_deleted() -> bool:
                 before = _changes()
                 execute("INSERT INTO email_words (email_words, rank) VALUES ('merge', ?)", [pages])
             pages = _MERGED
-    with write_lock(db.database):
-        folder = str(Path(db.database).parent).replace("'", "''")
-        # SQLite's temporary copy would go to /var/tmp. There is no other way to say so once its library is loaded.
-        execute(f"PRAGMA temp_store_directory = '{folder}'")
-        try:
-            execute("VACUUM")
-        finally:
-            execute("PRAGMA temp_store_directory = ''")
-        return not rows("PRAGMA wal_checkpoint(TRUNCATE)")[0][0]
+            rows("PRAGMA wal_checkpoint(PASSIVE)")  # while others may write: a full log is emptied under the lock
+    path = Path(db.database)
+    db.close()
+    file = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+    try:
+        size, first = page_size(file), 1  # the first page has the tables' definitions and nothing else
+        if size is None:
+            return False
+        with closing(_open(path)) as connection:
+            connection.execute("PRAGMA busy_timeout = 20")  # others may wait for the write lock
+            deadline = time.monotonic() + LOCK_TIMEOUT
+            while first * size < os.fstat(file).st_size and time.monotonic() < deadline:
+                if _overwrite_unused(path, connection, file, first, size):
+                    first += _OVERWRITTEN
+                    deadline = time.monotonic() + LOCK_TIMEOUT
+                time.sleep(_LONGEST_PAUSE)
+        os.fsync(file)
+        return first * size >= os.fstat(file).st_size
+    finally:
+        os.close(file)  # not before the connection, which would lose its locks
+
+
+def _overwrite_unused(path: Path, connection: sqlite3.Connection, file: int, first: int, size: int) -> bool:
+    """Overwrite what is unused in some pages; False where somebody reads, or another program writes."""
+    with write_lock(path):
+        if connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]:
+            return False
+        with connection:
+            try:
+                connection.execute("BEGIN IMMEDIATE")
+            except sqlite3.OperationalError:
+                return False
+            if os.stat(f"{path}-wal").st_size:
+                return False
+            overwrite_unused(file, first, _OVERWRITTEN, size)
+            # Who has read a page before would write it as it was: a change makes all of them read anew.
+            [(version,)] = connection.execute("PRAGMA user_version")
+            connection.execute(f"PRAGMA user_version = {(version + 1) % 2**31}")
+    return True
 
 
 def _changes() -> int:

@@ -13,10 +13,11 @@ from peewee import SQL, Cast, Expression, Select, Table, fn
 from database import execute
 from database.query import Prepared, on_sqlite, param
 from models import EmailVector, EmailWords
-from store.drafts import Draft
+from store.drafts import MOST_RECIPIENTS, Draft
 from store.words import Phrase, Search, for_fts5, matches, split_texts
 
 AT_A_TIME = 16  # emails; with 32 or 64 to log one costs 3 % less, and a search looks through twice as many by itself
+_LONGEST_NAMES = 100_000  # characters, as many as 2,000 addresses have
 LARGE = 100_000  # characters: a larger email is indexed at once, so that no search has to look through it
 
 Words = Any  # what `words` makes of an email's texts: as the database reads them
@@ -42,7 +43,8 @@ def texts_of(record: dict[str, Any]) -> list[str | None]:
     """The texts of an email in which a search finds words: subject, names and addresses, both bodies."""
     people = [record["fromName"], record["fromAddress"]]
     people += [text for name in ("toAddresses", "ccAddresses", "bccAddresses") for text in record[name]]
-    return [record["subject"], "\n".join(filter(None, people)), record["textBody"], record["htmlText"]]
+    names = "\n".join(filter(None, people[: MOST_RECIPIENTS + 1]))[:_LONGEST_NAMES]
+    return [record["subject"], names, record["textBody"], record["htmlText"]]
 
 
 # ---- the index ------------------------------------------------------------------------------------------------------
