@@ -21,17 +21,18 @@ from signal import SIG_IGN, SIGINT, signal
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import click
-from flask.cli import with_appcontext
 from marshmallow import Schema, ValidationError
 from marshmallow.fields import List
 
 import crm
 import database
+from commands.common import uses_database
 from commands.mailfile import as_email, messages
 from crm import Record
 from crm.directory import TableImport
 from crm.seam import let_others_write
 from schemas import CompanyNew, ContactNew, EmailIn
+from terminal import printable
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -70,7 +71,7 @@ def mail() -> None:
 
 @mail.command("import")
 @click.argument("paths", metavar="PATH...", nargs=-1, required=True, type=click.Path(path_type=Path))
-@with_appcontext
+@uses_database(make=True)
 def import_mail(paths: Sequence[Path]) -> None:
     """Log the mail at each PATH: .eml files, mbox files, and folders of these, Maildirs too.
 
@@ -81,7 +82,7 @@ def import_mail(paths: Sequence[Path]) -> None:
     What can't be read is named and counted, and the rest goes in. The exit status is 0 if all went in, 1 if not.
     """
     outcomes: Counter[str] = Counter()
-    with _database_at_hand(), _read_ahead(_mails(paths)) as batches, _progress() as progress:
+    with _read_ahead(_mails(paths)) as batches, _progress() as progress:
         task = progress.add_task("", total=0 if progress.disable else sum(map(_size, paths)))
         for batch in batches:
             outcomes.update(_log(batch, _reporter(progress)))
@@ -149,7 +150,7 @@ class _Kind(NamedTuple):
 def _takes_table(command: Callable[..., None]) -> Callable[..., None]:
     """What the commands that import a CSV file have in common."""
     for decorate in (
-        with_appcontext,
+        uses_database(make=True),
         click.option("--skip-bad-rows", is_flag=True, help="Store the good rows, some hundred at a time."),
         click.option("--dry-run", is_flag=True, help="Only say what would happen."),
         click.argument("path", metavar="FILE.csv", type=click.Path(exists=True, dir_okay=False, path_type=Path)),
@@ -223,7 +224,7 @@ def _import_table(path: Path, kind: _Kind, dry_run: bool, skip_bad_rows: bool) -
     if twice and not path.is_file():
         raise click.ClickException("FILE.csv is read twice, so it can't be a pipe. Or use --skip-bad-rows.")
     outcome = "Dry run, nothing was stored: " if dry_run else ""
-    with _database_at_hand(), _progress() as progress:
+    with _progress() as progress:
         outcomes = _store_rows(path, kind, progress, dry_run=twice or dry_run)
         if twice and outcomes[BAD]:
             outcome = "Nothing was stored, because of the bad rows; else: "
@@ -403,18 +404,6 @@ def _reason(error: Exception) -> str:
     return str(error) if own_words else type(error).__name__
 
 
-@contextmanager
-def _database_at_hand() -> Iterator[None]:
-    try:
-        yield
-    except database.Unavailable as error:
-        problem = database.problem_of(error)
-        if problem is None:
-            raise
-        advice = "Run this again when it can."
-        raise click.ClickException(f"The database can't be written: {problem.reason}. {advice}") from None
-
-
 def _progress() -> "Progress":
     """A bar on standard error, by bytes; where that is no terminal, none."""
     from rich.console import Console  # not above: the server does not need it, and would start later
@@ -429,14 +418,10 @@ def _reporter(progress: "Progress") -> Callable[[str], None]:
     """Prints a line above the bar, without what a file's name could do to a terminal."""
 
     def report(line: str) -> None:
-        printable = "".join(character if character.isprintable() else "\ufffd" for character in line)
-        progress.console.out(printable, highlight=False)
+        progress.console.out(printable(line), highlight=False)
 
     return report
 
 
 def _exit(outcomes: Counter[str]) -> None:
     sys.exit(1 if outcomes[BAD] else 0)
-
-
-COMMANDS = [mail, contacts, companies]

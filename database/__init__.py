@@ -1,15 +1,14 @@
 """The one place that opens connections and knows what differs between databases.
 
-    database.start("sqlite:///instance/connector.db")  # or postgresql://user@host/name
-    with database.writing():
-        database.execute("INSERT …", [...])
-
-The rooms above write SQL in SQLite's words, with ``?`` for each parameter; a `dialect` knows the few that differ.
+database.start("sqlite:///instance/connector.db")  # or postgresql://user@host/name
+with database.writing():
+    database.execute("INSERT …", [...])
 """
 
 from contextlib import AbstractContextManager
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 from peewee import SqliteDatabase
 
@@ -31,11 +30,18 @@ from database.common import (
     placeholders,
     rows,
 )
-from database.sqlite import PARTS, check, check_room, exclusive_use, is_in_use, locate, open_private, overwrite
+from database.sqlite import (
+    check_room,
+    is_in_use,
+    locate,
+    open_private,
+    overwrite,
+    parts,
+    raise_last_ids,
+)
 
 __all__ = [
     "MIGRATIONS",
-    "PARTS",
     "LOCK_TIMEOUT",
     "Damaged",
     "NeverReusedId",
@@ -44,11 +50,8 @@ __all__ = [
     "TookTooLong",
     "Unavailable",
     "Unusable",
-    "exclusive_use",
     "attach",
     "borrowed",
-    "attach_server",
-    "check",
     "check_room",
     "db",
     "declare",
@@ -57,7 +60,9 @@ __all__ = [
     "locate",
     "open_private",
     "overwrite",
+    "parts",
     "placeholders",
+    "raise_last_ids",
     "rows",
     "snapshot",
 ]
@@ -65,7 +70,11 @@ __all__ = [
 
 def _kind() -> ModuleType:
     """The module that knows the database that is open."""
-    if db.obj is None or isinstance(db.obj, SqliteDatabase):
+    return _kind_of("sqlite:" if db.obj is None or isinstance(db.obj, SqliteDatabase) else "postgresql:")
+
+
+def _kind_of(url: str) -> ModuleType:
+    if url.startswith("sqlite:"):
         return sqlite
     from database import postgresql  # not above: with SQLite its library need not even be loaded
 
@@ -78,26 +87,26 @@ def start(url: str, most_connections: int | None = None, make: bool = True) -> N
     With `make` false it must be there and be one of the connector: raises FileNotFoundError or DatabaseError.
     """
     stop()
-    if url.startswith("postgresql://"):
-        from database import postgresql
-
-        postgresql.start(url, most_connections, make)
-    else:
-        sqlite.start(url, most_connections, make)
+    _kind_of(url).start(url, most_connections, make)
 
 
-def attach(path: Path) -> SqliteDatabase:
-    """Name a database file as it is; `start` does more."""
+def attach(url: str) -> None:
+    """Name a database as it is, with whatever tables it has; `start` does more.
+
+    Raises DatabaseError, with a sentence, for one that must not be served or changed.
+    """
     stop()
-    return sqlite.attach(path)
+    _kind_of(url).attach(url)
 
 
-def attach_server(url: str) -> None:
-    """Name a PostgreSQL database as it is, with whatever tables it has; `start` does more. Raises DatabaseError."""
-    stop()
-    from database import postgresql
+def exclusive_use(url: str) -> AbstractContextManager[Any]:
+    """Have a database to oneself, through the one connection that is given: the driver's own, beside the others.
 
-    postgresql.attach(url)
+    Nobody writes or starts on it meanwhile. Raises FileNotFoundError where there is none, and BlockingIOError where
+    somebody has it open, as a service has from its first call on.
+    """
+    context: AbstractContextManager[Any] = _kind_of(url).exclusive_use(url)
+    return context
 
 
 def stop() -> None:
@@ -142,9 +151,9 @@ def purge_deleted() -> bool:
     return bool(_kind().purge_deleted())
 
 
-def had_rows(table: str) -> bool:
-    """Whether a table whose ids are never given again has, or ever had, a row."""
-    return bool(_kind().had_rows(table))
+def last_id(table: str, column: str = "id") -> int:
+    """The last id that a table with a NeverReusedId has given, also to a row that is gone; 0 if it gave none."""
+    return int(_kind().last_id(table, column))
 
 
 def backup(file: Path) -> int | None:

@@ -182,7 +182,7 @@ def _several_hosts(theirs: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 
 def attach(url: str) -> None:
-    """See `database.attach_server`."""
+    """See `database.attach`."""
     server = Server(url, None)
     db.initialize(server)
     try:
@@ -207,11 +207,8 @@ def start(url: str, most_connections: int | None = None, make: bool = True) -> N
 
 @contextmanager
 def exclusive_use(url: str) -> Iterator["psycopg.Connection[Any]"]:
-    """A session beside the pool, while which nobody else writes. Raises BlockingIOError where others are connected.
-
-    Those are seen by the name that they give their sessions, once they have served a call; one that is not seen may
-    read, and waits for its turn to write in vain.
-    """
+    """See `database.exclusive_use`. Others are seen by the name that they give their sessions, once they have served a
+    call; one that is not seen may read, and waits for the write lock in vain."""
     # A session that was closed, or whose program was killed, may take a moment.
     deadline = time.monotonic() + LOCK_TIMEOUT
     with __exception_wrapper__:
@@ -307,10 +304,10 @@ def purge_deleted() -> bool:
     return True
 
 
-def had_rows(table: str) -> bool:
-    """Whether a table whose ids are never given again has, or ever had, a row."""
-    query = "SELECT pg_sequence_last_value(pg_get_serial_sequence(%s, 'id')::regclass) IS NOT NULL"
-    return bool(db.execute_sql(query, [table]).fetchone()[0])
+def last_id(table: str, column: str = "id") -> int:
+    """See `database.last_id`."""
+    query = "SELECT coalesce(pg_sequence_last_value(pg_get_serial_sequence(%s, %s)::regclass), 0)"
+    return int(db.execute_sql(query, [table, column]).fetchone()[0])
 
 
 def backup(file: Path) -> int | None:

@@ -1215,6 +1215,7 @@ OWN_USE: dict[str, tuple[str, Plant]] = {
             lambda kind, record_id, action: EMAILS.record_change(kind, record_id, action.replace("changed", "created")),
         ),
     ),
+    "the feed has no end": ("changes-beyond-the-end", attribute(memory.changes, "last", lambda: 2**63)),
     "the last change is told again": (
         "changes changes-at-once changes-copy",
         verb("list_changes", lambda after, limit: REAL.list_changes(max(after - 1, 0), limit)),

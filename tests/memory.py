@@ -23,6 +23,7 @@ KEYS: dict[str, dict[str, list[str]]] = {"contact": {}, "company": {}, "user": {
 EMAILS: dict[str, Draft] = {}
 COPIES: dict[str, set[str]] = {}  # an email's id: the normalized msgIds of its copies
 CHANGES: list[Record] = []
+GIVEN: list[int] = []  # numbers of changes, also of those that are not here any more
 NUMBERS = count(1)  # of changes and emails
 LOCK = RLock()
 
@@ -36,6 +37,7 @@ def stand_in(patch: pytest.MonkeyPatch) -> None:
     EMAILS.clear()
     COPIES.clear()
     CHANGES.clear()
+    GIVEN.clear()
     global NUMBERS
     NUMBERS = count(1)
     for name in store.__all__:
@@ -115,15 +117,14 @@ users = SimpleNamespace(
 
 def append(kind: str, record_id: str, action: str, at: str, token_id: int | None) -> None:
     """Note a change."""
-    CHANGES.append(
-        {"seq": next(NUMBERS), "at": at, "type": kind, "id": record_id, "action": action, "tokenId": token_id}
-    )
+    GIVEN.append(next(NUMBERS))
+    CHANGES.append({"seq": GIVEN[-1], "at": at, "type": kind, "id": record_id, "action": action, "tokenId": token_id})
 
 
 changes = SimpleNamespace(
     append=append,
     page=lambda after, limit: [change for change in CHANGES if change["seq"] > after][:limit],
-    last=lambda: CHANGES[-1]["seq"] if CHANGES else 0,
+    last=lambda: GIVEN[-1] if GIVEN else 0,
     delete=lambda seq: CHANGES.__setitem__(slice(None), [change for change in CHANGES if change["seq"] != seq]),
 )
 

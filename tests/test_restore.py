@@ -20,7 +20,7 @@ from flask import Flask
 
 import crm
 import database
-from commands import upkeep
+from commands import restore
 from commands.consistency import problems
 from database import common, sqlite
 from tests.conftest import USER
@@ -177,7 +177,7 @@ def test_while_another_program_writes_it_is_refused(scene: Scene, monkeypatch: p
 
 def test_one_restore_at_a_time(scene: Scene) -> None:
     """Two would take each other's files."""
-    with upkeep._only_restore(scene.folder):
+    with restore._only_restore(scene.folder):
         scene.refuses(because="Another restore is under way")
 
 
@@ -409,7 +409,7 @@ def test_killed_at_any_moment_it_leaves_the_old_or_the_new(scene: Scene) -> None
     while _restore_until(scene, step):
         seen.append(subjects(scene.file))
         leave(scene.folder)
-        assert upkeep.restore(scene.file, scene.copy)
+        assert restore.go_back(scene.file, scene.copy)
         assert not list(scene.folder.glob("*-restoring*"))
         assert {S_IMODE(part.stat().st_mode) for part in scene.folder.glob("connector.db*")} == {0o600}
         assert raw(scene.file) == new
@@ -445,7 +445,7 @@ def test_killed_at_any_page_it_leaves_the_old_or_the_new(scene: Scene) -> None:
 
             sqlite._copy = copy_some
             try:
-                upkeep.restore(scene.file, scene.copy)
+                restore.go_back(scene.file, scene.copy)
             finally:
                 os._exit(0)
         if os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0:
@@ -482,7 +482,7 @@ def _restore_until(scene: Scene, step: int) -> bool:
 
         try:
             sys.addaudithook(count)
-            upkeep.restore(scene.file, scene.copy)
+            restore.go_back(scene.file, scene.copy)
             os._exit(0)
         finally:
             os._exit(1)

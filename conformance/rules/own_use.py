@@ -16,6 +16,7 @@ HAS_ATTACHMENTS = "with a snippet, `hasAttachments`, and `roles`"
 LISTS = "`GET /contacts`, `GET /companies`: keyset pages, `updatedSince=`."
 CHANGES = "what was created, changed and **deleted**, in order: `{seq, at, type, id, action}`"
 MISSES_NOTHING = "A reader that keeps the last `seq` misses nothing."
+BEYOND = "`after` beyond the end is 409"
 FURTHEST = 2**53
 
 
@@ -166,7 +167,8 @@ def _last_change(crm: Session) -> int:
     low, high = 0, FURTHEST
     while low < high:
         middle = (low + high) // 2
-        if crm.get("/changes", after=str(middle), limit="1").offered().expect(200).records:
+        answer = crm.get("/changes", after=str(middle), limit="1").offered()
+        if answer.status != 409 and answer.expect(200).records:  # 409: beyond the end
             low = middle + 1
         else:
             high = middle
@@ -226,3 +228,10 @@ def changes_copy(crm: Session) -> None:
     crm.post("/emails", mail | {"msgId": crm.fresh("copy"), "bccAddresses": [crm.address("new")]}).expect(200)
     mine = [change["action"] for change in _changes(crm, last) if str(change["id"]) == email]
     same("what happened to the mail", ["changed"], mine)
+
+
+@rule("changes-beyond-the-end", OURS, BEYOND)
+def changes_beyond_the_end(crm: Session) -> None:
+    """A number that was not given yet is of another database; the last one is none of these."""
+    same("the changes behind the last", [], _changes(crm, _last_change(crm)))
+    crm.get("/changes", after=str(FURTHEST)).offered().expect(409)
