@@ -11,7 +11,7 @@ from flask.cli import with_appcontext
 import crm
 import database
 import settings
-from terminal import LINES, printable
+from terminal import printable
 
 
 class _Text(click.ParamType[str]):
@@ -67,6 +67,6 @@ def uses_database(make: bool = False) -> Callable[[Callable[..., None]], Callabl
     return decorate
 
 
-def say(text: str) -> None:
-    """Print lines on standard output, without what could move the cursor of a terminal."""
-    click.echo(printable(text, keep=LINES))
+def say(text: str, keep: str = "") -> None:
+    """Print a text on standard output, without what could move the cursor of a terminal."""
+    click.echo(printable(text, keep))

@@ -61,13 +61,14 @@ def restore(file: Path, despite_problems: bool) -> None:
         raise click.ClickException(f"Nothing was replaced. {error.strerror}.") from None
     say(f"{path} is now a copy of {file}.")
     if done.kept:
-        say(f"The old one is kept: {done.kept}\nTo go back to it: flask restore {done.kept}")
+        say(f"The old one is kept: {done.kept}\nTo go back to it: flask restore {done.kept}", keep=LINES)
     say(
         """
 What came after the copy was made is undone:
 - a token that was revoked since is valid again; see: flask token list
 - a person who was erased since is here again; erase them once more: flask person erase ADDRESS
-- mail that was logged since is missing"""
+- mail that was logged since is missing""",
+        keep=LINES,
     )
     if done.compared:
         say("No id is given again, and programs that read /changes are told of each record that is not as it was.")
