@@ -89,7 +89,7 @@ def import_mail(paths: Sequence[Path]) -> None:
             let_others_write()
             progress.advance(task, sum(item.size for item in batch))
     click.echo(f"{outcomes['new']:,} new, {outcomes['here']:,} here already, {outcomes[BAD]:,} unreadable.")
-    _exit(outcomes)
+    sys.exit(outcomes[BAD] > 0)
 
 
 def _mails(paths: Iterable[Path]) -> Iterator[_Item]:
@@ -147,16 +147,33 @@ class _Kind(NamedTuple):
         return next((field for field, pattern in self.columns.items() if re.fullmatch(pattern, name)), None)
 
 
-def _takes_table(command: Callable[..., None]) -> Callable[..., None]:
+_HOW = """Other columns are ignored. Case, spaces, _ and - in the names make no difference. A cell may hold several
+addresses or domains, separated by semicolons or line breaks. An empty cell means none.
+
+A row with the CRM's own id creates or changes that record; what the file has no column for stays as it is. A row
+without an id is found by its addresses or domains and its gaps filled, or created, as POST does.
+
+All rows are stored, or none: the whole file is checked first, and every bad row is named by the line where it
+begins. Then they are stored some at a time, so that the service can go on writing. If that is interrupted, the rows
+stored so far stay: run it again. So they do where another writer makes a row impossible meanwhile, which is then
+named, and the others are stored. A dry run only reads. The exit status is 0 if all rows were good, 1 if not."""
+
+
+def _table_command(group: click.Group) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """What the commands that import a CSV file have in common."""
-    for decorate in (
-        uses_database(make=True),
-        click.option("--skip-bad-rows", is_flag=True, help="Store the good rows, some hundred at a time."),
-        click.option("--dry-run", is_flag=True, help="Only say what would happen."),
-        click.argument("path", metavar="FILE.csv", type=click.Path(exists=True, dir_okay=False, path_type=Path)),
-    ):
-        command = decorate(command)
-    return command
+
+    def decorate(command: Callable[..., None]) -> Callable[..., None]:
+        for decorator in (
+            uses_database(make=True),
+            click.option("--skip-bad-rows", is_flag=True, help="Store the good rows, some hundred at a time."),
+            click.option("--dry-run", is_flag=True, help="Only say what would happen."),
+            click.argument("path", metavar="FILE.csv", type=click.Path(exists=True, dir_okay=False, path_type=Path)),
+            group.command("import", epilog=_HOW),
+        ):
+            command = decorator(command)
+        return command
+
+    return decorate
 
 
 @click.group()
@@ -164,22 +181,11 @@ def contacts() -> None:
     """The people whom the CRM knows."""
 
 
-@contacts.command("import")
-@_takes_table
+@_table_command(contacts)
 def import_contacts(path: Path, dry_run: bool, skip_bad_rows: bool) -> None:
     """Store the contacts of a CSV file: UTF-8, a header row, cells separated by commas, semicolons or tabs.
 
-    Columns: id, firstName, lastName, companyId, and any number whose names begin with email; others are ignored. Case,
-    spaces, _ and - in the names make no difference. A cell may hold several addresses, separated by semicolons or line
-    breaks. An empty cell means none.
-
-    A row with the CRM's own id creates or changes that contact; what the file has no column for stays as it is. A row
-    without an id is found by its addresses and its gaps filled, or created, as POST /contacts does.
-
-    All rows are stored, or none: the whole file is checked first, and every bad row is named by the line where it
-    begins. Then they are stored some at a time, so that the service can go on writing. If that is interrupted, the rows
-    stored so far stay: run it again. So they do where another writer makes a row impossible meanwhile, which is then
-    named, and the others are stored. A dry run only reads. The exit status is 0 if all rows were good, 1 if not.
+    Columns: id, firstName, lastName, companyId, and any number whose names begin with email.
     """
     columns = {
         "id": "id",
@@ -189,8 +195,7 @@ def import_contacts(path: Path, dry_run: bool, skip_bad_rows: bool) -> None:
         # Not what address books put beside an address: "E-mail 1 - Type", "E-mail Display Name", "Email Opt Out".
         "emailAddresses": "email(?!.*(type|label|displayname|optout|status|verified)).*",
     }
-    kind = _Kind("contact", ContactNew(), columns)
-    _import_table(path, kind, dry_run, skip_bad_rows)
+    _import_table(path, _Kind("contact", ContactNew(), columns), dry_run, skip_bad_rows)
 
 
 @click.group()
@@ -198,25 +203,14 @@ def companies() -> None:
     """The companies that the CRM knows."""
 
 
-@companies.command("import")
-@_takes_table
+@_table_command(companies)
 def import_companies(path: Path, dry_run: bool, skip_bad_rows: bool) -> None:
     """Store the companies of a CSV file: UTF-8, a header row, cells separated by commas, semicolons or tabs.
 
-    Columns: id, name, and domains, domain or website; others are ignored. Case, spaces, _ and - in the names make no
-    difference. A cell may hold several domains, separated by semicolons or line breaks. An empty cell means none.
-
-    A row with the CRM's own id creates or changes that company; what the file has no column for stays as it is. A row
-    without an id is found by its domains and its gaps filled, or created, as POST /companies does.
-
-    All rows are stored, or none: the whole file is checked first, and every bad row is named by the line where it
-    begins. Then they are stored some at a time, so that the service can go on writing. If that is interrupted, the rows
-    stored so far stay: run it again. So they do where another writer makes a row impossible meanwhile, which is then
-    named, and the others are stored. A dry run only reads. The exit status is 0 if all rows were good, 1 if not.
+    Columns: id, name, and domains, domain or website.
     """
     columns = {"id": "id", "name": "name", "domains": "domains?|website"}
-    kind = _Kind("company", CompanyNew(), columns)
-    _import_table(path, kind, dry_run, skip_bad_rows)
+    _import_table(path, _Kind("company", CompanyNew(), columns), dry_run, skip_bad_rows)
 
 
 def _import_table(path: Path, kind: _Kind, dry_run: bool, skip_bad_rows: bool) -> None:
@@ -232,7 +226,7 @@ def _import_table(path: Path, kind: _Kind, dry_run: bool, skip_bad_rows: bool) -
             outcomes = _store_rows(path, kind, progress, dry_run=False, again=True)
     counts = ", ".join(f"{outcomes[name]:,} {name}" for name in ("created", "changed", "unchanged", BAD))
     click.echo(f"{outcome}{counts}.")
-    _exit(outcomes)
+    sys.exit(outcomes[BAD] > 0)
 
 
 def _store_rows(path: Path, kind: _Kind, progress: "Progress", dry_run: bool, again: bool = False) -> Counter[str]:
@@ -254,9 +248,10 @@ def _store_rows(path: Path, kind: _Kind, progress: "Progress", dry_run: bool, ag
             while left:
                 with database.writing():
                     end = time.monotonic() + HELD
-                    outcomes[_try(left.popleft(), rows.store, report)] += 1
-                    while left and time.monotonic() < end:
+                    while True:
                         outcomes[_try(left.popleft(), rows.store, report)] += 1
+                        if not left or time.monotonic() >= end:
+                            break
                 let_others_write()
     return outcomes
 
@@ -266,17 +261,9 @@ class _Table:
 
     def __init__(self, lines: Iterator[str], kind: _Kind) -> None:
         first = next(lines, "")
-
-        def usable(delimiter: str) -> tuple[int, int]:
-            try:
-                names = next(csv.reader([first], delimiter=delimiter), [])
-            except csv.Error:  # a cell of more than 128 KiB
-                return 0, 0
-            return sum(kind.field(name) is not None for name in names), len(names)
-
         self._schema = kind.schema
         self._lists = {name for name, field in kind.schema.fields.items() if isinstance(field, List)}
-        self._reader = csv.reader(chain([first], lines), delimiter=max(",;\t", key=usable), strict=True)
+        self._reader = csv.reader(chain([first], lines), delimiter=max(",;\t", key=first.count), strict=True)
         try:
             header = next(self._reader, [])
             _check_text(header)
@@ -285,9 +272,6 @@ class _Table:
         self.fields = [kind.field(name) for name in header]
         named = zip(header, self.fields, strict=True)
         self.ignored = [name.strip() or f"number {n}" for n, (name, field) in enumerate(named, 1) if field is None]
-        self._check_fields(kind)
-
-    def _check_fields(self, kind: _Kind) -> None:
         found = Counter(filter(None, self.fields))
         if not found:
             raise click.ClickException(
@@ -421,7 +405,3 @@ def _reporter(progress: "Progress") -> Callable[[str], None]:
         progress.console.out(printable(line), highlight=False)
 
     return report
-
-
-def _exit(outcomes: Counter[str]) -> None:
-    sys.exit(1 if outcomes[BAD] else 0)
