@@ -22,7 +22,7 @@ from peewee import BooleanField, CompositeKey
 import models
 import settings
 import store
-from database import NeverReusedId, Unusable, borrowed, exclusive_use, placeholders, postgresql, sqlite, start, stop
+from database import NeverReusedId, Unusable, borrowed, exclusive_use, postgresql, sqlite, start, stop
 from database.common import scripts
 from terminal import printable
 
@@ -245,7 +245,7 @@ class _File(_Connection):
         yield from self.execute(table.query)
 
     def fill(self, table: Table, rows: Iterable[Row]) -> None:
-        values = placeholders(range(table.width))
+        values = ", ".join("?" * table.width)
         self.connection.executemany(f'INSERT INTO "{table.name}" ({table.columns}) VALUES ({values})', rows)
 
     def last_id(self, table: Table) -> int:

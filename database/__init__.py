@@ -1,13 +1,14 @@
 """The one place that opens connections and knows what differs between databases.
 
-database.start("sqlite:///instance/connector.db")  # or postgresql://user@host/name
-with database.writing():
-    database.execute("INSERT …", [...])
+    database.start("sqlite:///instance/connector.db")  # or postgresql://user@host/name
+    with database.writing():
+        database.execute("INSERT …", [...])
+
+What each kind of database has of its own is in sqlite.py and postgresql.py; `_kind` chooses between the two.
 """
 
 from contextlib import AbstractContextManager
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 from peewee import SqliteDatabase
@@ -27,7 +28,6 @@ from database.common import (
     db,
     declare,
     execute,
-    placeholders,
     rows,
 )
 from database.sqlite import (
@@ -40,40 +40,13 @@ from database.sqlite import (
     raise_last_ids,
 )
 
-__all__ = [
-    "MIGRATIONS",
-    "LOCK_TIMEOUT",
-    "Damaged",
-    "NeverReusedId",
-    "DatabaseProblem",
-    "StorageError",
-    "TookTooLong",
-    "Unavailable",
-    "Unusable",
-    "attach",
-    "borrowed",
-    "check_room",
-    "db",
-    "declare",
-    "execute",
-    "is_in_use",
-    "locate",
-    "open_private",
-    "overwrite",
-    "parts",
-    "placeholders",
-    "raise_last_ids",
-    "rows",
-    "snapshot",
-]
 
-
-def _kind() -> ModuleType:
+def _kind() -> Any:
     """The module that knows the database that is open."""
     return _kind_of("sqlite:" if db.obj is None or isinstance(db.obj, SqliteDatabase) else "postgresql:")
 
 
-def _kind_of(url: str) -> ModuleType:
+def _kind_of(url: str) -> Any:
     if url.startswith("sqlite:"):
         return sqlite
     from database import postgresql  # not above: with SQLite its library need not even be loaded
@@ -105,8 +78,7 @@ def exclusive_use(url: str) -> AbstractContextManager[Any]:
     Nobody writes or starts on it meanwhile. Raises FileNotFoundError where there is none, and BlockingIOError where
     somebody has it open, as a service has from its first call on.
     """
-    context: AbstractContextManager[Any] = _kind_of(url).exclusive_use(url)
-    return context
+    return _kind_of(url).exclusive_use(url)
 
 
 def stop() -> None:
@@ -125,35 +97,32 @@ def writing(timeout: float = LOCK_TIMEOUT) -> AbstractContextManager[None]:
     Writers take turns: what is read in it stays as it is until it ends. Raises OperationalError where others don't stop
     writing for so many seconds; with 0, at once. Readers need neither lock nor transaction.
     """
-    context: AbstractContextManager[None] = _kind().writing(timeout)
-    return context
+    return _kind().writing(timeout)
 
 
 def time_limit(seconds: float) -> AbstractContextManager[None]:
     """Break off what this thread reads in it after so many seconds: raises TookTooLong. Not within a transaction."""
-    context: AbstractContextManager[None] = _kind().time_limit(seconds)
-    return context
+    return _kind().time_limit(seconds)
 
 
 def snapshot() -> AbstractContextManager[None]:
     """A transaction that only reads, and sees all as it was at one moment. It takes no lock, and may take its time."""
-    context: AbstractContextManager[None] = _kind().snapshot()
-    return context
+    return _kind().snapshot()
 
 
 def is_retryable(error: Exception) -> bool:
     """Whether a call that ended with this error has certainly left nothing, and may do better at once."""
-    return bool(_kind().is_retryable(error))
+    return _kind().is_retryable(error)
 
 
 def purge_deleted() -> bool:
     """Leave no trace of what was deleted; False where something is in the way."""
-    return bool(_kind().purge_deleted())
+    return _kind().purge_deleted()
 
 
 def last_id(table: str, column: str = "id") -> int:
     """The last id that a table with a NeverReusedId has given, also to a row that is gone; 0 if it gave none."""
-    return int(_kind().last_id(table, column))
+    return _kind().last_id(table, column)
 
 
 def backup(file: Path) -> int | None:
@@ -162,8 +131,7 @@ def backup(file: Path) -> int | None:
     Gives the number of emails in the copy. Removes what killed backups have left in the
     file's folder. Raises FileExistsError, OSError with ENOSPC before the disk is full, and what `start` raises.
     """
-    emails: int | None = _kind().backup(file)
-    return emails
+    return _kind().backup(file)
 
 
 def check_writable() -> None:
@@ -181,5 +149,4 @@ def reason_of(error: Exception) -> str:
 
 def problem_of(error: Exception) -> DatabaseProblem | None:
     """What one of Unavailable means; None for an error that is a fault of the program."""
-    found: DatabaseProblem | None = _kind().problem_of(error)
-    return found
+    return _kind().problem_of(error)

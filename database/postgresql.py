@@ -197,9 +197,7 @@ def start(url: str, most_connections: int | None = None, make: bool = True) -> N
     db.initialize(server)
     try:
         with server.atomic(300):  # another process's migration may take its time
-            _check(server)
-            if not make and not server.table_exists("schema_migration"):
-                raise DatabaseError("It has none of the connector's tables")
+            _check(server, make)
             make_tables(server)
     finally:
         stop()
@@ -234,13 +232,13 @@ _TAKE_TURN = """SELECT pg_try_advisory_lock(%s) AND NOT EXISTS (SELECT 1 FROM pg
     WHERE datname = current_database() AND application_name = 'connector')"""
 
 
-def _check(server: Server) -> None:
+def _check(server: Server, make: bool = True) -> None:
     """Raises DatabaseError, with a sentence, for a database that must not be served or changed."""
     if server.execute_sql("SHOW server_encoding").fetchone() != ("UTF8",):
         raise DatabaseError("Its encoding must be UTF8")
     tables = set(server.get_tables())
     applied = set(Runner(server, str(MIGRATIONS)).applied()) if "schema_migration" in tables else set()
-    check_schema("The database", tables, applied)
+    check_schema("The database", tables, applied, make)
 
 
 def release() -> None:

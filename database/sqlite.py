@@ -106,9 +106,7 @@ def start(url: str, most_connections: int | None = None, make: bool = True) -> N
         with write_lock(path, timeout=300):  # another process's migration, or a restore, may take its time
             if not path.exists():
                 _make(path)
-            check(path)
-            if not make and not _is_ours(path):
-                raise DatabaseError(f"{path} is not a database of the connector: it has none of its tables")
+            check(path, make)
             file.schema = make_tables(file)
     finally:
         db.close()
@@ -204,7 +202,7 @@ def sync(folder: Path) -> None:
         os.close(handle)
 
 
-def check(path: Path) -> None:
+def check(path: Path, make: bool = True) -> None:
     """Raises DatabaseError, with a sentence, for a file that must not be served or changed."""
     back = "Go back to a backup: flask restore FILE"
     if path.is_file() and not path.stat().st_size:
@@ -221,12 +219,9 @@ def check(path: Path) -> None:
         if not whole:
             raise Damaged(f"{path} is damaged, or not a database. {back}")
         scripts = applied(connection)
-    check_schema(str(path), tables, scripts or set())  # not above: Peewee's wrapper would take its error for damage
-
-
-def _is_ours(path: Path) -> bool:
-    with __exception_wrapper__, closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)) as connection:
-        return bool(connection.execute("SELECT 1 FROM sqlite_schema WHERE name = 'schema_migration'").fetchall())
+    check_schema(
+        str(path), tables, scripts or set(), make
+    )  # not above: Peewee's wrapper would take its error for damage
 
 
 def applied(connection: sqlite3.Connection) -> set[str] | None:
