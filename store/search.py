@@ -73,7 +73,7 @@ def prepare(old: Draft | None, new: Draft | None) -> None:
 
 def words(texts: Sequence[str | None]) -> Words:
     """The texts of an email as they are indexed."""
-    return for_fts5(texts) if on_sqlite() else _vector(split_texts(texts))
+    return for_fts5(texts) if on_sqlite() else vector(split_texts(texts))
 
 
 def insert(row_id: int, new: Draft) -> None:
@@ -113,7 +113,7 @@ def has_words(row_id: int, texts: Sequence[str | None]) -> bool:
     """Whether an email with these texts is found by each of their words, and by no others; one that waits is."""
     split = split_texts(texts)
     if not on_sqlite():
-        return bool(_HAS_VECTOR(id=row_id, words=_vector(split)))
+        return bool(_HAS_VECTOR(id=row_id, words=vector(split)))
     sizes = _SIZES.first(id=row_id)
     if sizes is None:
         return row_id > last_indexed()
@@ -196,7 +196,7 @@ _LAST_PLACE = 16_383
 _MOST_PLACES = 255  # of one word
 
 
-def _vector(texts: list[list[str]]) -> str:
+def vector(texts: list[list[str]]) -> str:
     """The words of an email and their places, as PostgreSQL reads them."""
     places: dict[str, list[str]] = {}
     place, room = 0, _ROOM
