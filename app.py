@@ -6,8 +6,10 @@ from functools import cache
 from json import JSONEncoder
 from typing import Any
 
+import click
 import flask_smorest
 from flask import Flask, Response, current_app, g, request
+from flask.cli import FlaskGroup
 from flask.json.provider import DefaultJSONProvider
 from werkzeug.datastructures import Headers, WWWAuthenticate
 from werkzeug.exceptions import Forbidden, HTTPException, TooManyRequests, Unauthorized
@@ -16,7 +18,8 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 import crm
 import database
 import settings
-from commands import cli
+from commands.cli import COMMANDS
+from commands.common import start_database
 from routes.changes import changes
 from routes.companies import companies
 from routes.contacts import contacts
@@ -115,12 +118,9 @@ def create_app(environment: Mapping[str, Any] | None = None) -> Flask:
     if app.config["TRUSTED_PROXIES"]:
         forwarded = {"x_for": app.config["TRUSTED_PROXIES"], "x_proto": 0, "x_host": 0}
         app.wsgi_app = ProxyFix(app.wsgi_app, **forwarded)  # type: ignore[method-assign]
-    try:
-        if cli.needs_database():
-            database.start(app.config["DATABASE_URL"], app.config["THREADS"], cli.may_make_database())
-    except database.Unusable as error:
-        reason = database.reason_of(error)
-        raise settings.Misconfigured(f"The configuration can't be used. DATABASE_URL: {reason}.") from None
+    command = click.get_current_context(silent=True)
+    if not (command and isinstance(command.command, FlaskGroup)):  # which only looks for commands: these open their own
+        start_database(app.config, make=not command or command.info_name == "run")
 
     api = Api(app)
     api.register_converter(RecordIdConverter, RecordIdConverter.description)
@@ -141,8 +141,8 @@ def create_app(environment: Mapping[str, Any] | None = None) -> Flask:
     app.teardown_request(_forget_caller)
     app.after_request(_harden)
     app.after_request(_drain_unread_body)
-    for command in cli.COMMANDS:
-        app.cli.add_command(command)
+    for one in COMMANDS:
+        app.cli.add_command(one)
     return app
 
 

@@ -1419,6 +1419,7 @@ OWN_USE: dict[str, tuple[str, Plant]] = {
             ),
         ),
     ),
+    "the feed has no end": ("changes-beyond-the-end", attribute(memory.changes, "last", lambda: 2**63)),
     "the last change is told again": (
         "changes changes-at-once changes-copy",
         verb("list_changes", lambda after, limit: REAL.list_changes(max(after - 1, 0), limit)),

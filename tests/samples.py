@@ -88,6 +88,9 @@ def serving(folder: Path, *command: str, **settings: object) -> Iterator[Server]
         try:
             host = str(settings.get("HOST", "127.0.0.1"))
             wait_until_it_listens(host, port, process, output)
+            with closing(HTTPConnection(host, port, timeout=WITHIN)) as connection:
+                connection.request("GET", "/health/live")  # when it answers, it has shown its token
+                connection.getresponse().read()
             shown = re.search(r"bsc_\w+", output.read_text())
             yield Server(port, shown[0] if shown else "", output, requests, process)
         finally:

@@ -20,7 +20,7 @@ from werkzeug.serving import WSGIRequestHandler, make_server
 import crm
 import database
 from app import create_app
-from commands.cli import FIRST_USER
+from commands.serve import FIRST_USER
 from conformance import RULES, run
 from conformance.__main__ import main
 from conformance.client import NotOffered

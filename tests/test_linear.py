@@ -185,7 +185,7 @@ READERS: dict[str, dict[str, Callable[[str], Any]]] = {
         "split_texts": lambda text: words.split_texts([text, text]),
         "read_search": words.read_search,
         "matches": lambda text: words.matches(words.read_search("a b"), words.joined([text])),
-        "vector": lambda text: search._vector(words.split_texts([text])),
+        "vector": lambda text: search.vector(words.split_texts([text])),
         "in_text": JANE.in_text,
     },
     "json": {

@@ -24,7 +24,7 @@ READERS = {
     for module in (matching, mentions, merging, preview, words)
     for function in vars(module).values()
     if isfunction(function) and function.__module__ == module.__name__
-} | {search._vector.__code__}
+} | {search.vector.__code__}
 
 
 @contextmanager

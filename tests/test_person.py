@@ -298,13 +298,13 @@ def test_what_is_printed_moves_no_cursor(app, client):
 
 def test_a_database_whose_only_user_was_erased_is_not_new(app, client, capsys):
     """Who starts the service next is not given all rights."""
-    from commands.cli import _welcome
+    from commands.serve import welcome
 
     run(app, "erase", "john@brightsync.example")
     assert tokens.listed() == []
-    _welcome(app.config)
+    welcome(app.config)
     assert tokens.listed() == []
-    assert "no token left" in capsys.readouterr().err
+    assert "There is no token." in capsys.readouterr().err
 
 
 def log_crowds():

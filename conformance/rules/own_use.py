@@ -19,6 +19,7 @@ INCLUDE_DELETED = "`GET /api/v1/contacts?updatedSince=…&includeDeleted=true`, 
 CHANGES = "what was created, changed and **deleted**, in order: `{seq, at, type, id, action}`"
 MISSES_NOTHING = "A reader that keeps the last `seq` misses nothing."
 DOWNLOAD = "An attachment is downloaded by its id; where that is missing, … by its place (`#1`)."
+BEYOND = "`after` beyond the end is 409"
 FURTHEST = 2**53
 
 
@@ -200,7 +201,8 @@ def _last_change(crm: Session) -> int:
     low, high = 0, FURTHEST
     while low < high:
         middle = (low + high) // 2
-        if crm.get("/changes", after=str(middle), limit="1").offered().expect(200).records:
+        answer = crm.get("/changes", after=str(middle), limit="1").offered()
+        if answer.status != 409 and answer.expect(200).records:  # 409: beyond the end
             low = middle + 1
         else:
             high = middle
@@ -271,3 +273,10 @@ def attachment_download(crm: Session) -> None:
         path = at("emails", email, "attachments", quote(str(name), safe=""))
         answer = crm.get(path).offered().expect(200)
         same("the file", content.decode(), answer.body.decode("latin-1"))
+
+
+@rule("changes-beyond-the-end", OURS, BEYOND)
+def changes_beyond_the_end(crm: Session) -> None:
+    """A number that was not given yet is of another database; the last one is none of these."""
+    same("the changes behind the last", [], _changes(crm, _last_change(crm)))
+    crm.get("/changes", after=str(FURTHEST)).offered().expect(409)
