@@ -187,15 +187,15 @@ class _Part(Message):
     def _read_fields(self, known: re.Pattern[bytes]) -> int:
         """Read the fields; gives where the body begins.
 
-        A line that is no field is left out where a `known` one follows it; else the body begins there, as the empty
-        line is missing. Behind a semicolon or comma it goes on with the field before: its indent is missing.
+        A line that is no field is left out where a `known` one follows it soon; else the body begins there, as the
+        empty line is missing. Behind a semicolon or comma it goes on with the field before: its indent is missing.
         """
         fields: list[tuple[str, list[bytes]]] = []
         stray: tuple[int, int] | None = None  # after the last known field: how many fields came before, and where
         end = 0
         for line in LINE.finditer(self.data):
             text, end = line[0], line.end()
-            if not text.strip(b"\r\n") or (stray and text.startswith(b"--")):
+            if not text.strip(b"\r\n") or (stray and (text[:2] == b"--" or len(fields) > stray[0] + 100)):
                 break
             field = FIELD.match(text)
             if fields and (text[:1] in b" \t" or (not field and fields[-1][1][-1].rstrip().endswith((b";", b",")))):
