@@ -91,11 +91,12 @@ class Known:
     maybe: set[str] = field(default_factory=set)
     had: dict[str, set[Any]] = field(default_factory=dict)  # each value that a field ever had
     removed: dict[str, set[Any]] = field(default_factory=dict)  # what a PATCH or PUT took away
+    edited: set[str] = field(default_factory=set)  # fields that a PATCH or PUT changed
     said: set[tuple[str, str]] = field(default_factory=set)  # what copies said: field and value
 
     def copy(self) -> "Known":
         had, removed = ({name: set(one) for name, one in both.items()} for both in (self.had, self.removed))
-        sets = set(self.copies), set(self.maybe), had, removed, set(self.said)
+        sets = set(self.copies), set(self.maybe), had, removed, set(self.edited), set(self.said)
         return Known(dict(self.record), self.etag, self.withheld, *sets)
 
     @property
@@ -110,6 +111,8 @@ class Known:
     def agrees(self, email: Json, name: str) -> bool | None:
         """Whether a field does not contradict; None where the words leave it open, as people have changed it."""
         value, here, had = email[name], self.record[name], self.had.get(name, set())
+        if name in self.edited and not empty(value):
+            return None
         if empty(value) or not had or (comparable(name, value) == comparable(name, here)):
             return True
         return None if empty(here) or comparable(name, value) in had else False
@@ -265,7 +268,8 @@ class Model:
         links = entries(here["relatedTo"])
         gone = known.removed.get("relatedTo", set()) | set(map(link_key, links))
         new = [link for link in entries(copy["relatedTo"]) if link_key(link) not in gone]
-        yield "relatedTo", [links + new if new else here["relatedTo"]]
+        # "Returned in the shape it was sent, unless entries of a copy were added": an empty field that is filled is both.
+        yield "relatedTo", [links + new, *[new[0]] * (not links and len(new) == 1)] if new else [here["relatedTo"]]
         files = [dict(one) for one in here["attachments"]]
         for file in copy["attachments"]:
             same = next((one for one in files if one["id"] == file["id"]), None)
@@ -273,7 +277,9 @@ class Model:
                 files.append(file)
             elif not same.get("content") and file.get("content"):
                 same["content"] = file["content"]
-        yield "attachments", [files, here["attachments"]] if "attachments" in known.removed else [files]
+        # The words name recipients, links and texts that are not brought back, and leave files open.
+        gone = known.removed.get("attachments", set()) - {one["id"] for one in here["attachments"]}
+        yield "attachments", [files, [file for file in files if file["id"] not in gone]]
 
     def _require_fields(self, got: Json, wanted: Json, sentence: str) -> None:
         for name in FIELDS:
@@ -315,6 +321,8 @@ class Model:
 
     def _change_field(self, known: Known, name: str, value: Any) -> None:
         old = known.record[name]
+        if value != old:
+            known.edited.add(name)
         removed = known.removed.setdefault(name, set())
         if name in LISTS:
             removed |= set(map(address_of, old))
@@ -377,6 +385,9 @@ class Model:
         known.etag = answer.etag
 
     def _check_copies(self, known: Known, copies: str) -> None:
+        if known.withheld:
+            require(not any(value in copies for _, value in known.said), "Withheld: nobody's words are kept.")
+            return
         for name, value in known.said:
             somewhere = value in known.removed.get(name, ()) or comparable(name, value) in known.had.get(name, ())
             require(
@@ -417,8 +428,6 @@ class Model:
 
     def _post(self, call: Call, answer: Answer, kind: str, records: dict[str, Json], keys: str) -> None:
         body = self._record(kind, call.body or {})
-        if self._unknown_company(body, answer):
-            return
         asked = (call.body or {}).get("id")
         wanted = set(map(address_of, body[keys]))
         if asked is not None:
@@ -426,6 +435,9 @@ class Model:
         else:
             found = [one for one in records.values() if wanted & set(map(address_of, one[keys]))]
             here = min(found, key=lambda one: (one["createdAt"], one["id"]), default=None)
+        unused = here is not None and not empty(here.get("companyId")) and answer.status == 200
+        if not unused and self._unknown_company(body, answer):
+            return
         if here is None:
             require(answer.status == 201, "POST finds or creates: else 201.")
             record_id = asked or self._new_id(answer)
