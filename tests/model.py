@@ -268,7 +268,7 @@ class Model:
         links = entries(here["relatedTo"])
         gone = known.removed.get("relatedTo", set()) | set(map(link_key, links))
         new = [link for link in entries(copy["relatedTo"]) if link_key(link) not in gone]
-        # "Returned in the shape it was sent, unless entries of a copy were added": an empty field that is filled is both.
+        # "Returned in the shape it was sent, unless entries of a copy were added": a field that was empty is both.
         yield "relatedTo", [links + new, *[new[0]] * (not links and len(new) == 1)] if new else [here["relatedTo"]]
         files = [dict(one) for one in here["attachments"]]
         for file in copy["attachments"]:
@@ -526,7 +526,29 @@ class Model:
         self._note(kind, record_id, "deleted")
 
     def _get_contacts_one(self, call: Call, answer: Answer, record_id: str) -> None:
-        self._get(answer, self.contacts, record_id)
+        record_id, _, sub = record_id.partition("/")
+        if sub and record_id in self.contacts:
+            self._check_timeline(self.contacts[record_id], answer)
+        else:
+            self._get(answer, self.contacts, record_id)
+
+    def _check_timeline(self, contact: Json, answer: Answer) -> None:
+        keys = set(map(address_of, contact["emailAddresses"]))
+        wanted = {}
+        for one, known in self.emails.items():
+            people = {
+                "from": [known.record["fromAddress"]],
+                **{name[: -len("Addresses")]: known.record[name] for name in LISTS},
+            }
+            roles = {role for role, texts in people.items() if keys & (set(map(address_of, texts)) - {None})}
+            links = map(link_key, entries(known.record["relatedTo"]))
+            linked = {"relatedTo"} if ("contact", contact["id"]) in links else set()
+            if roles | linked:
+                wanted[one] = roles | linked
+        got = {one["id"]: set(one["roles"]) for one in answer.body}
+        require(got == wanted, f"The contact's timeline: all four roles match, and relatedTo. ({wanted}, got {got})")
+        times = [one["receivedAt"] or one["createdAt"] for one in answer.body]
+        require(times == sorted(times, reverse=True), f"Newest first. ({times})")
 
     def _get_companies_one(self, call: Call, answer: Answer, record_id: str) -> None:
         self._get(answer, self.companies, record_id)

@@ -1,25 +1,27 @@
 """Random calls of several clients against the model of the contract, on both databases.
 
 A round is a history of a few calls on a few ids and addresses of its own. In one form the calls are made one after the
-other, and the model checks each answer. In the other, groups of them are made at once, and some serial order of each
-group has to explain its answers. Input is new in each run; what fails shows the seed, and the calls, made as few as
-still fail. `SEED=…` repeats a run, `MODEL_ROUNDS=…` sets the number of rounds.
+other, and the model checks each answer. In the other, groups of them are made at once, by threads or by processes, and
+some serial order of each group has to explain its answers. Input is new in each run; what fails shows the seed, and the
+calls, made as few as still fail. `SEED=…` repeats a run, `MODEL_ROUNDS=…` sets the number of rounds of the long form.
 """
 
 import os
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
 from functools import partial
 from itertools import count, permutations
+from multiprocessing import get_context
 from random import Random
-from threading import Barrier
 from typing import Any, NamedTuple
 
 import pytest
 from flask import Flask
 
 import crm
-from tests.conftest import USER
+from app import create_app
+from tests.conftest import USER, Client
 from tests.model import Answer, Call, Contradiction, Model
 from tests.samples import WITHIN, new_random
 from web import tokens
@@ -61,7 +63,10 @@ def email(random: Random) -> dict[str, Any]:
         {"id": "1", "name": "a.pdf", "size": 3} | some(random, {}, {"content": "YWJj"}),
         {"id": "2", "name": "b.pdf", "size": 1, "content": "YQ=="},
     ]
-    links = [{"type": "Contact", "id": "42"}, {"type": some(random, "Deal", "deal"), "id": "7"}]
+    links = [
+        {"type": some(random, "Contact", "contact"), "id": "c0§"},
+        {"type": some(random, "Deal", "deal"), "id": "7"},
+    ]
     body = {
         "rfc822MsgId": some(random, None, f"<r{n}§@x>", f"r{n}§@x", f" <r{n}§@x> "),
         "msgId": some(random, None, f"g{random.randrange(2)}§", f"g{n}§"),
@@ -92,7 +97,7 @@ def email_change(random: Random) -> dict[str, Any]:
 
 
 def contact(random: Random) -> dict[str, Any]:
-    addresses = ["a0§@x.example", "A0§@X.example", "a1§@x.example", "Ann <a2§@x.example>"]
+    addresses = ["to1§@x.example", "TO1§@X.example", "boss§@x.example", "Ann <a2§@x.example>"]
     body = {
         "firstName": some(random, None, "Ann", "Bob"),
         "lastName": some(random, None, "Doe"),
@@ -123,7 +128,7 @@ def plan(random: Random) -> Plan:
         ]
     elif kind == "contact":
         ids = {"id": f"c{random.randrange(2)}§"}
-        queried = ",".join(random.sample(["a0§@x.example", "a1§@x.example", "A2§@x.example"], random.randint(1, 3)))
+        queried = ",".join(random.sample(["to1§@x.example", "boss§@x.example", "A2§@x.example"], random.randint(1, 3)))
         makers = [
             *[lambda: Plan(client, "POST", "contacts", contact(random))] * 3,
             lambda: Plan(client, "POST", "contacts", contact(random) | ids),
@@ -157,11 +162,38 @@ def at_once(random: Random) -> History:
 # ---- making them ----------------------------------------------------------------------------------------------------
 
 
+_clients: list[Any] = []  # of this process
+
+
+def be_server(url: str, secrets: Sequence[str]) -> None:
+    """Be a process with the application of its own."""
+    app = create_app({"DATABASE_URL": url})
+    app.test_client_class = Client
+    use_clients(app, secrets)
+
+
+def use_clients(app: Flask, secrets: Sequence[str]) -> None:
+    _clients[:] = [app.test_client() for _ in secrets]
+    for client, secret in zip(_clients, secrets, strict=True):
+        client.token = secret
+
+
+def make(client: int, call: Call, start: float = 0) -> Answer:
+    """Make a call at a moment, at which others are made too."""
+    while time.time() < start:
+        time.sleep(0)
+    headers = {"If-Match": call.if_match} if call.if_match else {}
+    answer = _clients[client].open(
+        API + call.path, method=call.method, json=call.body, query_string=dict(call.query), headers=headers
+    )
+    return Answer(answer.status_code, answer.json if answer.data else None, answer.headers.get("ETag"))
+
+
 class Round:
     """The calls of a history, made by clients, with all that is known of them."""
 
-    def __init__(self, clients: Sequence[Any], pool: ThreadPoolExecutor) -> None:
-        self.clients, self.pool = clients, pool
+    def __init__(self, pool: Executor) -> None:
+        self.pool = pool
         self.mark = f"-{next(numbers)}-"
         self.models = [Model()]
         self.ids: dict[str, list[str]] = {"emails": [], "contacts": [], "companies": []}
@@ -176,16 +208,11 @@ class Round:
         self._look()
 
     def _group(self, calls: list[tuple[int, Call]]) -> None:
-        together = Barrier(len(calls) or 1)
-
-        def make(client: int, call: Call) -> Answer:
-            together.wait(WITHIN)
-            return self._make(client, call)
-
+        start = time.time() + (0.005 if len(calls) > 1 else 0)
         if len(calls) == 1:
-            answers = [self._make(*calls[0])]
+            answers = [make(*calls[0])]
         else:
-            answers = [one.result(WITHIN) for one in [self.pool.submit(make, *call) for call in calls]]
+            answers = [one.result(WITHIN) for one in [self.pool.submit(make, *call, start) for call in calls]]
         for n, ((client, call), answer) in enumerate(zip(calls, answers, strict=True)):
             self._keep(call, answer)
             self.story.append(
@@ -212,10 +239,11 @@ class Round:
         """Read everything, which must be as at least one of the orders leaves it."""
         looks = [Call("GET", f"/{noun}/{one}") for noun, ids in self.ids.items() for one in ids]
         looks += [Call("GET", f"/emails/{one}/copies") for one in self.ids["emails"]]
+        looks += [Call("GET", f"/contacts/{one}/emails") for one in self.ids["contacts"]]
         for name, value in [("rfc822MsgId", "r{}@x"), ("msgId", "g{}"), ("address", "to{}@x.example")]:
             looks += [Call("GET", "/emails", query=((name, value.format(f"{n}{self.mark}")),)) for n in range(3)]
-        self._explain_each([(look, self._make(0, look)) for look in looks])
-        feed = self._make(0, Call("GET", "/changes", query=(("after", str(self.begun)), ("limit", "1000")))).body
+        self._explain_each([(look, make(0, look)) for look in looks])
+        feed = make(0, Call("GET", "/changes", query=(("after", str(self.begun)), ("limit", "1000")))).body
         self._any(lambda model: model.check_feed(feed))
 
     def _explain_each(self, made: list[tuple[Call, Answer]]) -> None:
@@ -253,13 +281,6 @@ class Round:
         query = tuple((name, value.replace("§", self.mark)) for name, value in plan.query)
         return Call(plan.method, path, _marked(plan.body, self.mark), query, etag)
 
-    def _make(self, client: int, call: Call) -> Answer:
-        headers = {"If-Match": call.if_match} if call.if_match else {}
-        answer = self.clients[client].open(
-            API + call.path, method=call.method, json=call.body, query_string=dict(call.query), headers=headers
-        )
-        return Answer(answer.status_code, answer.json if answer.data else None, answer.headers.get("ETag"))
-
     def _keep(self, call: Call, answer: Answer) -> None:
         if answer.status in (200, 201) and isinstance(answer.body, dict):
             noun = call.path.split("/")[1]
@@ -272,7 +293,7 @@ class Round:
 
     def _last_change(self) -> int:
         last = 0
-        while changes := self._make(0, Call("GET", "/changes", query=(("after", str(last)), ("limit", "1000")))).body:
+        while changes := make(0, Call("GET", "/changes", query=(("after", str(last)), ("limit", "1000")))).body:
             last = changes[-1]["seq"]
         return last
 
@@ -292,9 +313,9 @@ def _marked(value: Any, mark: str) -> Any:
     return {name: _marked(one, mark) for name, one in value.items()} if isinstance(value, dict) else value
 
 
-def failure(play: Any, history: History) -> str | None:
+def failure(pool: Executor, history: History) -> str | None:
     """Why a history contradicts the contract, with its story; None where it does not."""
-    round_ = play()
+    round_ = Round(pool)
     try:
         round_.play(history)
     except (Contradiction, KeyError) as error:
@@ -302,7 +323,7 @@ def failure(play: Any, history: History) -> str | None:
     return None
 
 
-def fewest(play: Any, history: History) -> str:
+def fewest(pool: Executor, history: History) -> str:
     """The story of a failing history without the calls that it fails without."""
     tries = 5 if any(len(group) > 1 for group in history) else 1
     why = ""
@@ -312,7 +333,7 @@ def fewest(play: Any, history: History) -> str:
         for g, n in [(g, n) for g, group in enumerate(history) for n in range(len(group))][::-1]:
             less = [group[:n] + group[n + 1 :] if g == h else group for h, group in enumerate(history)]
             for _ in range(tries):
-                if found := failure(play, [group for group in less if group]):
+                if found := failure(pool, [group for group in less if group]):
                     history, why, shorter = [group for group in less if group], found, True
                     break
             if shorter:
@@ -324,39 +345,57 @@ def fewest(play: Any, history: History) -> str:
 
 
 @pytest.fixture
-def play(app: Flask) -> Iterator[Any]:
-    """Begins a round, with three clients of two users."""
+def secrets(app: Flask) -> list[str]:
+    """The tokens of three clients, of two users."""
     crm.add_user({**USER, "id": "u2", "email": "second@brightsync.example"})
-    clients: list[Any] = [app.test_client() for _ in range(3)]
-    for client, user in zip(clients, ("u1", "u1", "u2"), strict=True):
-        client.token = tokens.create(user, "admin")
+    secrets = [tokens.create(user, "admin") for user in ("u1", "u1", "u2")]
+    use_clients(app, secrets)
+    return secrets
+
+
+@pytest.fixture
+def threads(secrets: list[str]) -> Iterator[Executor]:
+    """The threads of one server."""
     with ThreadPoolExecutor(MOST_AT_ONCE) as pool:
-        yield partial(Round, clients, pool)
+        yield pool
 
 
-def run(play: Any, make: Any, rounds: int) -> None:
+@pytest.fixture
+def processes(secrets: list[str], url: str) -> Iterator[Executor]:
+    """Servers on one database."""
+    with ProcessPoolExecutor(4, get_context("forkserver"), be_server, (url, secrets)) as pool:
+        yield pool
+
+
+def run(pool: Executor, make_up: Callable[[Random], History], rounds: int) -> None:
     random = new_random()
     for n in range(rounds):
-        history = make(Random(random.getrandbits(64)))
-        if why := failure(play, history):
-            pytest.fail(f"round {n}\n{why}\n\nwith fewer calls:\n{fewest(play, history)}", pytrace=False)
+        history = make_up(Random(random.getrandbits(64)))
+        if why := failure(pool, history):
+            pytest.fail(f"round {n}\n{why}\n\nwith fewer calls:\n{fewest(pool, history)}", pytrace=False)
 
 
 ROUNDS = int(os.environ.get("MODEL_ROUNDS", 5_000))
 
 
-def test_each_answer_is_what_the_contract_says(play: Any) -> None:
+def test_each_answer_is_what_the_contract_says(threads: Executor) -> None:
     """Calls one after the other."""
-    run(play, one_by_one, 40)
+    run(threads, one_by_one, 25)
 
 
-def test_answers_that_were_given_at_once_have_an_order(play: Any) -> None:
+def test_answers_that_were_given_at_once_have_an_order(threads: Executor) -> None:
     """Calls of several clients at the same moment."""
-    run(play, at_once, 15)
+    run(threads, at_once, 10)
 
 
 @pytest.mark.system
-@pytest.mark.parametrize("make", [one_by_one, at_once])
-def test_thousands_of_rounds(play: Any, make: Any) -> None:
+@pytest.mark.parametrize("make_up", [one_by_one, at_once])
+def test_thousands_of_rounds(threads: Executor, make_up: Callable[[Random], History]) -> None:
     """The same for long."""
-    run(play, make, ROUNDS)
+    run(threads, make_up, ROUNDS)
+
+
+@pytest.mark.system
+def test_thousands_of_rounds_of_several_servers(processes: Executor) -> None:
+    """The same where each call is made to some other process."""
+    run(processes, at_once, ROUNDS)
