@@ -10,6 +10,7 @@ An email is a dict of the fields on the wire. What else the model knows of it st
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from json import dumps
 from typing import Any
 
 Json = dict[str, Any]
@@ -141,7 +142,7 @@ class Model:
         self.contacts: dict[str, Json] = {}
         self.companies: dict[str, Json] = {}
         self.used: set[str] = set()
-        self.feed: list[tuple[str, str, str]] = []  # type, id, action: what must be in the feed, in this order
+        self.feed: dict[str, list[str]] = {}  # what must be in the feed of each record, in this order
 
     def copy(self) -> "Model":
         other = Model()
@@ -149,8 +150,16 @@ class Model:
         other.deleted = list(self.deleted)
         other.contacts = {one: dict(contact) for one, contact in self.contacts.items()}
         other.companies = {one: dict(company) for one, company in self.companies.items()}
-        other.used, other.feed = set(self.used), list(self.feed)
+        other.used, other.feed = set(self.used), {one: list(actions) for one, actions in self.feed.items()}
         return other
+
+    def state(self) -> str:
+        """A text that two models share where they know the same."""
+
+        def plain(value: Any) -> Any:
+            return sorted(map(repr, value)) if isinstance(value, set) else vars(value)
+
+        return dumps(vars(self), default=plain, sort_keys=True)
 
     def take(self, call: Call, answer: Answer) -> None:
         """Go on from an answer. Raises Contradiction."""
@@ -161,7 +170,7 @@ class Model:
         taken(call, answer, record_id)
 
     def _note(self, kind: str, record_id: str, action: str) -> None:
-        self.feed.append((kind, record_id, action))
+        self.feed.setdefault(f"{kind} {record_id}", []).append(action)
 
     # ---- emails -----------------------------------------------------------------------------------------------------
 
@@ -602,10 +611,8 @@ class Model:
         for one, other in zip(feed, feed[1:], strict=False):
             require(one["seq"] < other["seq"], "In order.")
             require(one["at"] < other["at"], "The feed's `at` is later than every one given before.")
-        told = [(one["type"], one["id"], one["action"]) for one in feed]
-        for record in {(kind, record_id) for kind, record_id, _ in self.feed}:
-            wanted = [action for kind, record_id, action in self.feed if (kind, record_id) == record]
-            got = [action for kind, record_id, action in told if (kind, record_id) == record]
+        for record, wanted in self.feed.items():
+            got = [one["action"] for one in feed if f"{one['type']} {one['id']}" == record]
             bare = [action for action in wanted if action != "changed"]
             require(
                 [action for action in got if action != "changed"] == bare, f"What was created and deleted. ({record})"

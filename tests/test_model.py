@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
 from functools import partial
-from itertools import count, permutations
+from itertools import count
 from multiprocessing import get_context
 from random import Random
 from typing import Any, NamedTuple
@@ -28,7 +28,6 @@ from web import tokens
 
 API = "/api/v1"
 MOST_AT_ONCE = 6
-MOST_MODELS = 50  # orders that explain a group, with which the next one is explained
 
 numbers = count()
 
@@ -221,19 +220,23 @@ class Round:
         self._explain([(call, answer) for (_, call), answer in zip(calls, answers, strict=True)])
 
     def _explain(self, made: list[tuple[Call, Answer]]) -> None:
-        explained: list[Model] = []
-        reasons: dict[str, int] = {}
-        for model in self.models:
-            for order in permutations(made):
-                try:
-                    explained.append(_taken(model, order))
-                except Contradiction as error:
-                    reasons[str(error)] = reasons.get(str(error), 0) + 1
-                if len(explained) == MOST_MODELS:
-                    break
-        if not explained:
-            raise Contradiction("; or ".join(sorted(reasons, key=lambda one: -reasons[one])[:5]))
-        self.models = explained[:MOST_MODELS]
+        """Go on with the models of all orders that explain the answers."""
+        reasons = []
+        level = [(frozenset(range(len(made))), model) for model in self.models]
+        for _ in made:
+            reached: dict[tuple[frozenset[int], str], Model] = {}
+            for left, model in level:
+                for n in left:
+                    try:
+                        after = model.copy()
+                        after.take(*made[n])
+                        reached[left - {n}, after.state()] = after
+                    except Contradiction as error:
+                        reasons.append(str(error))
+            level = [(left, model) for (left, _), model in reached.items()]
+        if not level:
+            raise Contradiction("; or ".join(dict.fromkeys(reasons)))
+        self.models = [model for _, model in level]
 
     def _look(self) -> None:
         """Read everything, which must be as at least one of the orders leaves it."""
@@ -296,13 +299,6 @@ class Round:
         while changes := make(0, Call("GET", "/changes", query=(("after", str(last)), ("limit", "1000")))).body:
             last = changes[-1]["seq"]
         return last
-
-
-def _taken(model: Model, order: Sequence[tuple[Call, Answer]]) -> Model:
-    model = model.copy()
-    for call, answer in order:
-        model.take(call, answer)
-    return model
 
 
 def _marked(value: Any, mark: str) -> Any:
