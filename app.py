@@ -221,10 +221,12 @@ def _identify() -> None:
     g.caller = caller
     request.environ[logs.LABEL] = caller.label
     crm.calling_token.set(caller.token_id)
+    crm.calling_user.set(caller.user_id)
 
 
 def _forget_caller(_: BaseException | None) -> None:
     crm.calling_token.set(None)  # the thread serves others next
+    crm.calling_user.set(None)
     database.release()
 
 

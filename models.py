@@ -6,12 +6,13 @@
                      ┆ equal
     email ◄──── recipient               sender and recipients, as written and normalized
        ▲ ▲ ◄─── link                    the CRM's records that an email belongs to
-       │ └───── copy                    the msgId of each mailbox's copy
+       │ └───── copy                    what each mailbox's copy said otherwise, and its msgId
        └─────── email_words             full text
     user                                whose mailboxes are watched
     change                              what was created, changed and deleted, in order
 
     token, refusal                      the connector's own: who may call, who was refused
+    withheld, secret                    what must not come back, as hashes, and their key
 
 Arrows are foreign keys. Contacts and emails are joined where their normalized addresses are equal, and never by copies
 of ids: a contact who is added today has the emails of last year.
@@ -147,9 +148,11 @@ class Email(Table):
     html_text = TextField(null=True)  # the words of html_body
     html_body = TextField(null=True)
     attachments = JSONField(null=True)
+    withheld = BooleanField()  # of what was deleted before: ids and time, and no content
+    removed = JSONField(null=True)  # what a PATCH or PUT took away, as hashes: a copy does not bring it back
 
     class Meta:
-        indexes = ((("at", "id"), False), (("thread_key", "at", "id"), False))
+        indexes = ((("at", "id", "withheld"), False), (("thread_key", "at", "id"), False))
 
 
 class Recipient(Table):
@@ -183,14 +186,24 @@ class Link(Table):
 
 
 class Copy(Table):
-    """The msgId, normalized, under which a mailbox has a copy of an email."""
+    """A copy of an email as a mailbox has it: whose it is, and what it says otherwise.
 
-    msg_key = TextField()
-    email = ForeignKeyField(Email, on_delete="CASCADE")
+    Without `logged_at` it is no copy: a msgId that a PATCH gave to the email, by which it is found as well.
+    """
+
+    email = ForeignKeyField(Email, on_delete="CASCADE", index=False)
+    digest = TextField()  # of all that was sent: the same copy once more has no second row
+    msg_key = TextField(null=True)  # its msgId, normalized
+    msg_id = TextField(null=True)
+    user_id = TextField(null=True)  # whose token it came with; no foreign key, as for tokens
+    logged_at = TextField(null=True)
+    contents = JSONField()  # hashes of what tells emails apart, in the order of crm.identity.COMPARED
+    differs = JSONField(null=True)  # the fields in which the record, as it was then, is another
 
     class Meta:
-        primary_key = CompositeKey("msg_key", "email")
+        primary_key = CompositeKey("email", "digest")
         without_rowid = True
+        indexes = ((("msg_key", "email"), False),)
 
 
 class Change(Table):
@@ -266,8 +279,32 @@ class Refusal(Table):
     times = IntegerField()  # such calls of this address or token within the hour: 1, 10, 100 …
 
 
+class Withheld(Table):
+    """An email that was deleted or erased, and must not come back: a row for each msgId of its copies.
+
+    Nothing in it can be read: all of it is hashes with the key of `Secret`.
+    """
+
+    seq = NeverReusedId()
+    email = TextField(index=True)  # the id that the record had
+    message_key = TextField(null=True, index=True)
+    msg_key = TextField(null=True, index=True)
+    contents = JSONField()
+    reason = TextField()  # deleted, erased
+    at = TextField()
+
+
+class Secret(Table):
+    """The key of all hashes, in one row, made with the first email. A backup has it, so that they hold on return."""
+
+    key = TextField(primary_key=True)
+
+    class Meta:
+        without_rowid = True
+
+
 RECORDS = [Company, CompanyDomain, Contact, ContactAddress, User, Email, Recipient, Link, Copy, Change]
-OWN = [Token, Refusal]
+OWN = [Token, Refusal, Withheld, Secret]
 
 
 def tables() -> list[type[Model]]:

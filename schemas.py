@@ -270,6 +270,17 @@ class EmailIn(EmailFields):
         return {name: data.get(name, [] if name in _LISTS else None) for name in self.load_fields}
 
 
+class EmailPut(EmailIn):
+    """A mail to be put in the place of one, which keeps its ids where they are not named."""
+
+    @post_load(pass_original=True)
+    def keep_ids(self, data: dict[str, Any], original: Any, **kwargs: Any) -> dict[str, Any]:
+        return {name: value for name, value in data.items() if name in original or name not in _IDS}
+
+
+_IDS = ("msgId", "rfc822MsgId")
+
+
 class EmailPatch(EmailFields):
     """The fields of a mail that are to change; a list is replaced whole."""
 
@@ -288,6 +299,23 @@ class Email(Returned, EmailFields, Identified):
     relatedTo = Related(_RELATED)
     createdAt = Instant("When the record was made.")
     updatedAt = Instant("When the record was last changed.")
+
+
+class EmailCopy(Returned):
+    """A copy of a mail as one mailbox has it."""
+
+    msgId = Text("The id of the copy in its mailbox.", "18c2f0a9d1e4")
+    userId = Text("The user whose token it came with; null for an import.", "1")
+    loggedAt = Instant("When it was logged.")
+    differs = fields.Dict(
+        allow_none=True,
+        metadata={
+            "description": "The fields in which it says otherwise than the record did then, with its own values; of "
+            "lists the entries that the record did not have to the letter, and of files no content that it had. "
+            "null for none.",
+            "examples": [{"subject": "[EXT] Offer 4711"}],
+        },
+    )
 
 
 class TimelineEntry(Email):
@@ -512,6 +540,14 @@ class EmailQuery(PageQuery):
     def gather(self, data: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
         page = {"limit": data.pop("limit"), "after": data.pop("after", None)}
         return {"filters": data, **page}
+
+
+class EmailDelete(Query):
+    """Whether a mail stays away."""
+
+    remember = fields.Boolean(
+        load_default=True, metadata={"description": "Whether its copies stay away.", "examples": [True]}
+    )
 
 
 class UpdatedQuery(PageQuery):

@@ -20,6 +20,7 @@ import database
 import settings
 from clock import now, stamp
 from commands import imports, upkeep
+from commands.withheld import withheld
 from terminal import LINES, printable
 from web import tokens
 
@@ -406,7 +407,7 @@ def _reason(error: crm.Conflict | crm.Invalid) -> str:
     return " ".join(error.errors.values()) if isinstance(error, crm.Invalid) else str(error)
 
 
-COMMANDS = [user, token, audit, person, backup, restore, doctor, database_group, *imports.COMMANDS, serve]
+COMMANDS = [user, token, audit, person, withheld, backup, restore, doctor, database_group, *imports.COMMANDS, serve]
 
 
 # All others work on a database that is there: an empty one in its place would hide a mistyped DATABASE_URL.

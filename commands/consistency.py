@@ -238,7 +238,7 @@ def _disagreements_of(row_id: int) -> Iterator[str]:
     if set(_LINKS(id=row_id)) != set(anew.links):
         yield "emails whose links are not those of their relatedTo"
     key = normalize_message_id(record["msgId"])
-    if key and key not in record["copies"]:
+    if key and key not in map(normalize_message_id, record["copies"]):
         yield "emails that can't be found by their msgId"
     if not _words_agree(row_id, record):
         yield "emails whose words can't be found"

@@ -5,7 +5,7 @@ kept is the business of `store`, of which nothing here knows more than store/__i
 plain values, named as on the wire; they raise NotFound, Conflict, Invalid or NotOffered, which app.py turns into HTTP.
 """
 
-from crm.changes import calling_token, list_changes
+from crm.changes import calling_token, calling_user, list_changes
 from crm.directory import (
     add_company,
     add_contact,
@@ -26,8 +26,11 @@ from crm.emails import (
     change_email,
     delete_email,
     find_emails,
+    forget_withheld,
     get_attachment,
     get_email,
+    list_copies,
+    list_withheld,
     log_email,
     log_emails,
     timeline,
@@ -48,6 +51,7 @@ __all__ = [
     "add_contact",
     "add_user",
     "calling_token",
+    "calling_user",
     "change_company",
     "change_contact",
     "change_email",
@@ -57,6 +61,7 @@ __all__ = [
     "erase_person",
     "export_person",
     "find_emails",
+    "forget_withheld",
     "get_attachment",
     "get_company",
     "get_contact",
@@ -65,6 +70,8 @@ __all__ = [
     "list_changes",
     "list_companies",
     "list_contacts",
+    "list_copies",
+    "list_withheld",
     "log_email",
     "log_emails",
     "lookup_companies",

@@ -6,8 +6,9 @@ from clock import now
 from crm.records import Record
 from crm.seam import store
 
-# The token with which the present call was made; None for a command.
+# The token with which the present call was made, and its user; None for a command.
 calling_token: ContextVar[int | None] = ContextVar("calling_token", default=None)
+calling_user: ContextVar[str | None] = ContextVar("calling_user", default=None)
 
 
 def list_changes(after: int = 0, limit: int = 25) -> list[Record]:

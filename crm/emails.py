@@ -3,17 +3,27 @@
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from json import dumps
-from typing import Any
+from typing import Any, NamedTuple
 
 from clock import later, now
-from crm.changes import record_change
+from crm.changes import calling_user, record_change
 from crm.directory import get_contact
+from crm.identity import (
+    COMPARED,
+    as_logged,
+    contents_of,
+    digest_of,
+    has_another_sender,
+    hash_with,
+    identify,
+    is_same,
+)
 from crm.matching import candidate_keys, normalize_address, normalize_message_id
-from crm.merging import LISTS, NO_EMAIL, entries, merged, relation
+from crm.merging import LISTS, NO_EMAIL, Hash, entries, merged, relation, removed_by
 from crm.preview import find_file, has_files, snippet, text_of
 from crm.records import Conflict, Cursor, Invalid, NotFound, Page, Record
 from crm.seam import attempts, optional, store
-from store.drafts import Conditions, Draft
+from store.drafts import Conditions, CopyKeys, Draft, Logged
 from store.words import read_search
 
 log = logging.getLogger(__name__)
@@ -22,47 +32,134 @@ log = logging.getLogger(__name__)
 def log_email(email: Mapping[str, Any]) -> tuple[Record, bool]:
     """Log an email; gives the record and whether it is new.
 
-    An email is its rfc822MsgId; without one, its msgId, any under which a copy was seen; without either, it is new. A
-    copy of an email that is here adds recipients and relatedTo entries that the record lacks, fills what was empty, and
-    can be found by its own msgId from then on. Where its subject or a body differs, the first stays.
+    An email is its rfc822MsgId. A msgId says which it is only where one of the two has no rfc822MsgId, and nothing
+    contradicts (`identity`); without either, it is new. A copy of an email that is here adds what the record lacks; what
+    it says otherwise is kept with the copy (`merging`), and by its msgId the record can be found from then on. Of what
+    was deleted, so that it stays away, there is a record with its ids and time, and nothing else.
     """
     return log_emails([email])[0]
 
 
 def log_emails(emails: Sequence[Mapping[str, Any]]) -> list[tuple[Record, bool]]:
     """Log several emails, the new ones in one transaction. Everything that takes time is done before it."""
-    whole: list[Record] = [{"id": None, **NO_EMAIL, **email} for email in emails]
-    drafts = {n: derive(email) for n, email in enumerate(whole) if _find_copy(*_keys(email)) is None}
+    hashed, user_id = _hash(), calling_user.get()
+    copies = [_Copy.of(email, user_id, hashed) for email in emails]
+    drafts = {n: derive(copy.record) for n, copy in enumerate(copies) if copy.find() is None}
     for draft in drafts.values():
         optional(store.emails, "prepare")(None, draft)
     logged: dict[int, Record] = {}
     if drafts:
         with store.transaction():
             for n, draft in drafts.items():
-                if _find_copy(draft.message_key, draft.copy_key) is None:  # none came meanwhile
-                    logged[n] = _insert(draft)
+                if copies[n].find() is None:  # none came meanwhile, nor in this batch
+                    if withheld := copies[n].find_withheld(hashed):
+                        copies[n], drafts[n] = copies[n].like(withheld), _bare(draft)
+                    logged[n] = _insert(drafts[n], copies[n])
     for n in logged:
         optional(store.emails, "catch_up")(drafts[n])
-    return [(logged[n], True) if n in logged else _log_copy(email) for n, email in enumerate(whole)]
+    return [(logged[n], True) if n in logged else _log_copy(copy, hashed) for n, copy in enumerate(copies)]
 
 
-def _log_copy(copy: Record) -> tuple[Record, bool]:
+class _Copy(NamedTuple):
+    """An email as it was sent, and what it is known by."""
+
+    record: Record
+    message_key: str | None
+    user_id: str | None
+    keys: CopyKeys
+
+    @classmethod
+    def of(cls, email: Mapping[str, Any], user_id: str | None, hashed: Hash) -> "_Copy":
+        record = {**_NEW, **email}
+        contents = contents_of(record, hashed)
+        message_key, copy_key = _keys(record)
+        return cls(
+            record, message_key, user_id, CopyKeys(digest_of(record, contents, user_id, hashed), copy_key, contents)
+        )
+
+    def find(self) -> Logged | None:
+        """The email of which this is a copy."""
+        if not (self.message_key or self.keys.copy_key):
+            return None
+        known = store.emails.find(self.message_key, self.keys.copy_key)
+        return identify(known, self.message_key, self.keys.contents)
+
+    def find_withheld(self, hashed: Hash) -> Logged | None:
+        """What was deleted before, and is to stay away, if this is a copy of it."""
+        if not (self.message_key or self.keys.copy_key):
+            return None
+        message_key, [copy_key] = _hashed_keys(self.message_key, [self.keys.copy_key], hashed)
+        return identify(store.withheld.find(message_key, [copy_key]), message_key, self.keys.contents)
+
+    def like(self, withheld: Logged) -> "_Copy":
+        """This copy, known by what the deleted email had as well: another email with its msgId is told from both."""
+        contents = [old or new for old, new in zip(as_logged(withheld), self.keys.contents, strict=True)]
+        return self._replace(keys=self.keys._replace(contents=contents))
+
+    def record_for(self, email_id: str, differs: Record) -> None:
+        """Keep the copy with the email."""
+        store.emails.record_copy(
+            email_id,
+            self.keys,
+            {
+                "msgId": self.record["msgId"],
+                "userId": self.user_id,
+                "loggedAt": now(),
+                "differs": differs or None,
+            },
+        )
+
+
+_NEW: Record = {"id": None, **NO_EMAIL, "withheld": False, "removed": None}
+_KEPT = ("msgId", "rfc822MsgId", "receivedAt")  # of an email that is withheld
+
+
+def _log_copy(copy: _Copy, hashed: Hash) -> tuple[Record, bool]:
     """Log an email that is here already, or was until now."""
-    message_key, key = _keys(copy)
-    email_id = _find_copy(message_key, key)
-    if email_id is None:
-        return log_email(copy)
+    for attempt in attempts():
+        with attempt:
+            known = copy.find()
+            if known is None:  # it was deleted in this moment
+                return log_email(copy.record)
+            found = store.emails.read([known.email_id])
+            if not found:
+                continue
+            [old] = found
+            if any(one.digest == copy.keys.digest for one in known.copies):
+                with store.transaction():  # also of what is only found, no answer is given before it is safe
+                    return old, False
+            stranger = has_another_sender(copy.keys.contents, as_logged(known), contents_of(old, hashed))
+            if old["withheld"]:
+                new, differs = merged(old, _only_ids(copy.record), hashed)[0], {}
+            else:
+                new, differs = merged(old, copy.record, hashed, stranger)
+            unchanged = _same(old, new)
+            before, after = (None, None) if unchanged else (derive(old), derive(new, old))
+            if before and after:
+                optional(store.emails, "prepare")(before, after)
+            with store.transaction():
+                if store.emails.version(old["id"]) != old["updatedAt"]:
+                    continue
+                if before and after:
+                    if after.message_key != before.message_key and store.emails.find(after.message_key, None):
+                        continue  # the email with this Message-ID came in this moment
+                    _update(before, after)
+                copy.record_for(old["id"], differs)
+            if after:
+                optional(store.emails, "catch_up")(after)
+            if said := [name for name in COMPARED if name in differs]:
+                log.warning("email %s: a copy has another %s; the first stays", old["id"], ", ".join(said))
+            return (after.record if after else old), False
+    raise AssertionError
 
-    def merge(here: Record) -> Record:
-        for name in ("subject", "textBody", "htmlBody"):
-            if here[name] and copy[name] and here[name] != copy[name]:
-                log.warning("email %s: the %s of a copy differs; the first stays", here["id"], name)
-        return merged(here, copy)
 
-    try:
-        return _change(email_id, merge, key), False
-    except NotFound:  # it was deleted in this moment
-        return log_email(copy)
+def list_copies(email_id: str, after: Cursor | None = None, limit: int = 25) -> Page:
+    """A page of the copies of an email, the oldest first: msgId, userId (whose token; None for a command), loggedAt,
+    differs (the fields in which the record, as it was then, was another; None for none). Raises NotFound."""
+    if store.emails.version(email_id) is None:
+        raise NotFound
+    found, more = store.emails.page_of_copies(email_id, after, limit)
+    return Page([copy for _, copy in found], found[-1][0] if more else None)
 
 
 def get_email(email_id: str) -> Record:
@@ -84,15 +181,45 @@ def get_attachment(email_id: str, attachment_id: str) -> Record:
 
 
 def change_email(email_id: str, changes: Mapping[str, Any]) -> Record:
-    """Give the named fields of an email new values. Raises NotFound, and Conflict for another email's rfc822MsgId."""
-    return _change(email_id, lambda old: {**old, **changes})
+    """Give the named fields of an email new values. Raises NotFound, and Conflict for another email's rfc822MsgId.
+
+    Nothing is written where nothing changes. Of an email that is withheld, only ids and time change.
+    """
+    hashed = _hash()
+    for attempt in attempts():
+        with attempt:
+            old = get_email(email_id)
+            named = {name: value for name, value in changes.items() if name in _KEPT or not old["withheld"]}
+            new = {**old, **named}
+            if _same(old, new):
+                with store.transaction():  # also of what is only found, no answer is given before it is safe
+                    return old
+            new["removed"] = removed_by(old, new, hashed)
+            before, after = derive(old), derive(new, old)
+            optional(store.emails, "prepare")(before, after)
+            with store.transaction():
+                if store.emails.version(email_id) != old["updatedAt"]:
+                    continue
+                if after.message_key not in (None, before.message_key) and store.emails.find(after.message_key, None):
+                    raise Conflict("Another email has this rfc822MsgId.")
+                if after.copy_key not in (None, before.copy_key):
+                    keys = CopyKeys(hashed("msgId", after.copy_key), after.copy_key, [])
+                    store.emails.record_copy(email_id, keys, dict.fromkeys(("msgId", "userId", "loggedAt", "differs")))
+                _update(before, after)
+            optional(store.emails, "catch_up")(after)
+            return after.record
+    raise AssertionError
 
 
-def delete_email(email_id: str, unchanged_since: str | None = None) -> bool:
+def delete_email(
+    email_id: str, unchanged_since: str | None = None, remember: bool = True, reason: str = "deleted"
+) -> bool:
     """Remove an email and all that was derived from it; False where it has another updatedAt than is given.
 
-    Raises NotFound.
+    To `remember` it means that its copies stay away: hashes of its ids and contents are kept, with the `reason`. If not,
+    nothing is kept, nor what was kept of it before. Raises NotFound.
     """
+    hashed = _hash()
     for attempt in attempts():
         with attempt:
             old = derive(get_email(email_id))
@@ -101,10 +228,73 @@ def delete_email(email_id: str, unchanged_since: str | None = None) -> bool:
             optional(store.emails, "prepare")(old, None)
             with store.transaction():
                 if store.emails.version(email_id) == old.record["updatedAt"]:
+                    logged = store.emails.logged(email_id)
+                    _forget(logged, hashed)
+                    if remember:
+                        _withhold(logged, reason, hashed)
                     store.emails.delete(old)
                     record_change("email", email_id, "deleted")
                     return True
     raise AssertionError
+
+
+# ---- what stays away ------------------------------------------------------------------------------------------------
+
+
+def list_withheld(after: int = 0, limit: int = 100) -> list[Record]:
+    """Emails that were deleted and stay away, in the order in which they were, from behind a number: seq, id (that the
+    record had), reason (deleted, erased), at."""
+    return store.withheld.page(after, limit)
+
+
+def forget_withheld(email_id: str | None = None, message_id: str | None = None) -> list[str]:
+    """Let an email that was deleted be logged anew, by the id that it had or by its rfc822MsgId; gives the ids."""
+    ids = [email_id] if email_id is not None else []
+    with store.transaction():
+        if key := normalize_message_id(message_id):
+            ids += [one.email_id for one in store.withheld.find(_hash()("rfc822MsgId", key), [])]
+        return [one for one in dict.fromkeys(ids) if store.withheld.delete(one)]
+
+
+def _withhold(logged: Logged, reason: str, hashed: Hash) -> None:
+    message_key, copy_keys = _hashed_keys(logged.message_key, [copy.copy_key for copy in logged.copies], hashed)
+    contents, at = as_logged(logged), now()
+    if not message_key and not any(copy_keys):
+        return  # nothing of it could ever be known again
+    for copy_key in dict.fromkeys(filter(None, copy_keys)) or [None]:
+        store.withheld.insert(logged.email_id, message_key, copy_key, contents, reason, at)
+
+
+def _forget(logged: Logged, hashed: Hash) -> None:
+    """Drop what was kept of an email before."""
+    message_key, copy_keys = _hashed_keys(logged.message_key, [copy.copy_key for copy in logged.copies], hashed)
+    contents = as_logged(logged)
+    for one in store.withheld.find(message_key, copy_keys):
+        if (message_key and one.message_key == message_key) or is_same(one, message_key, contents):
+            store.withheld.delete(one.email_id)
+
+
+def _hashed_keys(
+    message_key: str | None, copy_keys: Sequence[str | None], hashed: Hash
+) -> tuple[str | None, list[str | None]]:
+    """The keys of an email as hashes."""
+    return message_key and hashed("rfc822MsgId", message_key), [key and hashed("msgId", key) for key in copy_keys]
+
+
+def _hash() -> Hash:
+    return hash_with(store.withheld.key())
+
+
+def _only_ids(email: Record) -> Record:
+    return {**_NEW, **{name: email[name] for name in _KEPT}}
+
+
+def _bare(draft: Draft) -> Draft:
+    """Of an email that is withheld: its ids and time, and nothing else."""
+    record = {**_only_ids(draft.record), "htmlText": None, "withheld": True}
+    bare = Draft(record, draft.message_key, draft.copy_key, None, [], [], "", False)
+    optional(store.emails, "prepare")(None, bare)
+    return bare
 
 
 # ---- writing --------------------------------------------------------------------------------------------------------
@@ -115,65 +305,19 @@ def _keys(email: Mapping[str, Any]) -> tuple[str | None, str | None]:
     return normalize_message_id(email["rfc822MsgId"]), normalize_message_id(email["msgId"])
 
 
-def _find_copy(message_key: str | None, copy_key: str | None) -> str | None:
-    """The id of the email of which one with these keys is a copy."""
-    if message_key:
-        return next(iter(store.emails.with_message_key(message_key)), None)
-    if copy_key:
-        return next(iter(store.emails.with_copy_key(copy_key)), None)
-    return None
-
-
-def _insert(draft: Draft) -> Record:
+def _insert(draft: Draft, copy: _Copy) -> Record:
     record = draft.record
     record["createdAt"] = record["updatedAt"] = now()
     record["id"] = store.emails.insert(draft)
-    if draft.copy_key:
-        store.emails.record_copy(record["id"], draft.copy_key)
+    copy.record_for(record["id"], {})
     record_change("email", record["id"], "created")
     return record
 
 
-def _change(email_id: str, change: Callable[[Record], Record], copy_key: str | None = None) -> Record:
-    """Store what becomes of an email; `copy_key`: the msgId under which a copy of it was seen.
-
-    Nothing is written where nothing changes. Raises NotFound and Conflict.
-    """
-    for attempt in attempts():
-        with attempt:
-            old = get_email(email_id)
-            new = change(old)
-            unchanged = _same(old, new)
-            if unchanged and (copy_key is None or email_id in store.emails.with_copy_key(copy_key)):
-                with store.transaction():  # also of what is only found, no answer is given before it is safe
-                    return old
-            before, after = derive(old), derive(new, old)
-            optional(store.emails, "prepare")(before, after)
-            with store.transaction():
-                if store.emails.version(email_id) != old["updatedAt"]:
-                    continue
-                if copy_key:
-                    store.emails.record_copy(email_id, copy_key)
-                record = old if unchanged else _update(before, after)
-            if not unchanged:
-                optional(store.emails, "catch_up")(after)
-            return record
-    raise AssertionError
-
-
-def _update(before: Draft, after: Draft) -> Record:
-    old, new = before.record, after.record
-    if after.message_key not in (None, before.message_key) and store.emails.with_message_key(after.message_key):
-        raise Conflict("Another email has this rfc822MsgId.")
-    if new["msgId"] != old["msgId"]:
-        if before.copy_key:
-            store.emails.forget_copy(old["id"], before.copy_key)
-        if after.copy_key:
-            store.emails.record_copy(old["id"], after.copy_key)
-    new["updatedAt"] = later(old["updatedAt"])  # it is the version that other writers compare
+def _update(before: Draft, after: Draft) -> None:
+    after.record["updatedAt"] = later(before.record["updatedAt"])  # it is the version that other writers compare
     store.emails.update(before, after)
-    record_change("email", new["id"], "changed")
-    return new
+    record_change("email", after.record["id"], "changed")
 
 
 def _same(old: Record, new: Record) -> bool:

@@ -13,6 +13,7 @@ from crm.directory import change_company, delete_company, delete_contact
 from crm.emails import delete_email
 from crm.matching import normalize_address
 from crm.mentions import Mentions
+from crm.merging import NO_EMAIL
 from crm.records import Invalid, NotFound, Record
 from crm.seam import store
 
@@ -28,7 +29,7 @@ _LISTS = ("toAddresses", "ccAddresses", "bccAddresses", "copies")
 def export_person(address: str) -> Iterator[tuple[str, Record]]:
     """All that is held about an address: pairs of a kind and the record, one kind after the other. Raises Invalid.
 
-    Kinds: "user", "contact", "company", "email", "change". A record is here that has the address, or mentions it in any
+    Kinds: "user", "contact", "company", "email", "copy" (what a copy of an email says otherwise), "change". A record is here that has the address, or mentions it in any
     place; emails come one by one, as all together may be large.
     """
     sought = mentions(address)
@@ -52,13 +53,13 @@ def erase_person(address: str, dry_run: bool = False) -> dict[str, list[str]]:
             for record in find(sought, since):
                 again = True
                 if dry_run or _REMOVE[kind](record, sought):
-                    gone[kind][str(record["seq" if kind == "change" else "id"])] = None
+                    gone["email" if kind == "copy" else kind][str(record["seq" if kind == "change" else "id"])] = None
         since = began
         if not again:
             break
     if not dry_run and not store.purge():
         log.warning("What was erased is in the write-ahead log until others stop reading; erase the address again.")
-    return {_PLURALS[kind]: sorted(ids, key=_by_number) for kind, ids in gone.items()}
+    return {_PLURALS[kind]: sorted(ids, key=_by_number) for kind, ids in gone.items() if kind in _PLURALS}
 
 
 _PLURALS = {"user": "users", "contact": "contacts", "company": "companies", "email": "emails", "change": "changes"}
@@ -129,6 +130,15 @@ def _changed_emails(since: int) -> Iterator[Iterator[Record]]:
             yield store.emails.scan_one(email_id)
 
 
+def _find_copies(sought: Mentions, since: int | None) -> Iterator[Record]:
+    after = ("", "")
+    while page := list(store.emails.scan_copies(after, _AT_A_TIME)):
+        after = page[-1][0]
+        for _, copy in page:
+            if _is_mentioned(sought, {**NO_EMAIL, "htmlText": None, "copies": [], **copy["differs"]}):
+                yield copy
+
+
 def _is_mentioned(sought: Mentions, email: Record) -> bool:
     people = [text for name in _LISTS[:3] for text in email[name]] + [email["fromAddress"] or ""]
     return (
@@ -184,7 +194,14 @@ def _remove_company(company: Record, sought: Mentions) -> bool:
 
 def _remove_email(email: Record, sought: Mentions) -> bool:
     try:
-        return delete_email(email["id"], unchanged_since=email["updatedAt"])
+        return delete_email(email["id"], unchanged_since=email["updatedAt"], reason="erased")
+    except NotFound:
+        return False
+
+
+def _remove_email_of_copy(copy: Record, sought: Mentions) -> bool:
+    try:
+        return delete_email(copy["id"], reason="erased")
     except NotFound:
         return False
 
@@ -201,6 +218,7 @@ _FIND: dict[str, Callable[[Mentions, int | None], Iterator[Record]]] = {
     "contact": _find_in(store.contacts),
     "company": _find_in(store.companies),
     "email": _find_emails,
+    "copy": _find_copies,
     "change": _find_changes,
 }
 _REMOVE: dict[str, Callable[[Record, Mentions], bool]] = {
@@ -208,5 +226,6 @@ _REMOVE: dict[str, Callable[[Record, Mentions], bool]] = {
     "contact": _remove_contact,
     "company": _remove_company,
     "email": _remove_email,
+    "copy": _remove_email_of_copy,
     "change": _remove_change,
 }

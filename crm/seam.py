@@ -31,6 +31,7 @@ class _Store:
     users = _Part(lambda: _store.users)
     emails = _Part(lambda: _store.emails)
     changes = _Part(lambda: _store.changes)
+    withheld = _Part(lambda: _store.withheld)
 
     @staticmethod
     def transaction() -> AbstractContextManager[None]:

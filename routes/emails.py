@@ -3,7 +3,7 @@
 from typing import Any
 
 import crm
-from schemas import Email, EmailIn, EmailPatch, EmailQuery
+from schemas import Email, EmailCopy, EmailDelete, EmailIn, EmailPatch, EmailPut, EmailQuery, PageQuery
 from web.wire import FILE_NAME, LOCATION, NEXT, Blueprint, created_or_ok, download, page_response
 
 emails = Blueprint("emails", __name__, url_prefix="/api/v1/emails", description=__doc__)
@@ -16,9 +16,12 @@ emails = Blueprint("emails", __name__, url_prefix="/api/v1/emails", description=
 def log_email(email: dict[str, Any]) -> Any:
     """Log an email
 
-    A mail is its `rfc822MsgId`; without one, its `msgId`; without either, every call makes a new record. A copy of a
-    mail that is here adds recipients and `relatedTo` entries, and fills what was empty; the rest stays as it was first
-    logged. From then on the record is found by the copy's `msgId` too.
+    A mail is its `rfc822MsgId`. A `msgId` says which mail it is where one of the two has no `rfc822MsgId`, and subject,
+    sender, time and bodies are equal wherever both have them. Without either, every call makes a new record. A copy of a
+    mail that is here adds recipients, files and `relatedTo` entries, and fills what was empty, but for what people took
+    away; the rest stays as it was first logged, and what the copy says otherwise is kept with the copy. From then on
+    the record is found by the copy's `msgId` too. Of a mail that was deleted, so that it stays away, there is a record
+    with its ids and time, and nothing else.
     """
     return created_or_ok(crm.log_email(email))
 
@@ -56,22 +59,38 @@ def change_email(changes: dict[str, Any], record_id: str) -> Any:
 
 
 @emails.put("/{id}", scope="sync")
-@emails.arguments(EmailIn())
+@emails.arguments(EmailPut())
 @emails.response(200, Email())
 @emails.alt_response(409, "CONFLICT")
 def replace_email(email: dict[str, Any], record_id: str) -> Any:
     """Replace an email
 
-    All fields change: those that are not named become empty.
+    All fields change: those that are not named become empty, but for `msgId` and `rfc822MsgId`.
     """
     return crm.change_email(record_id, email)
 
 
 @emails.delete("/{id}", scope="admin")
+@emails.arguments(EmailDelete(), location="query")
 @emails.response(204)
-def delete_email(record_id: str) -> None:
-    """Remove an email"""
-    crm.delete_email(record_id)
+def delete_email(query: dict[str, Any], record_id: str) -> None:
+    """Remove an email
+
+    It stays away: another copy of it makes a record without content. Hashes of its ids and contents are kept for that;
+    with `remember=false` nothing is kept, and a copy is logged anew.
+    """
+    crm.delete_email(record_id, **query)
+
+
+@emails.get("/{id}/copies", scope="admin")
+@emails.arguments(PageQuery(), location="query")
+@emails.response(200, EmailCopy(many=True), headers=NEXT)
+def list_copies(query: dict[str, Any], record_id: str) -> Any:
+    """List the copies of an email
+
+    One for each copy that was logged, the oldest first: in which mailbox, and what it says otherwise than the record.
+    """
+    return page_response(crm.list_copies(record_id, **query))
 
 
 @emails.get("/{id}/attachments/{attachmentId}", scope="admin")

@@ -7,9 +7,10 @@ Nothing is normalized, parsed or decided here: `crm` brings all of that along. W
 
     contacts, companies   read, find, insert, update, delete, page; contacts.of_company
     users                 read, find, insert, delete, page
-    emails                read, version, with_message_key, with_copy_key, known, prepare, insert, update, delete,
-                          record_copy, forget_copy, catch_up, page, scan, scan_one
+    emails                read, version, find, logged, known, prepare, insert, update, delete, record_copy,
+                          catch_up, page, page_of_copies, scan, scan_one, scan_copies
     changes               append, page, last, delete
+    withheld              key, find, insert, delete, page
     transaction, check, purge
 
 A function that is not supplied makes the calls that need it 501, and nothing else; `prepare` and `catch_up` need not be
@@ -19,7 +20,7 @@ there.
 from database import check_writable as check
 from database import purge_deleted as purge
 from database import writing as transaction
-from store import changes, emails, users
+from store import changes, emails, users, withheld
 from store.directory import companies, contacts
 
-__all__ = ["changes", "check", "companies", "contacts", "emails", "purge", "transaction", "users"]
+__all__ = ["changes", "check", "companies", "contacts", "emails", "purge", "transaction", "users", "withheld"]

@@ -12,7 +12,7 @@ Record = dict[str, Any]
 class Draft:
     """An email as it is to be stored, and what follows from its fields."""
 
-    record: Record  # the fields on the wire, and `htmlText`, the words of the HTML body
+    record: Record  # the fields on the wire, and `htmlText` (the words of the HTML body), `withheld` and `removed`
     message_key: str | None
     copy_key: str | None  # msgId, normalized
     thread_key: str | None
@@ -27,6 +27,22 @@ class Draft:
         """The email's place in every list."""
         at: str = self.record["receivedAt"] or self.record["createdAt"]
         return at
+
+
+class CopyKeys(NamedTuple):
+    """What a copy is known by."""
+
+    digest: str  # of all that was sent
+    copy_key: str | None  # msgId, normalized
+    contents: list[str | None]  # hashes of what tells emails apart
+
+
+class Logged(NamedTuple):
+    """What is known of an email by its copies, the oldest first."""
+
+    email_id: str
+    message_key: str | None
+    copies: list[CopyKeys]
 
 
 class Conditions(NamedTuple):

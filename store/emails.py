@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, nullcontext
 from functools import cache, reduce
+from itertools import groupby
 from json import dumps, loads
 from operator import or_
 from typing import Any, NamedTuple
@@ -13,7 +14,7 @@ from database import Unavailable, db, time_limit, writing
 from database.query import Prepared, Row, is_any, json_list, on_sqlite, param
 from models import Copy, Email, Link, Recipient
 from store import search
-from store.drafts import Conditions, Draft
+from store.drafts import Conditions, CopyKeys, Draft, Logged
 from store.words import joined
 
 Record = dict[str, Any]
@@ -33,7 +34,8 @@ _HEAD = {
     "updatedAt": Email.updated_at,
 }
 _TEXTS = {"textBody": Email.text_body, "htmlText": Email.html_text}
-_WHOLE = {**_HEAD, **_TEXTS, "htmlBody": Email.html_body, "attachments": Email.attachments}
+_OWN = {"withheld": Email.withheld, "removed": Email.removed}  # not on the wire either
+_WHOLE = {**_HEAD, **_TEXTS, "htmlBody": Email.html_body, "attachments": Email.attachments, **_OWN}
 _LISTED = {**_HEAD, "snippet": Email.snippet, "hasAttachments": Email.has_attachments}
 _LISTS = {"to": "toAddresses", "cc": "ccAddresses", "bcc": "bccAddresses"}
 
@@ -61,6 +63,9 @@ def _record(fields: Mapping[str, Any], row: Row) -> Record:
             record[name] = loads(record[name]) if record[name] else []
     if "hasAttachments" in record:
         record["hasAttachments"] = bool(record["hasAttachments"])
+    if "removed" in record:
+        record["withheld"] = bool(record["withheld"])
+        record["removed"] = record["removed"] and loads(record["removed"])
     lists: dict[str, list[str]] = {"from": [], "to": [], "cc": [], "bcc": []}
     for role, text in loads(recipients or "[]"):
         lists[role].append(text)
@@ -72,10 +77,38 @@ def _record(fields: Mapping[str, Any], row: Row) -> Record:
 
 _READ = Prepared(lambda: _select(_WHOLE).where(is_any(Email.id, "ids")))
 _VERSION = Prepared(lambda: Email.select(Email.updated_at).where(Email.id == param("id")))
-_WITH_MESSAGE_KEY = Prepared(lambda: Email.select(Email.id).where(Email.message_key == param("key")))
-_WITH_COPY_KEY = Prepared(lambda: Copy.select(Copy.email).where(Copy.msg_key == param("key")).order_by(Copy.email))
-_RECORD_COPY = Prepared(lambda: Copy.insert(msg_key=param("key"), email=param("id")).on_conflict_ignore())
-_FORGET_COPY = Prepared(lambda: Copy.delete().where(Copy.msg_key == param("key"), Copy.email == param("id")))
+
+
+def _logged(*emails: Any) -> Any:
+    """Emails, of each query those that it finds, with all their copies, the oldest first."""
+    found = reduce(or_, emails).alias("found")
+    query = Email.select(Email.id, Email.message_key, Copy.digest, Copy.msg_key, Copy.contents)
+    query = query.join(found, on=Email.id == found.c.id).join(Copy, JOIN.LEFT_OUTER, on=Copy.email == Email.id)
+    return query.order_by(Email.id, Copy.logged_at.asc(nulls="LAST"), Copy.digest)
+
+
+_FIND = Prepared(
+    lambda: _logged(
+        Email.select(Email.id.alias("id")).where(Email.message_key == param("message_key")),
+        Copy.select(Copy.email.alias("id")).where(Copy.msg_key == param("copy_key")),
+    )
+)
+_LOGGED = Prepared(lambda: _logged(Email.select(Email.id.alias("id")).where(Email.id == param("id"))))
+_COPY = ("email", "digest", "msg_key", "contents", "msg_id", "user_id", "logged_at", "differs")
+_RECORD_COPY = Prepared(lambda: Copy.insert({name: param(name) for name in _COPY}).on_conflict_ignore())
+_PLACES_OF_COPIES = Prepared(
+    lambda: (
+        Copy.select(Copy.logged_at, Copy.digest)
+        .where(Copy.email == param("id"), Tuple(Copy.logged_at, Copy.digest) > Tuple(param("at"), param("digest")))
+        .order_by(Copy.logged_at, Copy.digest)
+        .limit(param("limit"))
+    )
+)
+_READ_COPY = Prepared(
+    lambda: Copy.select(Copy.msg_id, Copy.user_id, Copy.differs).where(
+        Copy.email == param("id"), Copy.digest == param("digest")
+    )
+)
 _DELETE = Prepared(lambda: Email.delete().where(Email.id == param("id")))
 
 _COLUMNS = [name for name in Email._meta.sorted_field_names if name != "id"]
@@ -113,18 +146,28 @@ def read(ids: Sequence[str]) -> list[Record]:
 
 def version(email_id: str) -> str | None:
     """The updatedAt of an email, None where there is none: an email is unchanged as long as this is."""
-    row = _VERSION.first(id=int(email_id))
+    row_id = _row_id(email_id)
+    row = _VERSION.first(id=row_id) if row_id is not None else None
     return row[0] if row else None
 
 
-def with_message_key(key: str) -> list[str]:
-    """The ids of the emails with this normalized rfc822MsgId; there is one at the most."""
-    return [str(row_id) for (row_id,) in _WITH_MESSAGE_KEY(key=key)]
+def find(message_key: str | None, copy_key: str | None) -> list[Logged]:
+    """The emails with this normalized rfc822MsgId, of which there is one at the most, and those of which a copy has this
+    normalized msgId, the oldest first."""
+    return _as_logged(_FIND(message_key=message_key, copy_key=copy_key))
 
 
-def with_copy_key(key: str) -> list[str]:
-    """The ids of the emails of which a copy with this normalized msgId was seen, the oldest first."""
-    return [str(row_id) for (row_id,) in _WITH_COPY_KEY(key=key)]
+def logged(email_id: str) -> Logged:
+    """What is known of an email that is here by its copies."""
+    [found] = _as_logged(_LOGGED(id=int(email_id)))
+    return found
+
+
+def _as_logged(rows: Sequence[Row]) -> list[Logged]:
+    return [
+        Logged(str(row_id), key, [CopyKeys(*row[2:4], loads(row[4])) for row in of_email if row[2] is not None])
+        for (row_id, key), of_email in groupby(rows, lambda row: row[:2])
+    ]
 
 
 def known(kind: str, keys: Sequence[str]) -> set[str]:
@@ -166,14 +209,32 @@ def delete(old: Draft) -> None:
     _DELETE.run(id=row_id)
 
 
-def record_copy(email_id: str, key: str) -> None:
-    """Note the normalized msgId under which a mailbox has the email."""
-    _RECORD_COPY.run(key=key, id=int(email_id))
+def record_copy(email_id: str, keys: CopyKeys, copy: Record) -> None:
+    """Keep a copy of an email (msgId, userId, loggedAt, differs), but for one with the digest of another."""
+    values = (int(email_id), keys.digest, keys.copy_key, dumps(keys.contents))
+    more = (copy["msgId"], copy["userId"], copy["loggedAt"], copy["differs"] and _json(copy["differs"]))
+    _RECORD_COPY.run(**dict(zip(_COPY, (*values, *more), strict=True)))
 
 
-def forget_copy(email_id: str, key: str) -> None:
-    """The email is no longer found by this msgId."""
-    _FORGET_COPY.run(key=key, id=int(email_id))
+def page_of_copies(
+    email_id: str, after: tuple[str, str] | None, limit: int
+) -> tuple[list[tuple[tuple[str, str], Record]], bool]:
+    """The copies of an email with their places, the oldest first, from behind a place, and whether there are more.
+
+    There are `limit`, or fewer where they are large.
+    """
+    row_id, (at, digest) = int(email_id), after or ("", "")
+    places = _PLACES_OF_COPIES(id=row_id, at=at, digest=digest, limit=limit + 1)
+    found: list[tuple[tuple[str, str], Record]] = []
+    room = _LARGEST_PAGE
+    for at, digest in places[:limit]:
+        if room < 0:
+            break
+        for msg_id, user_id, differs in _READ_COPY(id=row_id, digest=digest):
+            room -= len(differs or "")
+            copy = {"msgId": msg_id, "userId": user_id, "loggedAt": at, "differs": differs and loads(differs)}
+            found.append(((at, digest), copy))
+    return found, len(found) < len(places)
 
 
 def catch_up(new: Draft) -> None:
@@ -256,6 +317,7 @@ def _columns(draft: Draft) -> dict[str, Any]:
         "snippet": draft.snippet,
         "related_to": _json(record["relatedTo"]),
         "attachments": _json(record["attachments"]),
+        "removed": record["removed"] and _json(record["removed"]),
     }
 
 
@@ -278,7 +340,7 @@ def _insert_links(row_id: int, draft: Draft) -> None:
 
 
 def _scan() -> Any:
-    copies = json_list(Copy.select().where(Copy.email == Email.id), Copy.msg_key)
+    copies = json_list(Copy.select().where(Copy.email == Email.id, Copy.msg_id.is_null(False)), Copy.msg_id)
     query = _select(_WHOLE)
     return query.columns(copies, *query.selected_columns)
 
@@ -288,7 +350,7 @@ _SCAN_ONE = Prepared(lambda: _scan().where(Email.id == param("id")))
 
 
 def scan(after: str, limit: int) -> Iterator[Record]:
-    """Emails in the order of their ids, from behind one: whole, with the keys of their `copies`. Some of all there are:
+    """Emails in the order of their ids, from behind one: whole, with the msgIds of their `copies`. Some of all there are:
     `limit`, or fewer where they are large."""
     room = _LARGEST_PAGE
     with closing(_SCAN.each(after=int(after or 0), limit=limit)) as rows:
@@ -303,6 +365,29 @@ def scan_one(email_id: str) -> Iterator[Record]:
     """The email with this id, as `scan` gives it."""
     for copies, *row in _SCAN_ONE(id=int(email_id)):
         yield {**_record(_WHOLE, tuple(row)), "copies": loads(copies or "[]")}
+
+
+_SCAN_COPIES = Prepared(
+    lambda: (
+        Copy.select(Copy.email, Copy.digest, Copy.msg_id, Copy.logged_at, Copy.differs)
+        .where(Copy.differs.is_null(False), Tuple(Copy.email, Copy.digest) > Tuple(param("id"), param("digest")))
+        .order_by(Copy.email, Copy.digest)
+        .limit(param("limit"))
+    )
+)
+
+
+def scan_copies(after: tuple[str, str], limit: int) -> Iterator[tuple[tuple[str, str], Record]]:
+    """The copies of all emails that say something otherwise, with their places, from behind one: `limit`, or fewer where
+    they are large. The id is the email's."""
+    room = _LARGEST_PAGE
+    with closing(_SCAN_COPIES.each(id=int(after[0] or 0), digest=after[1], limit=limit)) as rows:
+        for row_id, digest, msg_id, at, differs in rows:
+            copy = {"id": str(row_id), "msgId": msg_id, "loggedAt": at, "differs": loads(differs)}
+            yield (str(row_id), digest), copy
+            room -= len(differs)
+            if room < 0:
+                return
 
 
 # ---- pages ----------------------------------------------------------------------------------------------------------
@@ -419,7 +504,9 @@ def _part(stream: _Stream, given: frozenset[str | None], bounded: bool) -> Any:
 
 
 def _conditions(stream: _Stream, given: frozenset[str | None]) -> Iterator[Any]:
-    """What each email of a stream has to meet."""
+    """What each email of a stream has to meet. Who asks by an id finds what is withheld as well."""
+    if stream.knows_email and not given & {"message_key", "copy_key"}:  # it has neither addresses nor links
+        yield ~_E.withheld
     if "message_key" in given:
         yield _E.message_key == param("message_key")
     if "thread_key" in given:

@@ -24,6 +24,7 @@ OF_THE_CALLS = {
     "test_change_email",
     "test_changes",
     "test_companies",
+    "test_copies",
     "test_contacts",
     "test_find_emails",
     "test_get_email",
@@ -33,6 +34,7 @@ OF_THE_CALLS = {
     "test_timeline",
     "test_users",
     "test_what_is_sent",
+    "test_withheld",
 }
 
 # The tests of what is about SQLite's file and its ways alone.

@@ -14,14 +14,15 @@ import pytest
 
 import store
 from crm.records import Record
-from store.drafts import Conditions, Draft
+from store.drafts import Conditions, CopyKeys, Draft, Logged
 from store.search import texts_of
 from store.words import joined, matches
 
 RECORDS: dict[str, dict[str, Record]] = {"contact": {}, "company": {}, "user": {}}
 KEYS: dict[str, dict[str, list[str]]] = {"contact": {}, "company": {}, "user": {}}  # of each record, by its id
 EMAILS: dict[str, Draft] = {}
-COPIES: dict[str, set[str]] = {}  # an email's id: the normalized msgIds of its copies
+COPIES: dict[str, dict[str, tuple[CopyKeys, Record]]] = {}  # an email's id: its copies by their digests
+WITHHELD: list[tuple[Logged, Record]] = []
 CHANGES: list[Record] = []
 NUMBERS = count(1)  # of changes and emails
 LOCK = RLock()
@@ -35,6 +36,7 @@ def stand_in(patch: pytest.MonkeyPatch) -> None:
         keys.clear()
     EMAILS.clear()
     COPIES.clear()
+    WITHHELD.clear()
     CHANGES.clear()
     global NUMBERS
     NUMBERS = count(1)
@@ -141,14 +143,32 @@ def version(email_id: str) -> str | None:
     return EMAILS[email_id].record["updatedAt"] if email_id in EMAILS else None
 
 
-def with_message_key(key: str) -> list[str]:
-    """The emails with this Message-ID."""
-    return [one for one, email in EMAILS.items() if email.message_key == key]
+def find(message_key: str | None, copy_key: str | None) -> list[Logged]:
+    """The emails with this Message-ID, or of which a copy has this msgId, the oldest first."""
+    return [
+        logged(one)
+        for one, email in list(EMAILS.items())
+        if (message_key and email.message_key == message_key) or (copy_key and copy_key in own("copy", email))
+    ]
 
 
-def with_copy_key(key: str) -> list[str]:
-    """The emails of which a copy has this msgId, the oldest first."""
-    return [one for one in EMAILS if key in COPIES[one]]
+def logged(email_id: str) -> Logged:
+    """An email's copies."""
+    return Logged(email_id, EMAILS[email_id].message_key, [keys for keys, _ in COPIES[email_id].values()])
+
+
+def record_copy(email_id: str, keys: CopyKeys, copy: Record) -> None:
+    """Keep a copy of an email, but for one that was sent before."""
+    COPIES[email_id].setdefault(keys.digest, (keys, copy))
+
+
+def page_of_copies(
+    email_id: str, after: tuple[str, str] | None, limit: int
+) -> tuple[list[tuple[tuple[str, str], Record]], bool]:
+    """The copies of an email with their places, the oldest first, from behind a place; and whether there are more."""
+    copies = [((copy["loggedAt"], digest), copy) for digest, (_, copy) in COPIES[email_id].items() if copy["loggedAt"]]
+    behind = sorted((one for one in copies if after is None or one[0] > after), key=lambda one: one[0])
+    return behind[:limit], len(behind) > limit
 
 
 def known(kind: str, keys: Sequence[str]) -> set[str]:
@@ -161,7 +181,7 @@ def own(kind: str, email: Draft) -> set[str | None]:
     of: Mapping[str, Callable[[], set[str | None]]] = {
         "message": lambda: {email.message_key},
         "thread": lambda: {email.thread_key},
-        "copy": lambda: {*COPIES[email.record["id"]]},
+        "copy": lambda: {keys.copy_key for keys, _ in COPIES[email.record["id"]].values()},
         "address": lambda: {key for *_, key in email.recipients},
     }
     return of[kind]() - {None}
@@ -170,8 +190,8 @@ def own(kind: str, email: Draft) -> set[str | None]:
 def insert(new: Draft) -> str:
     """Keep a new email. Its id rises, and is never given out again."""
     email_id = str(next(NUMBERS))
+    COPIES[email_id] = {}
     EMAILS[email_id] = Draft(**{**vars(new), "record": {**new.record, "id": email_id}})
-    COPIES[email_id] = set()
     return email_id
 
 
@@ -186,7 +206,7 @@ def delete(old: Draft) -> None:
 
 
 def scan(after: str, limit: int) -> Iterator[Record]:
-    """Emails in the order of their ids, from behind one, with the keys of their `copies`."""
+    """Emails in the order of their ids, from behind one, with the msgIds of their `copies`."""
     for email_id in sorted((one for one in EMAILS if int(one) > int(after or 0)), key=int)[:limit]:
         yield from scan_one(email_id)
 
@@ -194,7 +214,18 @@ def scan(after: str, limit: int) -> Iterator[Record]:
 def scan_one(email_id: str) -> Iterator[Record]:
     """The email with this id, as `scan` gives it."""
     for email in read([email_id]):
-        yield {**email, "copies": [*COPIES[email_id]]}
+        yield {**email, "copies": [copy["msgId"] for _, copy in COPIES[email_id].values() if copy["msgId"]]}
+
+
+def scan_copies(after: tuple[str, str], limit: int) -> Iterator[tuple[tuple[str, str], Record]]:
+    """The copies that say something otherwise, from behind a place."""
+    copies = [
+        ((email_id, digest), {"id": email_id, **{name: copy[name] for name in ("msgId", "loggedAt", "differs")}})
+        for email_id, of_email in COPIES.items()
+        for digest, (_, copy) in of_email.items()
+        if copy["differs"]
+    ]
+    yield from [one for one in sorted(copies, key=lambda one: one[0]) if one[0] > after][:limit]
 
 
 def page(
@@ -216,7 +247,8 @@ def meets(email: Draft, asked: Conditions) -> bool:
     received = email.record["receivedAt"]
     addresses = own("address", email)
     return (
-        (asked.message_key is None or email.message_key == asked.message_key)
+        (not email.record["withheld"] or bool(asked.message_key or asked.copy_key))
+        and (asked.message_key is None or email.message_key == asked.message_key)
         and (asked.thread_key is None or email.thread_key == asked.thread_key)
         and (asked.copy_key is None or asked.copy_key in own("copy", email))
         and (asked.address_key is None or asked.address_key in addresses)
@@ -235,7 +267,7 @@ def shown(email: Draft, whole: bool) -> Record:
     """An email as a page shows it."""
     if whole:
         return dict(email.record)
-    bodies = ("textBody", "htmlText", "htmlBody", "attachments")
+    bodies = ("textBody", "htmlText", "htmlBody", "attachments", "withheld", "removed")
     head = {name: value for name, value in email.record.items() if name not in bodies}
     return {**head, "snippet": email.snippet, "hasAttachments": email.has_attachments}
 
@@ -243,17 +275,60 @@ def shown(email: Draft, whole: bool) -> Record:
 emails = SimpleNamespace(
     read=read,
     version=version,
-    with_message_key=with_message_key,
-    with_copy_key=with_copy_key,
+    find=find,
+    logged=logged,
     known=known,
     prepare=lambda old, new: None,
     insert=insert,
     update=update,
     delete=delete,
-    record_copy=lambda email_id, key: COPIES[email_id].add(key),
-    forget_copy=lambda email_id, key: COPIES[email_id].discard(key),
+    record_copy=record_copy,
     catch_up=lambda new: None,
     page=page,
+    page_of_copies=page_of_copies,
     scan=scan,
     scan_one=scan_one,
+    scan_copies=scan_copies,
+)
+
+
+# ---- what stays away ------------------------------------------------------------------------------------------------
+
+
+def find_withheld(message_key: str | None, copy_keys: Sequence[str | None]) -> list[Logged]:
+    """What is withheld with this Message-ID, or any of these msgIds."""
+    asked = {*copy_keys} - {None}
+    return [
+        one
+        for one, _ in WITHHELD
+        if (message_key and one.message_key == message_key) or one.copies[0].copy_key in asked
+    ]
+
+
+def withhold(
+    email_id: str, message_key: str | None, copy_key: str | None, contents: list[str | None], reason: str, at: str
+) -> None:
+    """Withhold an email, as far as one of its copies goes."""
+    entry = {"seq": next(NUMBERS), "id": email_id, "reason": reason, "at": at}
+    WITHHELD.append((Logged(email_id, message_key, [CopyKeys("", copy_key, contents)]), entry))
+
+
+def forget(email_id: str) -> bool:
+    """Withhold an email no longer; whether it was."""
+    kept = [one for one in WITHHELD if one[0].email_id != email_id]
+    was = len(kept) < len(WITHHELD)
+    WITHHELD[:] = kept
+    return was
+
+
+def page_of_withheld(after: int, limit: int) -> list[Record]:
+    """What is withheld, in order."""
+    first: dict[str, Record] = {}
+    for _, entry in WITHHELD:
+        first.setdefault(entry["id"], entry)
+    return [entry for entry in first.values() if entry["seq"] > after][:limit]
+
+
+withheld = SimpleNamespace(
+    key=lambda: "00" * 32, find=find_withheld, insert=withhold, delete=forget, page=page_of_withheld
 )

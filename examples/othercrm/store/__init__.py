@@ -18,9 +18,10 @@ from . import feed as changes
 from . import mail as emails
 from . import people as contacts
 from . import staff as users
+from store import withheld
 from .rows import purge
 from .tables import ConnectorCopies, ConnectorDomains, ConnectorEmails
 
-__all__ = ["changes", "check", "companies", "contacts", "emails", "purge", "transaction", "users"]
+__all__ = ["changes", "check", "companies", "contacts", "emails", "purge", "transaction", "users", "withheld"]
 
 declare(lambda: [ConnectorCopies, ConnectorDomains, ConnectorEmails, Change, *OWN], beside="accounts")

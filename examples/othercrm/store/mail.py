@@ -7,10 +7,10 @@ from uuid import uuid4
 
 from peewee import JOIN, Tuple, fn
 
-from crm.matching import split_addresses
+from crm.matching import normalize_message_id, split_addresses
 from crm.merging import LISTS, NO_EMAIL
 from crm.preview import snippet, text_of
-from store.drafts import Conditions, Draft
+from store.drafts import Conditions, CopyKeys, Draft, Logged
 from store.search import texts_of
 from store.words import joined, matches
 
@@ -19,6 +19,7 @@ from .people import bean
 from .rows import Record, address_ids, insert_rows, mark_deleted, save, with_ids
 
 t: Any = tables
+Copies = t.ConnectorCopies
 _MODULES = {"lead": "Leads", "account": "Accounts", "company": "Accounts"}
 _BY_CRM = {  # what the CRM holds to the letter
     "id": t.Emails.id,
@@ -32,7 +33,7 @@ _BY_CRM = {  # what the CRM holds to the letter
 _KEYS: dict[str, Any] = {
     "message": t.Emails.message_id,
     "thread": t.ConnectorEmails.thread_key,
-    "copy": t.ConnectorCopies.msg_key,
+    "copy": Copies.msg_key,
     "address": t.EmailAddresses.address_lower,
 }
 _AT = fn.COALESCE(t.Emails.date_sent, t.Emails.date_entered)  # an email's place in time; index it where there are many
@@ -49,14 +50,20 @@ def version(email_id: str) -> str | None:
     return next((email["updatedAt"] for email in _select(t.Emails.id == email_id)), None)
 
 
-def with_message_key(key: str) -> list[str]:
-    """The ids of the emails with this Message-ID, which the CRM has in angle brackets."""
-    return _ids(t.Emails.message_id == f"<{key}>")
+def find(message_key: str | None, copy_key: str | None) -> list[Logged]:
+    """The emails with this Message-ID, which the CRM has in angle brackets, and those of which a copy has this msgId."""
+    condition = _has_copy(copy_key or "") | (t.Emails.message_id == f"<{message_key}>")
+    query = t.Emails.select(t.Emails.id).where(condition, ~t.Emails.deleted)
+    return [logged(row_id) for (row_id,) in list(query.order_by(t.Emails.date_entered, t.Emails.id).tuples())]
 
 
-def with_copy_key(key: str) -> list[str]:
-    """The ids of the emails of which a copy with this msgId was seen, the oldest first."""
-    return _ids(_has_copy(key))
+def logged(email_id: str) -> Logged:
+    """What is known of an email by its copies."""
+    copies = Copies.select(Copies.digest, Copies.msg_key, Copies.contents).where(Copies.email == email_id)
+    copies = copies.order_by(Copies.logged_at.asc(nulls="LAST"), Copies.digest).tuples()
+    message_id = t.Emails.select(t.Emails.message_id).where(t.Emails.id == email_id).scalar()
+    keys = [CopyKeys(digest, key, loads(contents)) for digest, key, contents in copies]
+    return Logged(email_id, normalize_message_id(message_id), keys)
 
 
 def known(kind: str, keys: Sequence[str]) -> set[str]:
@@ -83,18 +90,30 @@ def delete(old: Draft) -> None:
     mark_deleted(t.Emails, old.record["id"])
 
 
-def record_copy(email_id: str, key: str) -> None:
-    """Note the msgId under which a mailbox has the email."""
-    t.ConnectorCopies.insert(msg_key=key, email=email_id).on_conflict_ignore().execute()
+def record_copy(email_id: str, keys: CopyKeys, copy: Record) -> None:
+    """Keep a copy of an email, but for one with the digest of another."""
+    row = {"email": email_id, "digest": keys.digest, "msg_key": keys.copy_key, "contents": dumps(keys.contents)}
+    row |= {"msg_id": copy["msgId"], "user_id": copy["userId"], "logged_at": copy["loggedAt"]}
+    Copies.insert(**row, differs=copy["differs"] and dumps(copy["differs"])).on_conflict_ignore().execute()
 
 
-def forget_copy(email_id: str, key: str) -> None:
-    """The email is no longer found by this msgId."""
-    t.ConnectorCopies.delete().where(t.ConnectorCopies.msg_key == key, t.ConnectorCopies.email == email_id).execute()
+def page_of_copies(
+    email_id: str, after: tuple[str, str] | None, limit: int
+) -> tuple[list[tuple[tuple[str, str], Record]], bool]:
+    """The copies of an email with their places, the oldest first, from behind a place, and whether there are more."""
+    place = Tuple(Copies.logged_at, Copies.digest)
+    query = Copies.select(Copies.logged_at, Copies.digest, Copies.msg_id, Copies.user_id, Copies.differs)
+    query = query.where(Copies.email == email_id, place > Tuple(*(after or ("", ""))))
+    rows = list(query.order_by(Copies.logged_at, Copies.digest).limit(limit + 1).tuples())
+    found = [
+        ((at, digest), {"msgId": msg_id, "userId": user, "loggedAt": at, "differs": differs and loads(differs)})
+        for at, digest, msg_id, user, differs in rows
+    ]
+    return found[:limit], len(found) > limit
 
 
 def scan(after: str, limit: int) -> Iterator[Record]:
-    """Emails in the order of their ids, from behind one, with the keys of their copies."""
+    """Emails in the order of their ids, from behind one, with the msgIds of their copies."""
     return _with_copies(_select(t.Emails.id > after).order_by(t.Emails.id).limit(limit))
 
 
@@ -103,10 +122,18 @@ def scan_one(email_id: str) -> Iterator[Record]:
     return _with_copies(_select(t.Emails.id == email_id))
 
 
+def scan_copies(after: tuple[str, str], limit: int) -> Iterator[tuple[tuple[str, str], Record]]:
+    """The copies of all emails that say something otherwise, with their places, from behind one."""
+    query = Copies.select(Copies.email, Copies.digest, Copies.msg_id, Copies.logged_at, Copies.differs)
+    query = query.where(Copies.differs.is_null(False), Tuple(Copies.email, Copies.digest) > Tuple(*after))
+    for email_id, digest, msg_id, at, differs in query.order_by(Copies.email, Copies.digest).limit(limit).tuples():
+        yield (email_id, digest), {"id": email_id, "msgId": msg_id, "loggedAt": at, "differs": loads(differs)}
+
+
 def _with_copies(query: Any) -> Iterator[Record]:
     for row in list(query):
-        copies = t.ConnectorCopies.select(t.ConnectorCopies.msg_key).where(t.ConnectorCopies.email == row["id"])
-        yield {**_record(row), "copies": [key for (key,) in copies.tuples()]}
+        copies = Copies.select(Copies.msg_id).where(Copies.email == row["id"], Copies.msg_id.is_null(False))
+        yield {**_record(row), "copies": [msg_id for (msg_id,) in copies.tuples()]}
 
 
 def page(
@@ -129,6 +156,8 @@ def page(
 
 
 def _conditions(asked: Conditions) -> Iterator[Any]:
+    if asked.message_key is None and asked.copy_key is None:  # who asks by an id finds what is withheld as well
+        yield t.ConnectorEmails.withheld.is_null() | ~t.ConnectorEmails.withheld
     for name, condition in _CONDITIONS.items():
         if (value := getattr(asked, name)) is not None:
             yield condition(value)
@@ -146,7 +175,7 @@ def _has_address(keys: Sequence[str]) -> Any:
 
 
 def _has_copy(key: str) -> Any:
-    return t.Emails.id.in_(t.ConnectorCopies.select(t.ConnectorCopies.email).where(t.ConnectorCopies.msg_key == key))
+    return t.Emails.id.in_(Copies.select(Copies.email).where(Copies.msg_key == key))
 
 
 _CONDITIONS: dict[str, Callable[[str], Any]] = {
@@ -157,11 +186,6 @@ _CONDITIONS: dict[str, Callable[[str], Any]] = {
     "received_after": lambda moment: t.Emails.date_sent >= moment,
     "received_before": lambda moment: t.Emails.date_sent < moment,
 }
-
-
-def _ids(condition: Any) -> list[str]:
-    query = t.Emails.select(t.Emails.id).where(condition, ~t.Emails.deleted)
-    return [email_id for (email_id,) in query.order_by(t.Emails.date_entered, t.Emails.id).tuples()]
 
 
 def _select(*conditions: Any) -> Any:
@@ -180,6 +204,7 @@ def _record(row: dict[str, Any]) -> Record:
     html_text = text_of(row["htmlBody"]) if row["htmlBody"] else None
     sent = {"rfc822MsgId": row["message_id"], "fromAddress": row["from_addr"], "htmlText": html_text}
     more = {"snippet": snippet(row["textBody"] or html_text or ""), "hasAttachments": False}
+    more |= {"withheld": False, "removed": None}
     return {**NO_EMAIL, **sent, **more, **{name: [one.strip() for one in lists[name]] for name in lists}, **by_crm}
 
 
@@ -197,7 +222,8 @@ def _save(email_id: str, draft: Draft) -> None:
     beside = {name: value for name, value in record.items() if name not in _BY_CRM}
     beside |= {"snippet": draft.snippet, "hasAttachments": draft.has_attachments}
     sent = dumps(beside, ensure_ascii=False)
-    t.ConnectorEmails.insert(email=email_id, thread_key=draft.thread_key, sent=sent).execute()
+    own = {"thread_key": draft.thread_key, "withheld": record["withheld"], "sent": sent}
+    t.ConnectorEmails.insert(email=email_id, **own).execute()
 
     ids = address_ids(key for *_, key in draft.recipients if key)
     recipients = {(ids[key], role) for role, _, _, key in draft.recipients if key}

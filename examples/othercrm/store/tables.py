@@ -77,6 +77,7 @@ class Emails(BaseModel):
 class ConnectorEmails(BaseModel):
     email = ForeignKeyField(column_name="email_id", field="id", model=Emails, primary_key=True)
     thread_key = CharField(index=True, max_length=998, null=True)
+    withheld = BooleanField()
     sent = TextField()
 
     class Meta:
@@ -84,13 +85,19 @@ class ConnectorEmails(BaseModel):
 
 
 class ConnectorCopies(BaseModel):
-    msg_key = CharField(max_length=998)
     email = ForeignKeyField(column_name="email_id", field="id", model=Emails)
+    digest = CharField(max_length=32)
+    msg_key = CharField(index=True, max_length=998, null=True)
+    msg_id = TextField(null=True)
+    user_id = CharField(max_length=36, null=True)
+    logged_at = CharField(max_length=27, null=True)
+    contents = TextField()
+    differs = TextField(null=True)
 
     class Meta:
         table_name = "connector_copies"
-        indexes = ((("msg_key", "email"), True),)
-        primary_key = CompositeKey("msg_key", "email")
+        indexes = ((("email", "digest"), True),)
+        primary_key = CompositeKey("email", "digest")
 
 
 class Contacts(BaseModel):

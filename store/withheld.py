@@ -1,0 +1,86 @@
+"""Emails that must not come back, and the key of all hashes. Which they are, only the hashes say."""
+
+from collections.abc import Sequence
+from itertools import groupby
+from json import dumps, loads
+from secrets import token_hex
+from typing import Any
+
+from peewee import fn
+
+from database import db, writing
+from database.query import Prepared, is_any, param
+from models import Secret, Withheld
+from store.drafts import CopyKeys, Logged
+
+_KEY = Prepared(lambda: Secret.select(Secret.key))
+_MAKE_KEY = Prepared(lambda: Secret.insert(key=param("key")).on_conflict_ignore())
+_FIND = Prepared(
+    lambda: (
+        Withheld.select(Withheld.email, Withheld.message_key, Withheld.msg_key, Withheld.contents)
+        .where((Withheld.message_key == param("message_key")) | is_any(Withheld.msg_key, "copy_keys"))
+        .order_by(Withheld.seq)
+    )
+)
+_COLUMNS = ("email", "message_key", "msg_key", "contents", "reason", "at")
+_INSERT = Prepared(lambda: Withheld.insert({name: param(name) for name in _COLUMNS}))
+_DELETE = Prepared(lambda: Withheld.delete().where(Withheld.email == param("email")))
+_PAGE = Prepared(
+    lambda: (
+        Withheld.select(fn.MIN(Withheld.seq).alias("seq"), Withheld.email, Withheld.reason, Withheld.at)
+        .group_by(Withheld.email, Withheld.reason, Withheld.at)
+        .having(fn.MIN(Withheld.seq) > param("after"))
+        .order_by(fn.MIN(Withheld.seq))
+        .limit(param("limit"))
+    )
+)
+
+_known: tuple[Any, str] = (None, "")  # the database, and its key
+
+
+def key() -> str:
+    """The key of all hashes, in hexadecimal digits: made when it is first asked for, and read once in a process."""
+    global _known
+    if _known[0] is not db.obj:
+        _known = db.obj, _read_key() or _make_key()
+    return _known[1]
+
+
+def _read_key() -> str | None:
+    row = _KEY.first()
+    return row[0] if row else None
+
+
+def _make_key() -> str:
+    with writing():
+        made = _read_key() or token_hex(32)  # another process may have been the first
+        _MAKE_KEY.run(key=made)
+    return made
+
+
+def find(message_key: str | None, copy_keys: Sequence[str | None]) -> list[Logged]:
+    """What is withheld with this Message-ID, or any of these msgIds, by the ids that the records had; all are hashes."""
+    rows = _FIND(message_key=message_key, copy_keys=[key for key in copy_keys if key])
+    return [
+        Logged(email_id, message, [CopyKeys("", row[2], loads(row[3])) for row in of_email])
+        for (email_id, message), of_email in groupby(rows, lambda row: (row[0], row[1]))
+    ]
+
+
+def insert(
+    email_id: str, message_key: str | None, copy_key: str | None, contents: list[str | None], reason: str, at: str
+) -> None:
+    """Withhold the email that had this id, as far as one of its copies goes."""
+    values = (email_id, message_key, copy_key, dumps(contents), reason, at)
+    _INSERT.run(**dict(zip(_COLUMNS, values, strict=True)))
+
+
+def delete(email_id: str) -> bool:
+    """Withhold it no longer; whether it was."""
+    return bool(_DELETE.run(email=email_id).rowcount)
+
+
+def page(after: int, limit: int) -> list[dict[str, Any]]:
+    """What is withheld, in the order in which it was, from behind a number: seq, id, reason, at."""
+    names = ("seq", "id", "reason", "at")
+    return [dict(zip(names, row, strict=True)) for row in _PAGE(after=after, limit=limit)]
