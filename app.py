@@ -162,6 +162,10 @@ def _register_errors(app: Flask, api: Api) -> None:
     def not_offered(error: crm.NotOffered) -> Any:
         return api.answer(501, "This CRM does not implement this call.")
 
+    @app.errorhandler(crm.Changed)
+    def changed(error: crm.Changed) -> Any:
+        return api.answer(412, "The record has changed: get it again.")
+
     @app.errorhandler(crm.Conflict)
     def conflict(error: crm.Conflict) -> Any:
         return api.answer(409, str(error))
@@ -187,8 +191,8 @@ def _register_errors(app: Flask, api: Api) -> None:
             app.logger.error("The database can't serve: %s", problem.reason)
             if request.blueprint == "health":
                 return api.answer(503, f"The database can't serve now. {problem.reason}.", headers={"Retry-After": "5"})
-            if problem.disk_full:
-                return api.answer(507, "The disk is full; try again later.", headers={"Retry-After": "60"})
+            if problem.disk_full:  # no 507: clients back off and try again on 503 alone
+                return api.answer(503, "The disk is full; try again later.", headers={"Retry-After": "60"})
             return api.answer(503, "The database can't serve now.", headers={"Retry-After": "5"})
 
 

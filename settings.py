@@ -84,6 +84,13 @@ class Settings(Schema):
         validate=validate.Range(0, 10),
         metadata={"description": "Proxies in front that add to `X-Forwarded-For`; with 0 that header is ignored."},
     )
+    FREE_MAIL_COMPANIES = fields.String(
+        load_default="off",
+        validate=validate.OneOf(["on", "off"], error="It must be on or off."),
+        metadata={
+            "description": "`on` lets a domain of free mail, such as `gmail.com`, find the companies that have it."
+        },
+    )
     ORG_ID = fields.String(
         load_default="default",
         validate=validate.Length(1, 255),

@@ -67,6 +67,16 @@ def add_user(email: str, name: str | None, timezone: str, user_id: str | None, o
         raise click.ClickException(_reason(error)) from None
 
 
+@user.command("remove")
+@click.argument("email", type=TEXT)
+@with_appcontext
+def remove_user(email: str) -> None:
+    """Remove the user with the address EMAIL, whose tokens end with that; the mail stays."""
+    for found in crm.lookup_users([email]):
+        return crm.remove_user(found["id"])
+    raise click.ClickException("There is no user with this address.")
+
+
 @click.group()
 def token() -> None:
     """Who may call, and what."""

@@ -83,7 +83,7 @@ def _disagreements() -> dict[str, list[str]]:
             found.setdefault(what, []).append(f"{kind} {record_id}")
     for what, (normalize, query) in _NORMALIZED.items():
         for *place, text, key in _pages(query):
-            if normalize(text) != key:
+            if text is not None and normalize(text) != key:
                 found.setdefault(what, []).append(str(place[0]))
     for row_id, what in _disagreeing_emails():
         found.setdefault(what, []).append(str(row_id))

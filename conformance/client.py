@@ -72,6 +72,7 @@ class Request:
     body: bytes | None = None
     content_type: str | None = "application/json"
     chunked: bool = False
+    headers: tuple[tuple[str, str], ...] = ()
 
     @property
     def call(self) -> str:
@@ -104,7 +105,7 @@ class Request:
             connection.close()
 
     def _headers(self) -> dict[str, str]:
-        headers = {"Accept": "application/json", "Connection": "close"}
+        headers = {"Accept": "application/json", "Connection": "close", **dict(self.headers)}
         if self.credentials.header is not None:
             headers["Authorization"] = self.credentials.header
         if self.body is not None and self.content_type is not None:
@@ -120,6 +121,7 @@ class Request:
     def curl(self) -> str:
         """The same request for a shell, with the token as $TOKEN; a long or binary body travels gzipped."""
         words = ["curl -i -g", f"-X {self.method}" if self.method != "GET" else "", self.credentials.curl]
+        words += ["-H " + shlex.quote(f"{name}: {value}") for name, value in self.headers]
         before = ""
         if self.body is not None:
             words.append(

@@ -78,16 +78,17 @@ class Session:
         credentials: Credentials | None = None,
         chunked: bool = False,
         outside: bool = False,
+        headers: tuple[tuple[str, str], ...] = (),
     ) -> Answer:
         """The answer to one request; `path` starts below /api/v1 unless it is `outside`.
 
         A call that the token may not make is made again with the admin token, where there is one.
         """
         url = self.base_url + ("" if outside else API) + path
-        request = Request(method, url, credentials or self.credentials, body, content_type, chunked)
+        request = Request(method, url, credentials or self.credentials, body, content_type, chunked, headers)
         answer = self._send(request)
         if answer.status == 403 and self.admin and credentials is None:
-            answer = self._send(Request(method, url, self.admin, body, content_type, chunked))
+            answer = self._send(Request(method, url, self.admin, body, content_type, chunked, headers))
         return answer
 
     def _send(self, request: Request) -> Answer:

@@ -2,7 +2,7 @@
 
 from contextvars import ContextVar
 
-from clock import now
+from clock import later
 from crm.records import Record
 from crm.seam import store
 
@@ -21,6 +21,15 @@ def list_changes(after: int = 0, limit: int = 25) -> list[Record]:
     return store.changes.page(after, limit)
 
 
-def record_change(kind: str, record_id: str, action: str) -> None:
-    """Note a change; called in the transaction that makes it."""
-    store.changes.append(kind, record_id, action, now(), calling_token.get())
+def change_time() -> str:
+    """The time of a change, later than that of every change before; called in the transaction that makes it.
+
+    By a microsecond where the clock stands still or was set back, also when another server's runs ahead: who keeps the
+    last `updatedAt` that was read misses nothing.
+    """
+    return later(store.changes.newest())
+
+
+def record_change(kind: str, record_id: str, action: str, at: str | None = None) -> None:
+    """Note a change; called in the transaction that makes it, with its `change_time` where the record shows it."""
+    store.changes.append(kind, record_id, action, at or change_time(), calling_token.get())

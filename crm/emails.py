@@ -1,12 +1,12 @@
 """Emails: what makes two of them one, what a copy adds, and how they are found."""
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from json import dumps
 from typing import Any, NamedTuple
 
-from clock import later, now
-from crm.changes import calling_user, record_change
+from clock import now
+from crm.changes import calling_user, change_time, record_change
 from crm.directory import get_contact
 from crm.identity import (
     COMPARED,
@@ -18,10 +18,10 @@ from crm.identity import (
     identify,
     is_same,
 )
-from crm.matching import candidate_keys, normalize_address, normalize_message_id
+from crm.matching import candidate_keys, normalize_address, normalize_addresses, normalize_message_id
 from crm.merging import LISTS, NO_EMAIL, Hash, entries, merged, relation, removed_by
 from crm.preview import find_file, has_files, snippet, text_of
-from crm.records import Conflict, Cursor, Invalid, NotFound, Page, Record
+from crm.records import Conflict, Cursor, Invalid, NotFound, Page, Record, Versions, check_version
 from crm.seam import attempts, optional, store
 from store.drafts import Conditions, CopyKeys, Draft, Logged
 from store.words import read_search
@@ -180,8 +180,9 @@ def get_attachment(email_id: str, attachment_id: str) -> Record:
     return file
 
 
-def change_email(email_id: str, changes: Mapping[str, Any]) -> Record:
-    """Give the named fields of an email new values. Raises NotFound, and Conflict for another email's rfc822MsgId.
+def change_email(email_id: str, changes: Mapping[str, Any], versions: Versions = None) -> Record:
+    """Give the named fields of an email new values. Raises NotFound, Changed, and Conflict for another email's
+    rfc822MsgId.
 
     Nothing is written where nothing changes. Of an email that is withheld, only ids and time change.
     """
@@ -189,6 +190,7 @@ def change_email(email_id: str, changes: Mapping[str, Any]) -> Record:
     for attempt in attempts():
         with attempt:
             old = get_email(email_id)
+            check_version(old, versions)  # under the write lock it is still the same, or all is tried again
             named = {name: value for name, value in changes.items() if name in _KEPT or not old["withheld"]}
             new = {**old, **named}
             if _same(old, new):
@@ -212,17 +214,22 @@ def change_email(email_id: str, changes: Mapping[str, Any]) -> Record:
 
 
 def delete_email(
-    email_id: str, unchanged_since: str | None = None, remember: bool = True, reason: str = "deleted"
+    email_id: str,
+    unchanged_since: str | None = None,
+    remember: bool = True,
+    reason: str = "deleted",
+    versions: Versions = None,
 ) -> bool:
     """Remove an email and all that was derived from it; False where it has another updatedAt than is given.
 
     To `remember` it means that its copies stay away: hashes of its ids and contents are kept, with the `reason`. If not,
-    nothing is kept, nor what was kept of it before. Raises NotFound.
+    nothing is kept, nor what was kept of it before. Raises NotFound and Changed.
     """
     hashed = _hash()
     for attempt in attempts():
         with attempt:
             old = derive(get_email(email_id))
+            check_version(old.record, versions)
             if unchanged_since not in (None, old.record["updatedAt"]):
                 return False
             optional(store.emails, "prepare")(old, None)
@@ -307,17 +314,17 @@ def _keys(email: Mapping[str, Any]) -> tuple[str | None, str | None]:
 
 def _insert(draft: Draft, copy: _Copy) -> Record:
     record = draft.record
-    record["createdAt"] = record["updatedAt"] = now()
+    record["createdAt"] = record["updatedAt"] = change_time()
     record["id"] = store.emails.insert(draft)
     copy.record_for(record["id"], {})
-    record_change("email", record["id"], "created")
+    record_change("email", record["id"], "created", record["createdAt"])
     return record
 
 
 def _update(before: Draft, after: Draft) -> None:
-    after.record["updatedAt"] = later(before.record["updatedAt"])  # it is the version that other writers compare
+    after.record["updatedAt"] = change_time()  # it is the version that other writers compare
     store.emails.update(before, after)
-    record_change("email", after.record["id"], "changed")
+    record_change("email", after.record["id"], "changed", after.record["updatedAt"])
 
 
 def _same(old: Record, new: Record) -> bool:
@@ -338,15 +345,26 @@ def derive(record: Record, old: Record | None = None) -> Draft:
         message_key=message_key,
         copy_key=copy_key,
         thread_key=normalize_message_id(record["syncThreadId"]),
-        recipients=[
-            (role, place, text, normalize_address(text))
-            for role, texts in lists.items()
-            for place, text in enumerate(texts)
-        ],
+        recipients=list(_recipients(lists)),
         links=list(dict.fromkeys(filter(None, map(relation, entries(record["relatedTo"]))))),
         snippet=snippet(record["textBody"] or record["htmlText"] or ""),
         has_attachments=has_files(record["attachments"]),
     )
+
+
+def _recipients(lists: Mapping[str, Sequence[str]]) -> Iterator[tuple[str, int, str | None, str | None]]:
+    """The rows of sender and recipients, as models.py has them; bounded, whatever one email has in its lists."""
+    characters, further = 1_000_000, 2_000
+    for role, texts in lists.items():
+        others: list[str] = []
+        for place, text in enumerate(texts):
+            characters -= len(text)
+            key, *more = (normalize_addresses(text) if characters >= 0 else ()) or (None,)
+            others += more
+            yield role, place, text, key
+        for place, key in enumerate(others[:further], len(texts)):
+            yield role, place, None, key
+        further -= len(others[:further])
 
 
 def _sender(record: Mapping[str, Any]) -> list[str]:
@@ -380,7 +398,8 @@ def timeline(contact_id: str, after: Cursor | None = None, limit: int = 25) -> P
 
     def with_roles(record: Record) -> Record:
         people = {"from": _sender(record), **{role: record[name] for role, name in LISTS.items()}}
-        roles = [role for role, texts in people.items() if not set(keys).isdisjoint(map(normalize_address, texts))]
+        own = set(keys)
+        roles = [role for role, texts in people.items() if any(map(own.intersection, map(normalize_addresses, texts)))]
         if ("contact", contact_id) in map(relation, entries(record["relatedTo"])):
             roles.append("relatedTo")
         return {**record, "roles": roles}

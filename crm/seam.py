@@ -48,10 +48,10 @@ else:
     store = _Store
 
 
-def optional(part: Any, name: str) -> Callable[..., None]:
+def optional(part: Any, name: str) -> Callable[..., Any]:
     """A function that a store need not have: one that does nothing stands in for it."""
     try:
-        found: Callable[..., None] = getattr(part, name)
+        found: Callable[..., Any] = getattr(part, name)
     except NotOffered:
         return lambda *_: None
     return found

@@ -25,6 +25,7 @@ _PAGE = Prepared(
     )
 )
 _LAST = Prepared(lambda: Change.select(fn.COALESCE(fn.MAX(Change.seq), 0)))
+_NEWEST = Prepared(lambda: Change.select(Change.at).where(Change.seq == Change.select(fn.MAX(Change.seq))))
 _DELETE = Prepared(lambda: Change.delete().where(Change.seq == param("seq")))
 _NAMES = ["seq", "at", "type", "id", "action", "tokenId"]
 
@@ -42,6 +43,12 @@ def page(after: int, limit: int) -> list[dict[str, Any]]:
 def last() -> int:
     """The number of the last change."""
     return int(_LAST()[0][0])
+
+
+def newest() -> str:
+    """The time of the last change; "" where there is none."""
+    row = _NEWEST.first()
+    return row[0] if row else ""
 
 
 def delete(seq: int) -> None:

@@ -16,7 +16,7 @@ class Draft:
     message_key: str | None
     copy_key: str | None  # msgId, normalized
     thread_key: str | None
-    recipients: list[tuple[str, int, str, str | None]]  # role, position, text, normalized address
+    recipients: list[tuple[str, int, str | None, str | None]]  # role, position, text, normalized address: models.py
     links: list[tuple[str, str]]  # type and id of the CRM's records
     snippet: str
     has_attachments: bool

@@ -68,7 +68,8 @@ def _record(fields: Mapping[str, Any], row: Row) -> Record:
         record["removed"] = record["removed"] and loads(record["removed"])
     lists: dict[str, list[str]] = {"from": [], "to": [], "cc": [], "bcc": []}
     for role, text in loads(recipients or "[]"):
-        lists[role].append(text)
+        if text is not None:  # a further address of an entry
+            lists[role].append(text)
     record["fromAddress"] = lists["from"][0] if lists["from"] else None
     for role, name in _LISTS.items():
         record[name] = lists[role]

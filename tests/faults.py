@@ -144,7 +144,7 @@ def contacts_where(holds: Callable[[str, Record], bool]) -> Plant:
 def companies_where(holds: Callable[[str, str], bool]) -> Plant:
     """A company is found where this holds for the domain asked for and one of its own, both normalized."""
 
-    def lookup(domain: str) -> list[Record]:
+    def lookup(domain: str, **_: Any) -> list[Record]:
         asked = normalize_domain(domain) or domain
         companies = memory.RECORDS["company"].values()
         return [one for one in companies if any(holds(asked, own) for own in memory.KEYS["company"][one["id"]])]
@@ -384,7 +384,7 @@ def forgets_its_msg_id(email: Mapping[str, Any]) -> tuple[Record, bool]:
     return REAL.log_email({**email, "msgId": None} if find_copy(email) else email)
 
 
-def change_forgets_msg_id(email_id: str, changes: Mapping[str, Any]) -> Record:
+def change_forgets_msg_id(email_id: str, changes: Mapping[str, Any], *_: Any) -> Record:
     old = EMAILS._keys(REAL.get_email(email_id))[1]
     record: Record = REAL.change_email(email_id, changes)
     if EMAILS._keys(record)[1] != old:
@@ -400,7 +400,7 @@ def put_forgets_ids(environ: dict[str, Any]) -> None:
         environ["wsgi.input"], environ["CONTENT_LENGTH"] = BytesIO(sent), str(len(sent))
 
 
-def change_without_conflict(email_id: str, changes: Mapping[str, Any]) -> Record:
+def change_without_conflict(email_id: str, changes: Mapping[str, Any], *_: Any) -> Record:
     try:
         return REAL.change_email(email_id, changes)
     except Conflict:
@@ -409,18 +409,18 @@ def change_without_conflict(email_id: str, changes: Mapping[str, Any]) -> Record
         return new.record
 
 
-def change_before_conflict(email_id: str, changes: Mapping[str, Any]) -> Record:
+def change_before_conflict(email_id: str, changes: Mapping[str, Any], *_: Any) -> Record:
     REAL.change_email(email_id, {name: value for name, value in changes.items() if name != "rfc822MsgId"})
     return REAL.change_email(email_id, changes)
 
 
-def change_by_adding(email_id: str, changes: Mapping[str, Any]) -> Record:
+def change_by_adding(email_id: str, changes: Mapping[str, Any], *_: Any) -> Record:
     old = REAL.get_email(email_id)
     lists = {name: old[name] + value for name, value in changes.items() if isinstance(value, list)}
     return REAL.change_email(email_id, {**changes, **lists})
 
 
-def change_or_create(email_id: str, changes: Mapping[str, Any]) -> Record:
+def change_or_create(email_id: str, changes: Mapping[str, Any], *_: Any) -> Record:
     return REAL.change_email(email_id, changes) if email_id in memory.EMAILS else REAL.log_email(changes)[0]
 
 
@@ -473,7 +473,14 @@ def deleted_softly(patch: pytest.MonkeyPatch, app: Flask) -> None:
     patch.setattr(memory.emails, "delete", lambda old: delete(old.record["id"]))
 
 
-def delete_with_mail(contact_id: str) -> None:
+def deleted_once(directory: memory.Directory, since: str, after_id: str, limit: int) -> list[Record]:
+    """What was ever deleted, whether it was made again or not."""
+    gone = [one for one in memory.CHANGES if (one["type"], one["action"]) == (directory.kind, "deleted")]
+    found = [one for one in gone if (one["at"], one["id"]) > (since, after_id)][:limit]
+    return [{"id": one["id"], "updatedAt": one["at"], "deleted": True} for one in found]
+
+
+def delete_with_mail(contact_id: str, *_: Any) -> None:
     for email in REAL.timeline(contact_id, None, ALL).records:
         REAL.delete_email(email["id"])
     REAL.delete_contact(contact_id)
@@ -484,7 +491,7 @@ def add_overwriting(contact: Mapping[str, Any]) -> tuple[Record, bool]:
     return REAL.put_contact(same[0]["id"], contact) if same else REAL.add_contact(contact)
 
 
-def put_merging(contact_id: str, contact: Mapping[str, Any]) -> tuple[Record, bool]:
+def put_merging(contact_id: str, contact: Mapping[str, Any], *_: Any) -> tuple[Record, bool]:
     same = REAL.lookup_contacts(contact["emailAddresses"])
     return REAL.put_contact(same[0]["id"] if same else contact_id, contact)
 
@@ -586,6 +593,26 @@ KEPT: dict[str, tuple[str, Plant]] = {
     "addresses are cut at 320 characters": (
         "email-long-address",
         field("toAddresses", lambda texts: [text[:320] for text in texts]),
+    ),
+    "an address must be called address": (
+        "participant-email",
+        body(lambda sent: re.sub(rb'"email": ', b'"mail": ', sent)),
+    ),
+    "Graph is not known": (
+        "participant-graph",
+        body(lambda sent: re.sub(rb'"emailAddress": ', b'"graph": ', sent)),
+    ),
+    "an object without an address is an empty recipient": (
+        "participant-without-address",
+        attribute(
+            schemas.Recipient,
+            "_deserialize",
+            lambda field, value, attr, data, **more: value.get("address") or value.get("name") or "",
+        ),
+    ),
+    "a null in a list is not foreseen": (
+        "participant-null",
+        body(lambda sent: b"refused" if re.search(rb"\[null|null\]", sent) else sent),
     ),
     "a sender has to be an address": ("email-from-odd", field("fromAddress", normalize_address)),
     "a sender's name is not kept": ("email-from", field("fromName", lambda text: None)),
@@ -768,19 +795,19 @@ IDENTITY: dict[str, tuple[str, Plant]] = {
 CHANGED: dict[str, tuple[str, Plant]] = {
     "PATCH wipes what it does not name": (
         "email-link patch-related patch-each-field patch-nothing",
-        verb("change_email", lambda email_id, changes: REAL.change_email(email_id, {**NO_EMAIL, **changes})),
+        verb("change_email", lambda email_id, changes, *_: REAL.change_email(email_id, {**NO_EMAIL, **changes})),
     ),
     "PATCH adds to lists": ("patch-list patch-each-field", verb("change_email", change_by_adding)),
     "null changes nothing": (
         "patch-null put-replaces",
         verb(
             "change_email",
-            lambda email_id, changes: REAL.change_email(email_id, {k: v for k, v in changes.items() if v}),
+            lambda email_id, changes, *_: REAL.change_email(email_id, {k: v for k, v in changes.items() if v}),
         ),
     ),
     "PATCH is not kept": (
         "patch-related email-link",
-        verb("change_email", lambda email_id, changes: {**REAL.get_email(email_id), **changes}),
+        verb("change_email", lambda email_id, changes, *_: {**REAL.get_email(email_id), **changes}),
     ),
     "PATCH creates": ("patch-unknown put-unknown", verb("change_email", change_or_create)),
     "a Message-ID may be another's": ("patch-conflict put-conflict", verb("change_email", change_without_conflict)),
@@ -789,7 +816,7 @@ CHANGED: dict[str, tuple[str, Plant]] = {
         "patch-message-id",
         crash(
             "change_email",
-            lambda email_id, changes: find_copy({"rfc822MsgId": changes.get("rfc822MsgId")}),
+            lambda email_id, changes, *_: find_copy({"rfc822MsgId": changes.get("rfc822MsgId")}),
             Conflict("taken"),
         ),
     ),
@@ -889,9 +916,22 @@ FOUND: dict[str, tuple[str, Plant]] = {
         "emails-by-address-folded",
         drafted(
             lambda draft: draft.recipients.__setitem__(
-                slice(None), [one if one[2] == one[2].lower() else (*one[:3], None) for one in draft.recipients]
+                slice(None),
+                [(*one[:3], one[3] if one[2] == (one[2] or "").lower() else None) for one in draft.recipients],
             )
         ),
+    ),
+    "the first address of an entry is enough": (
+        "emails-by-each-address",
+        drafted(
+            lambda draft: draft.recipients.__setitem__(
+                slice(None), [one for one in draft.recipients if one[2] is not None]
+            )
+        ),
+    ),
+    "unknown filters are ignored": (
+        "emails-unknown-filter",
+        query(lambda pairs: [one for one in pairs if one[0] in schemas.EmailQuery().fields]),
     ),
     "links by address are copies": (
         "emails-by-contact emails-by-new-address timeline-later",
@@ -994,6 +1034,10 @@ LOOKED_UP: dict[str, tuple[str, Plant]] = {
             "contact",
             lambda text: normalize_address(text) and text.replace(text.strip(), normalize_address(text) or ""),
         ),
+    ),
+    "addresses are looked for where they are written best": (
+        "lookup-comment lookup-mailto lookup-invisible lookup-quotes lookup-punctuation lookup-quoted-local-part",
+        compared("contact", lambda text: bare_address(text).casefold()),
     ),
     "dots in local parts are dropped": (
         "lookup-no-tricks",
@@ -1104,6 +1148,15 @@ COMPANIES: dict[str, tuple[str, Plant]] = {
         "company-idna",
         compared("company", lambda text: re.sub(r"^www\.", "", text.casefold().strip("."))),
     ),
+    "a public suffix is a parent": (
+        "company-public-suffix",
+        inside("parent_domains", lambda domain: [domain, *(domain[at.end() :] for at in re.finditer(r"\.", domain))]),
+    ),
+    "free mail is a company": ("company-free-mail", inside("is_free_mail", lambda domains: False)),
+    "every company has the name": (
+        "company-by-name",
+        attribute(memory.companies, "named", lambda key: [*memory.RECORDS["company"].values()]),
+    ),
     "a company's name is not kept": (
         "company-lookup company-kept company-put company-patch",
         saved("company", lambda one: {**one, "name": None}),
@@ -1117,7 +1170,7 @@ COMPANIES: dict[str, tuple[str, Plant]] = {
         "company-patch",
         verb(
             "change_company",
-            lambda company_id, changes: REAL.put_company(company_id, {"name": None, "domains": [], **changes})[0],
+            lambda company_id, changes, *_: REAL.put_company(company_id, {"name": None, "domains": [], **changes})[0],
         ),
     ),
 }
@@ -1136,6 +1189,14 @@ CONTACTS: dict[str, tuple[str, Plant]] = {
         "contact-found contact-oldest contact-gaps",
         inside("_add", lambda kind, values: DIRECTORY._put(kind, str(time.monotonic_ns()), values)),
     ),
+    "a contact with an id is whoever has the address": (
+        "contact-own-id",
+        inside(
+            "_find_same",
+            lambda kind, values, keys: DIRECTORY._find_same(kind, values, keys) or DIRECTORY._find_same(kind, {}, keys),
+        ),
+    ),
+    "two changes may have one time": ("times-move-on", inside("change_time", lambda: f"{now()[:20]}000000Z")),
     "the youngest contact is found": (
         "contact-oldest",
         lambda patch, app: patch.setattr(directory, "min", max, raising=False),
@@ -1151,14 +1212,14 @@ CONTACTS: dict[str, tuple[str, Plant]] = {
         "contact-id-case",
         together(
             verb("get_contact", lambda contact_id: REAL.get_contact(contact_id.lower())),
-            verb("put_contact", lambda contact_id, contact: REAL.put_contact(contact_id.lower(), contact)),
+            verb("put_contact", lambda contact_id, contact, *_: REAL.put_contact(contact_id.lower(), contact)),
         ),
     ),
     "PATCH of a contact wipes": (
         "contact-patch",
         verb(
             "change_contact",
-            lambda contact_id, changes: REAL.put_contact(
+            lambda contact_id, changes, *_: REAL.put_contact(
                 contact_id, {"firstName": None, "lastName": None, "emailAddresses": [], "companyId": None, **changes}
             )[0],
         ),
@@ -1210,6 +1271,10 @@ CALLERS: dict[str, tuple[str, Plant]] = {
         "scope-sync",
         lambda patch, app: patch.setitem(tokens.SCOPES, "sync", {"sync", "admin"}),
     ),
+    "sync may only find and create": (
+        "scope-sync-upkeep",
+        status(403, 201, "PUT .*/(contacts|companies)"),
+    ),
     "there are no health calls": ("health-live health-ready", status(500, 200, "/health/")),
     "the description is not OpenAPI 3": ("openapi", text(r'"openapi": *"3', '"swagger": "2')),
     "the page loads from elsewhere": (
@@ -1239,6 +1304,10 @@ HOSTILE: dict[str, tuple[str, Plant]] = {
     "any media type is taken": (
         "hostile-content-type hostile-everywhere",
         asked(lambda environ: environ.update(CONTENT_TYPE="application/json")),
+    ),
+    "compressed bodies are read as they are": (
+        "hostile-compressed",
+        asked(lambda environ: environ.pop("HTTP_CONTENT_ENCODING", None)),
     ),
     "NUL is kept": ("hostile-nul hostile-nul-contact", attribute(wire, "_UNSTORABLE", re.compile("[\ud800-\udfff]"))),
     "surrogates are kept": ("hostile-surrogate", attribute(wire, "_UNSTORABLE", re.compile("\0"))),
@@ -1284,18 +1353,42 @@ OWN_USE: dict[str, tuple[str, Plant]] = {
         "contacts-list companies-list",
         query(lambda pairs: [one for one in pairs if one[0] != "updatedSince"]),
     ),
+    "includeDeleted is not looked at": (
+        "contacts-deleted companies-deleted",
+        query(lambda pairs: [one for one in pairs if one[0] != "includeDeleted"]),
+    ),
+    "what was made again is told to be deleted": (
+        "contacts-deleted companies-deleted",
+        attribute(memory.Directory, "deleted", deleted_once),
+    ),
+    "records have no version": (
+        "etag if-match if-match-at-once if-none-match",
+        answered(lambda _, response: response.headers.remove("ETag")),
+    ),
+    "If-Match is not looked at": (
+        "if-match if-match-at-once",
+        asked(lambda environ: environ.pop("HTTP_IF_MATCH", None)),
+    ),
+    "every version is the record's": (
+        "if-none-match",
+        asked(lambda environ: environ.update(HTTP_IF_NONE_MATCH="*") if "HTTP_IF_NONE_MATCH" in environ else None),
+    ),
     "deletions are not told": (
         "changes",
         inside(
             "record_change",
-            lambda kind, record_id, action: action == "deleted" or EMAILS.record_change(kind, record_id, action),
+            lambda kind, record_id, action, at=None: (
+                action == "deleted" or EMAILS.record_change(kind, record_id, action, at)
+            ),
         ),
     ),
     "changes are told as creations": (
         "changes changes-copy",
         inside(
             "record_change",
-            lambda kind, record_id, action: EMAILS.record_change(kind, record_id, action.replace("changed", "created")),
+            lambda kind, record_id, action, at=None: EMAILS.record_change(
+                kind, record_id, action.replace("changed", "created"), at
+            ),
         ),
     ),
     "the last change is told again": (

@@ -67,7 +67,7 @@ class Directory:
     """Records of a kind, and the keys by which they are found."""
 
     def __init__(self, kind: str) -> None:
-        self.records, self.keys = RECORDS[kind], KEYS[kind]
+        self.kind, self.records, self.keys = kind, RECORDS[kind], KEYS[kind]
 
     def read(self, ids: Sequence[str]) -> list[Record]:
         """The records with these ids."""
@@ -95,6 +95,17 @@ class Directory:
         """Records in the order of (updatedAt, id), from behind such a pair."""
         places = sorted((record["updatedAt"], record["id"]) for record in self.records.values())
         return [self.records[place[1]] for place in places if place > (since, after_id)][:limit]
+
+    def deleted(self, since: str, after_id: str, limit: int) -> list[Record]:
+        """What was deleted and not made again, in the same order."""
+        gone = [one for one in CHANGES if (one["type"], one["action"]) == (self.kind, "deleted")]
+        places = sorted((one["at"], one["id"]) for one in gone if one["id"] not in self.records)
+        found = [place for place in places if place > (since, after_id)][:limit]
+        return [{"id": record_id, "updatedAt": at, "deleted": True} for at, record_id in found]
+
+    def named(self, key: str) -> list[Record]:
+        """The companies with this normalized name."""
+        return [record for record in self.records.values() if record["nameKey"] == key]
 
     def of_company(self, company_id: str, limit: int) -> list[str]:
         """The ids of the oldest contacts of a company."""
@@ -126,6 +137,7 @@ changes = SimpleNamespace(
     append=append,
     page=lambda after, limit: [change for change in CHANGES if change["seq"] > after][:limit],
     last=lambda: CHANGES[-1]["seq"] if CHANGES else 0,
+    newest=lambda: CHANGES[-1]["at"] if CHANGES else "",
     delete=lambda seq: CHANGES.__setitem__(slice(None), [change for change in CHANGES if change["seq"] != seq]),
 )
 

@@ -95,6 +95,16 @@ def test_a_user_that_cannot_be_added_gets_a_sentence(run: Any, words: list[str],
 # tokens
 
 
+def test_a_user_is_removed_once(run: Any) -> None:
+    """The user's tokens go with that; who is not there gets a sentence."""
+    run("user", "add", "john@crm.example")
+    token = run("token", "create", "john@crm.example").stdout.strip()
+    assert tokens.authenticate(token) is not None
+    assert run("user", "remove", "JOHN@crm.example").exit_code == 0
+    assert tokens.authenticate(token) is None
+    assert_refused(run("user", "remove", "john@crm.example"), "no user")
+
+
 def test_a_token_is_printed_alone(run: Any) -> None:
     """So that a script can take it: TOKEN=$(flask token create …)."""
     result = run("token", "create", "John <JOHN@brightsync.example>")

@@ -185,6 +185,8 @@ class OtherCRM(BaseHTTPRequestHandler):
             return 404, "no"
         if method == "GET" and rest == ["lookup"]:
             wanted, field = {"contacts": ("emails", "emailAddresses"), "companies": ("domain", "domains")}[noun]
+            if "name" in query:
+                return 200, [record for record in records.values() if record["name"] == query["name"]]
             values = query.get(wanted, "").split(",")
             return 200, [record for record in records.values() if set(values) & set(record[field])]
         if method == "GET" and not rest:

@@ -115,6 +115,31 @@ def test_a_mail_is_found_by_any_of_its_addresses(client: Any, role: str) -> None
     assert found(client, address="jürgen") == found(client, address="münchen.example") == []
 
 
+def test_each_address_of_an_entry_finds_the_mail(client: Any) -> None:
+    """Of a group each member, and beside a comment; the entry stays as it was written, also after a change, a copy."""
+    entries = ["Team: ann@a.example, Bob <bob@b.example>;", "carl@c.example (Carl)", "plain@a.example"]
+    mail = {
+        "rfc822MsgId": "1",
+        "fromAddress": "mailto:jane@j.example",
+        "toAddresses": entries,
+        "ccAddresses": entries[:1],
+    }
+    record = log(client, **mail)
+    assert record["toAddresses"] == entries
+    addresses = ("ann@a.example", "BOB@b.example", "carl@c.example", "plain@a.example", "jane@j.example")
+    for address in addresses:
+        assert found(client, f"address={address}") == [record["id"]], address
+    client.put("/api/v1/contacts/1", json={"emailAddresses": ["bob@b.example"]})
+    assert client.get("/api/v1/contacts/1/emails").json[0]["roles"] == ["to", "cc"]
+    copy = mail | {"toAddresses": ["ann@a.example"], "ccAddresses": ["Two: bob@b.example, dave@d.example;"]}
+    record = client.post(EMAILS, json=copy).json
+    assert record["toAddresses"] == [*entries, "ann@a.example"]
+    assert found(client, "address=dave@d.example") == [record["id"]]
+    record = client.patch(f"{EMAILS}/{record['id']}", json={"toAddresses": entries[1:], "ccAddresses": []}).json
+    assert found(client, "address=ann@a.example") == found(client, "address=dave@d.example") == []
+    assert client.get(f"{EMAILS}/{record['id']}").json == record
+
+
 def test_an_address_may_stand_in_the_query_as_plain_utf_8(client: Any) -> None:
     """What curl sends of an address that was not percent-encoded."""
     record = log(client, fromAddress="jürgen@a.example")
@@ -172,6 +197,13 @@ def test_unknown_parameters_are_ignored(client: Any) -> None:
     """A client that learns a new filter is not refused."""
     record = log(client, **MAIL)
     assert found(client, f"msgId={MAIL['msgId']}&sort=asc&x[]=1&=&&") == [record["id"]]
+
+
+@pytest.mark.parametrize("query", ["rfc822msgid=none", "rfc822MsgID=none&limit=1", "from=jane@acme.example&cursor="])
+def test_unknown_parameters_alone_are_refused(client: Any, query: str) -> None:
+    """A mistyped filter must not answer that somebody's mail is the one that was asked for."""
+    log(client, **MAIL)
+    assert_error(client.get(f"{EMAILS}?{query}"), 422)
 
 
 def test_a_very_long_filter_matches_nothing(client: Any) -> None:

@@ -27,8 +27,8 @@ from crm.merging import NO_EMAIL, entries, merged, relation
 from schemas import (
     AddressQuery,
     CompanyNew,
+    CompanyQuery,
     ContactNew,
-    DomainQuery,
     EmailIn,
     EmailPatch,
     EmailQuery,
@@ -193,7 +193,7 @@ READERS: dict[str, dict[str, Callable[[str], Any]]] = {
         "request id": logs.request_id,
         "cursor": lambda text: Position().deserialize(text),
         "AddressQuery": lambda text: AddressQuery().load({"emails": [text]}),
-        "DomainQuery": query(DomainQuery(), "domain"),
+        "CompanyQuery": query(CompanyQuery(), "domain"),
         "EmailQuery": query(EmailQuery(), "limit"),
         "UpdatedQuery": query(UpdatedQuery(), "updatedSince"),
         "EmailIn": lambda text: EmailIn().load({"toAddresses": text.split(",", 20_000), "fromAddress": {"name": text}}),

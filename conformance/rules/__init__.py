@@ -7,10 +7,12 @@ from conformance.rules import (  # noqa: F401
     companies,
     finding,
     emails,
+    participants,
     copies,
     updates,
     contacts,
     hostile,
     pages,
     own_use,
+    preconditions,
 )

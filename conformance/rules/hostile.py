@@ -1,5 +1,6 @@
 """Hostile and broken input: one odd character stops no mailbox, and nothing that a client sends is a 500."""
 
+import gzip
 import json
 from typing import Any
 from urllib.parse import quote
@@ -207,6 +208,16 @@ def types(crm: Session) -> None:
             crm.post("/contacts", {"lastName": crm.run, field: value}).unbroken()
         for field in ("name", "domains"):
             crm.post("/companies", {field: value}).unbroken()
+
+
+@rule("hostile-compressed", OURS, "A compressed body is 415.")
+def compressed(crm: Session) -> None:
+    """A compressed body is refused, and nothing is logged of it."""
+    mail = crm.mail()
+    packed = gzip.compress(json.dumps(mail).encode(), mtime=0)
+    for encoding in ("gzip", "GZIP"):
+        crm.request("POST", "/emails", body=packed, headers=(("Content-Encoding", encoding),)).refused(415)
+    same("the mails found", [], crm.get("/emails", rfc822MsgId=mail["rfc822MsgId"]).expect(200).ids)
 
 
 @rule("hostile-queries", OURS, NEVER_500)

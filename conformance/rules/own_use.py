@@ -14,6 +14,7 @@ ROLES = "(`from`, `to`, `cc`, `bcc`, `relatedTo`). All four roles match, and `re
 LATER = "A contact added today finds the mail stored last year under its address"
 HAS_ATTACHMENTS = "with a snippet, `hasAttachments`, and `roles`"
 LISTS = "`GET /contacts`, `GET /companies`: keyset pages, `updatedSince=`."
+INCLUDE_DELETED = "`GET /api/v1/contacts?updatedSince=…&includeDeleted=true`, the same for companies"
 CHANGES = "what was created, changed and **deleted**, in order: `{seq, at, type, id, action}`"
 MISSES_NOTHING = "A reader that keeps the last `seq` misses nothing."
 FURTHEST = 2**53
@@ -149,6 +150,37 @@ def contacts_list(crm: Session) -> None:
 def companies_list(crm: Session) -> None:
     """The companies changed since a moment, on pages."""
     _list(crm, "companies", [crm.company(crm.new_domain()) for _ in range(5)])
+
+
+def _told_deleted(crm: Session, noun: str) -> None:
+    """Demand that the list of a noun tells what was deleted."""
+    gone, again, stays = (crm.fresh("own") for _ in range(3))
+    for own in (gone, again, stays):
+        crm.put(at(noun, own), {}).offered().expect(201)
+    since = _since(crm.get(at(noun, gone)).expect(200).record)
+    for own in (gone, again):
+        crm.delete(at(noun, own)).offered().expect(204)
+    crm.put(at(noun, again), {}).expect(201)
+    for limit in (1, 100):
+        records = crm.walk(f"/{noun}?updatedSince={since}&includeDeleted=true&limit={limit}")
+        told = {str(one.get("id")): one.get("deleted") for one in records}
+        same("what is told to be deleted", [True, None, None], [told.get(own) for own in (gone, again, stays)])
+        true("each record once", len(told) == len(records), records)
+        true("and nothing else of it", all(not one.get("emailAddresses") for one in records), records)
+    found = [str(one.get("id")) for one in crm.walk(f"/{noun}?updatedSince={since}&limit=100")]
+    true("what was deleted only where it is asked for", gone not in found and {again, stays} <= set(found), found)
+
+
+@rule("contacts-deleted", OURS, INCLUDE_DELETED)
+def contacts_deleted(crm: Session) -> None:
+    """The list of what changed since tells what was deleted, where that is asked for; not what was made again."""
+    _told_deleted(crm, "contacts")
+
+
+@rule("companies-deleted", OURS, INCLUDE_DELETED)
+def companies_deleted(crm: Session) -> None:
+    """The list of what changed since tells what was deleted, where that is asked for; not what was made again."""
+    _told_deleted(crm, "companies")
 
 
 def _changes(crm: Session, after: int, limit: int = 100) -> list[Json]:

@@ -4,8 +4,10 @@ from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any
 
+from peewee import fn
+
 from . import tables
-from .rows import Record, behind, insert_rows, mark_deleted, save, with_keys
+from .rows import Record, behind, deleted_rows, insert_rows, mark_deleted, save, with_keys
 
 Accounts: Any = tables.Accounts
 ConnectorDomains: Any = tables.ConnectorDomains
@@ -25,6 +27,16 @@ def find(keys: Sequence[str]) -> list[tuple[str, Record]]:
 def page(since: str, after_id: str, limit: int) -> list[Record]:
     """Companies in the order of (updatedAt, id), from behind such a pair."""
     return _companies(behind(Accounts.date_modified, Accounts.id, (since, after_id)), limit)
+
+
+def named(key: str) -> list[Record]:
+    """The companies with this name."""
+    return _companies(fn.LOWER(Accounts.name) == key)
+
+
+def deleted(since: str, after_id: str, limit: int) -> list[Record]:
+    """What was marked as deleted, in the order of `page`."""
+    return deleted_rows(Accounts, (since, after_id), limit)
 
 
 def insert(record: Record, keys: Sequence[str | None]) -> None:

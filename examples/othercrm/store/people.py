@@ -5,7 +5,7 @@ from typing import Any
 
 from peewee import JOIN
 
-from .rows import Record, addresses_of, behind, link_addresses, mark_deleted, owners, save, with_keys
+from .rows import Record, addresses_of, behind, deleted_rows, link_addresses, mark_deleted, owners, save, with_keys
 from .tables import Accounts, Contacts, Leads
 
 _LEAD = "lead:"  # nothing says that no contact has the id of a lead
@@ -34,6 +34,14 @@ def page(since: str, after_id: str, limit: int) -> list[Record]:
     found = []
     for module, table in _TABLES.items():
         found += _people(module, behind(table.date_modified, _IDS[module], (since, after_id)), limit=limit)
+    return sorted(found, key=lambda one: (one["updatedAt"], one["id"]))[:limit]
+
+
+def deleted(since: str, after_id: str, limit: int) -> list[Record]:
+    """Contacts and leads that were marked as deleted, in the order of `page`."""
+    found = []
+    for module, table in _TABLES.items():
+        found += deleted_rows(table, (since, after_id), limit, _IDS[module])
     return sorted(found, key=lambda one: (one["updatedAt"], one["id"]))[:limit]
 
 

@@ -50,6 +50,14 @@ def mark_deleted(table: Any, row_id: str) -> bool:
     return bool(deletion.execute())
 
 
+def deleted_rows(table: Any, place: tuple[str, str], limit: int, row_id: Any = None) -> list[Record]:
+    """What is marked as deleted, from behind a place: id, deleted, and updatedAt, which is when."""
+    row_id = row_id or table.id
+    query = table.select(row_id.alias("id"), table.date_modified.alias("updatedAt"), table.deleted)
+    query = query.where(table.deleted, behind(table.date_modified, row_id, place))
+    return list(query.order_by(table.date_modified, row_id).limit(limit).dicts())
+
+
 def purge() -> bool:
     """Remove for good what is marked as deleted, by any program, and addresses that nobody has."""
     with writing():
