@@ -4,6 +4,7 @@ import json
 import re
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Callable
+from random import Random
 from typing import Any
 from urllib.parse import parse_qs, quote, urlsplit
 
@@ -11,7 +12,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.samples import EMAILS, MAIL, assert_error, log, pages
+from store.words import joined, matches, read_search
+from tests.samples import EMAILS, MAIL, assert_error, log, new_random, pages
 
 FILTERS = ["rfc822MsgId", "msgId", "syncThreadId", "address", "contactId", "receivedAfter", "receivedBefore", "q"]
 
@@ -578,6 +580,115 @@ def test_a_query_that_can_not_be_searched_for_says_why(client: Any) -> None:
         [[reason]] = error["errors"]["query"].values()
         assert re.fullmatch(r"[A-Z].*\.", reason)
         assert not re.search("fts|sql|syntax", reason, re.IGNORECASE)
+
+
+# What stands in a mail, and what is asked for.
+SAME_WORD = [
+    ("東京都に行く", "東京"),
+    ("東京都に行く", "京都"),
+    ("東京都に行く", "く"),
+    ("ｶﾞｸ", "ガク"),
+    ("한국어", "국어"),
+    ("สวัสดีครับ", "ครับ"),
+    ("Danke🙂", "danke"),
+    ("5000₽", "5000"),
+    ("٥٠٠٠ ريال", "5000"),
+    ("IŞIK", "ışık"),
+    ("ışık", "ISIK"),
+    ("İŞIK", "işık"),
+    ("ｆｕｌｌ　ｗｉｄｔｈ", '"full width"'),
+    ("ﬁnance", "finance"),
+    ("Straße", "STRASSE"),
+    ("ΟΔΟΣ", "οδός"),
+    ("مُحَمَّد", "محمد"),
+    ("می\u200cخواهم", "میخواهم"),
+    ("שָׁלוֹם", "שלום"),
+    ("co\u00adope\u200brate", "cooperate"),
+    ("a" * 600, "a" * 600),
+]
+
+
+def test_a_word_is_found_in_every_script(client: Any) -> None:
+    """As a reader sees it: in any case and width, with or without accents, points, and characters that nobody sees."""
+    for text, q in SAME_WORD:
+        record = log(client, textBody=f"({text})")["id"]
+        assert found(client, q=q) == [record], (text, q)
+        client.delete(f"{EMAILS}/{record}")
+
+
+# Words of some scripts, and what may stand between two of them. Of those without spaces, any pieces.
+VOCABULARY = [
+    "offer",
+    "Offers",
+    "OFFER",
+    "naïve",
+    "Café",
+    "Straße",
+    "İstanbul",
+    "IŞIK",
+    "ışık",
+    "łódź",
+    "ﬁnance",
+    "ｗｉｄｔｈ",
+    "5000",
+    "٥٠٠٠",
+    "Ελλάδα",
+    "ΟΔΟΣ",
+    "Привет",
+    "ёлка",
+    "мир",
+    "العربية",
+    "مُحَمَّد",
+    "שָׁלוֹם",
+    "שלום",
+    "हिन्दी",
+    "नमस्ते",
+    "தமிழ்",
+    "o'neill",
+    "a_b",
+    "x@y.example",
+    "co\xadop",
+    "می\u200cخواهم",
+    "½",
+    "km²",
+    "№5",
+    "Ⅻ",
+]
+UNSPACED = "東京都に行くカード決済ｶﾞｸ人々한국어สวัสดีครับភាសាខ្មែរမြန်မာ𠀀字"
+BETWEEN = [" ", " ", " ", "\n", ", ", "-", "🙂", "₽", "\u3000", "。", "/", ""]
+
+
+def words_of(random: Random, most: int) -> str:
+    """A text of some words."""
+    text = ""
+    for _ in range(random.randint(1, most)):
+        start = random.randrange(len(UNSPACED))
+        pieces = [random.choice(VOCABULARY), UNSPACED[start : start + random.randint(1, 6)]]
+        text += random.choice(pieces) + random.choice(BETWEEN)
+    return text
+
+
+def test_both_databases_find_what_the_words_say(client: Any) -> None:
+    """Made-up searches in made-up texts, anew in each run: the index, what waits for it, and the plain comparison."""
+    random = new_random()
+    texts = [(words_of(random, 4), words_of(random, 30)) for _ in range(40)]
+    ids = [log(client, subject=subject, textBody=text)["id"] for subject, text in texts]
+    for _ in range(150):
+        asked = []
+        for _ in range(random.randint(1, 3)):
+            text = random.choice(random.choice(texts))
+            start = random.randrange(len(text))
+            piece = text[start : start + random.randint(1, 8)].replace('"', "")
+            asked.append(random.choice(["{}", "{}", "{}*", '"{}"', "-{}", '-"{}"']).format(piece))
+        q = " ".join(asked)
+        answer = client.get(EMAILS, query_string={"q": q, "limit": 100})
+        try:
+            search = read_search(q)
+        except ValueError:
+            assert answer.status_code == 422, q
+        else:
+            expected = {one for one, text in zip(ids, texts, strict=True) if matches(search, joined(text))}
+            assert {record["id"] for record in answer.json} == expected, q
 
 
 def test_the_search_keeps_step_with_the_mail(client: Any) -> None:
