@@ -146,7 +146,7 @@ def _log_copy(copy: _Copy, hashed: Hash) -> tuple[Record, bool]:
             if after:
                 optional(store.emails, "catch_up")(after)
             if said := [name for name in COMPARED if name in differs]:
-                log.warning("email %s: a copy has another %s; the first stays", old["id"], ", ".join(said))
+                log.warning("email %s: the %s of a copy differs; the first stays", old["id"], ", ".join(said))
             return (after.record if after else old), False
     raise AssertionError
 
