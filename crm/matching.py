@@ -6,7 +6,7 @@
 
 import re
 from collections.abc import Callable, Iterable, Iterator
-from functools import cache
+from functools import cache, lru_cache
 from hashlib import sha256
 from itertools import islice
 from typing import Any
@@ -202,6 +202,7 @@ def is_free_mail(domains: Iterable[str]) -> bool:
     return not whitelist.isdisjoint(domains)
 
 
+@lru_cache(1000)  # an import asks once more under the write lock
 def normalize_name(text: str) -> str | None:
     """The form in which two companies' names are compared, or None for none: letter case, white space, full width."""
     name = " ".join(_fold_case(normalize("NFKC", text)).split())
