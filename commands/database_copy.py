@@ -127,12 +127,10 @@ def _fill_or_compare(target: "_End", source: "_End", tables: list[Table], watch:
     for statement in target.FILL:
         target.execute(statement)
     if not any(there):
-        summaries = _fill(target, source, tables, watch)
-    elif there == wanted:
-        summaries = [_summary(source, table, watch) for table in tables]
-    else:
+        _fill(target, source, tables, watch)
+    elif there != wanted:
         raise Refused("The target is neither empty nor a copy of this database.")
-    copied = [_summary(target, table, watch) for table in tables]
+    summaries, copied = ([_summary(end, table, watch) for table in tables] for end in (source, target))
     differing = [known.table for known, found in zip(summaries, copied, strict=True) if known != found]
     if differing:
         raise Refused(f"The target has other rows than this database in: {', '.join(differing)}.")
@@ -140,47 +138,26 @@ def _fill_or_compare(target: "_End", source: "_End", tables: list[Table], watch:
     return summaries
 
 
-def _fill(target: "_End", source: "_End", tables: list[Table], watch: Watch) -> list[Summary]:
-    summaries = []
+def _fill(target: "_End", source: "_End", tables: list[Table], watch: Watch) -> None:
     for table in tables:
-        passed = _Passed(watch(f"{table.name}: copying", source.count(table), source.rows(table)))
-        target.fill(table, passed)
-        last_id = source.last_id(table) if table.counter else None
-        if last_id is not None:
-            target.set_last_id(table, last_id)
-        summaries.append(Summary(table.name, passed.rows, passed.checksum(), last_id))
+        target.fill(table, watch(f"{table.name}: copying", source.count(table), source.rows(table)))
+        if table.counter:
+            target.set_last_id(table, source.last_id(table))
     if models.Email in models.tables():
-        emails = next(summary.rows for summary in summaries if summary.table == models.Email._meta.table_name)
         with borrowed(target.connection):
-            for _ in watch("search index", emails, store.emails.index_all()):
+            for _ in watch("search index", models.Email.select().count(), store.emails.index_all()):
                 pass
-    return summaries
 
 
 def _summary(end: "_End", table: Table, watch: Watch) -> Summary:
-    passed = _Passed(watch(f"{table.name}: comparing", end.count(table), end.rows(table)))
-    for _ in passed:
-        pass
-    return Summary(table.name, passed.rows, passed.checksum(), end.last_id(table) if table.counter else None)
-
-
-class _Passed:
-    """Rows, counted and summed up as they pass: SHA-256 over each as JSON, a line a row. Both databases hold the same
-    letters and numbers, so it is the same for both."""
-
-    def __init__(self, rows: Iterable[Row]) -> None:
-        self._all, self._sum, self.rows = rows, sha256(), 0
-
-    def __iter__(self) -> Iterator[Row]:
-        encode = JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
-        for row in self._all:
-            self._sum.update(encode(row).encode())
-            self._sum.update(b"\n")
-            self.rows += 1
-            yield row
-
-    def checksum(self) -> str:
-        return self._sum.hexdigest()
+    """SHA-256 over each row as JSON, a line a row: both databases hold the same letters and numbers, so it is the same
+    for both."""
+    encode = JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+    rows, checksum = 0, sha256()
+    for row in watch(f"{table.name}: comparing", end.count(table), end.rows(table)):
+        checksum.update(f"{encode(row)}\n".encode())
+        rows += 1
+    return Summary(table.name, rows, checksum.hexdigest(), end.last_id(table) if table.counter else None)
 
 
 def _tables() -> list[Table]:
