@@ -132,8 +132,8 @@ def plan(random: Random) -> Plan:
             *[lambda: Plan(client, "POST", "contacts", contact(random))] * 3,
             lambda: Plan(client, "POST", "contacts", contact(random) | ids),
             lambda: Plan(client, "PUT", f"contacts/{ids['id']}", contact(random)),
-            lambda: Plan(client, "PATCH", "contacts", contact(random), target),
-            lambda: Plan(client, "DELETE", "contacts", target=target),
+            *[lambda: change("PATCH", "contacts", contact(random))] * 2,
+            lambda: change("DELETE", "contacts"),
             lambda: Plan(client, "GET", "contacts/lookup", query=(("emails", queried),)),
         ]
     else:
