@@ -41,6 +41,7 @@ SYNC = {
 ADMIN = {
     "DELETE /api/v1/emails/ID",
     "GET /api/v1/emails/ID/attachments/ID",
+    "GET /api/v1/emails/ID/copies",
     "GET /api/v1/contacts/ID/emails",
     "GET /api/v1/changes",
 }

@@ -167,7 +167,7 @@ def both_msgids(crm: Session) -> None:
 
 @rule("copy-otherwise", OURS, OTHERWISE)
 def otherwise(crm: Session) -> None:
-    """Each copy is listed with its msgId and what it says otherwise, the first one too, and a POST made again is none."""
+    """Each copy is listed with its msgId and what it says otherwise, the first one too; a POST made again is none."""
     mail, email = crm.log()
     other = crm.mail(receivedAt="2020-01-01T00:00:00.000000Z", fromAddress=f"Jane Doe <{mail['fromAddress']}>")
     fields = ("subject", "textBody", "htmlBody", "fromAddress", "receivedAt")

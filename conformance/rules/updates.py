@@ -16,8 +16,8 @@ CONFLICT = "an `rfc822MsgId` that another record has is 409 and nothing changes"
 OWN_FIELDS = "`id`, `createdAt`, `updatedAt` in a body are ignored."
 DELETE = "`DELETE` is 204 (a mail logged by mistake must be removable)."
 WITHHELD = (
-    "*What was deleted, erased or is not to be logged stays away*: another copy of it makes a *withheld* record, 201 with "
-    "an id, its ids and time, and nothing else of it"
+    "*What was deleted, erased or is not to be logged stays away*: another copy of it makes a *withheld* record, 201 "
+    "with an id, its ids and time, and nothing else of it"
 )
 FORGOTTEN = "`DELETE …?remember=false` keeps none, so that a copy is logged anew"
 GET = "`GET /api/v1/emails/{id}` | the email by the CRM's own record id"

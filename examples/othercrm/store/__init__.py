@@ -12,13 +12,13 @@ from database import check_writable as check
 from database import declare
 from database import writing as transaction
 from models import OWN, Change
+from store import withheld
 
 from . import accounts as companies
 from . import feed as changes
 from . import mail as emails
 from . import people as contacts
 from . import staff as users
-from store import withheld
 from .rows import purge
 from .tables import ConnectorCopies, ConnectorDomains, ConnectorEmails
 

@@ -51,7 +51,7 @@ def version(email_id: str) -> str | None:
 
 
 def find(message_key: str | None, copy_key: str | None) -> list[Logged]:
-    """The emails with this Message-ID, which the CRM has in angle brackets, and those of which a copy has this msgId."""
+    """The emails with this Message-ID, which the CRM has in angle brackets, or of which a copy has this msgId."""
     condition = _has_copy(copy_key or "") | (t.Emails.message_id == f"<{message_key}>")
     query = t.Emails.select(t.Emails.id).where(condition, ~t.Emails.deleted)
     return [logged(row_id) for (row_id,) in list(query.order_by(t.Emails.date_entered, t.Emails.id).tuples())]
