@@ -48,6 +48,10 @@ class _Kind(NamedTuple):
         """The normalized form of each entry, None for what has none."""
         return [self.normalize(text) for text in record[self.entries]]
 
+    def named(self, record: Record) -> Record:
+        """The record as it is stored: a company with its normalized name, which is not on the wire."""
+        return {**record, "nameKey": normalize_name(record["name"] or "")} if self.name == "company" else record
+
 
 _CONTACT = _Kind("contact", "emailAddresses", normalize_address, store.contacts)
 _COMPANY = _Kind("company", "domains", normalize_domain, store.companies)
@@ -284,7 +288,7 @@ def _save(
             if new == old:
                 with store.transaction():  # also of what is only found, no answer is given before it is safe
                     return new, False
-            keys = kind.keys(new)
+            new, keys = kind.named(new), kind.keys(new)
             with store.transaction():
                 if find() == old:
                     return _store(kind, old, new, keys), old is None
@@ -302,8 +306,6 @@ def _store(
     if company_id is not None and not store.companies.read([company_id]):
         raise Invalid(companyId="There is no such company.")
     moment = change_time()
-    if kind.name == "company":
-        new = {**new, "nameKey": normalize_name(new["name"] or "")}  # not on the wire
     new = {**new, "createdAt": old["createdAt"] if old else moment, "updatedAt": moment}
     if old is None:
         kind.store.insert(new, keys)
@@ -349,7 +351,8 @@ class TableImport:
         self._kind = self._kind._replace(normalize=cache(self._normalize))
         for values in rows:
             with suppress(Invalid, NotOffered):
-                self._kind.keys(self._plan(values)[1])
+                new = self._plan(values)[1]
+                self._kind.keys(self._kind.named(new))
 
     def store(self, values: Record) -> str:
         """Store a row; gives "created", "changed" or "unchanged". Raises Invalid."""
@@ -357,6 +360,7 @@ class TableImport:
         if new == old:
             return "unchanged"
         with nullcontext() if self._dry_run else store.transaction():
+            new = self._kind.named(new)
             _store(self._kind, old, new, self._kind.keys(new), _record_nothing if self._dry_run else record_change)
         return "changed" if old else "created"
 

@@ -6,7 +6,7 @@
 
 import re
 from collections.abc import Callable, Iterable, Iterator
-from functools import cache
+from functools import cache, lru_cache
 from hashlib import sha256
 from itertools import islice
 from typing import Any
@@ -31,10 +31,9 @@ _DOT_ATOM = re.compile(r'[^\s"(),.:;<>@\[\]\\]+(?:\.[^\s"(),.:;<>@\[\]\\]+)*')
 _DOMAIN = re.compile(r'[^\s,;:<>@"()\\]+')
 # Of an entry: quoted strings, of which one may have no end; single characters behind a backslash; what stands in angle
 # brackets; domain literals; the beginning of a comment; what separates addresses, a lone angle bracket too.
-_TOKEN_BUT_QUOTES = re.compile(r"\\.|<[^<>]*>|\[[^\[\]]*\]|[(,:;<>]", re.DOTALL)
+_TOKEN_BUT_QUOTES = re.compile(r"\\.|<[^<>]*>|\[[^\[\]]*\]|[,:;>]+|[(<]", re.DOTALL)
 _TOKEN = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|(?P<open>\\?\Z))|' + _TOKEN_BUT_QUOTES.pattern, re.DOTALL)
 _IN_COMMENT = re.compile(r"\\.|[()]", re.DOTALL)
-_SEPARATORS = ",:;<>"
 # Control and format characters, which nobody sees; but joiners stand in names of some languages, also in domains.
 _INVISIBLE = re.compile(
     "[\x00-\x08\x0e-\x1b\x7f-\x84\x86-\x9f\xad\u061c\u180e\u200b\u200e\u200f\u202a-\u202e\u2060-\u2069\ufeff]"
@@ -110,7 +109,7 @@ def _parts(text: str) -> Iterator[tuple[str, str]]:
         token, place = found[0], found.end()
         if depth or token == "(":
             depth += {"(": 1, ")": -1}.get(token, 0)
-        elif token in _SEPARATORS:
+        elif token[0] in ",:;>" or token == "<":
             part = "".join(kept)
             if angle or "@" in part:
                 yield part, angle
@@ -182,13 +181,18 @@ def parent_domains(domain: str) -> list[str]:
 
     No public suffix (https://publicsuffix.org) is among the parents: what is below it belongs to others.
     """
-    own = public_suffixes().privatesuffix(domain) or domain  # the longest part that somebody can register
     labels = domain.split(".")
-    return [".".join(labels[n:]) for n in range(len(labels) - own.count("."))]
+    return [".".join(labels[n:]) for n in range(len(labels) - _registered_part(domain).count("."))]
+
+
+@lru_cache(1000)  # it is 2 % of a look-up
+def _registered_part(domain: str) -> str:
+    """The part of a domain that somebody has registered; of a public suffix, the whole."""
+    return _public_suffixes().privatesuffix(domain) or domain
 
 
 @cache
-def public_suffixes() -> Any:
+def _public_suffixes() -> Any:
     """The Public Suffix List, which is in the package. It takes 2 MB, and 50 ms to read; so only who asks reads it."""
     from publicsuffixlist import PublicSuffixList
 
@@ -202,6 +206,7 @@ def is_free_mail(domains: Iterable[str]) -> bool:
     return not whitelist.isdisjoint(domains)
 
 
+@lru_cache(1000)  # an import asks once more under the write lock
 def normalize_name(text: str) -> str | None:
     """The form in which two companies' names are compared, or None for none: letter case, white space, full width."""
     name = " ".join(_fold_case(normalize("NFKC", text)).split())

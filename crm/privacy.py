@@ -99,7 +99,7 @@ def _find_in(part: Any) -> Callable[[Mentions, int | None], Iterator[Record]]:
 
 
 def _has(record: Record, sought: Mentions) -> bool:
-    return sought.in_value({name: value for name, value in record.items() if name != "companyId"})
+    return sought.in_value({name: value for name, value in record.items() if name not in ("companyId", "nameKey")})
 
 
 def _find_emails(sought: Mentions, since: int | None) -> Iterator[Record]:
