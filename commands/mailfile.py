@@ -238,6 +238,8 @@ class _Part(Message):
         encoding = self.get("content-transfer-encoding", "").partition("(")[0].strip(' \t;"').lower()
         if encoding == "base64":
             return _base64(body)
+        del self["content-transfer-encoding"]
+        self["content-transfer-encoding"] = encoding
         self.set_payload(body.decode("ascii", "surrogateescape"))
         return bytes(self.get_payload(decode=True))
 

@@ -124,7 +124,7 @@ def _log_copy(copy: _Copy, hashed: Hash) -> tuple[Record, bool]:
             if known is None:  # it was deleted in this moment
                 return log_email(copy.record)
             found = store.emails.read([known.email_id])
-            if not found:
+            if not found or _keys(found[0])[0] != known.message_key:  # it has another Message-ID since this moment
                 continue
             [old] = found
             if any(one.digest == copy.keys.digest for one in known.copies):

@@ -141,6 +141,7 @@ class Model:
         self.deleted: list[Known] = []
         self.contacts: dict[str, Json] = {}
         self.companies: dict[str, Json] = {}
+        self.etags: dict[str, str | None] = {}  # of contacts, where it is known
         self.used: set[str] = set()
         self.feed: dict[str, list[str]] = {}  # what must be in the feed of each record, in this order
 
@@ -150,6 +151,7 @@ class Model:
         other.deleted = list(self.deleted)
         other.contacts = {one: dict(contact) for one, contact in self.contacts.items()}
         other.companies = {one: dict(company) for one, company in self.companies.items()}
+        other.etags = dict(self.etags)
         other.used, other.feed = set(self.used), {one: list(actions) for one, actions in self.feed.items()}
         return other
 
@@ -357,6 +359,8 @@ class Model:
             return False
         if etag is not None:
             fails = call.if_match != etag
+            if fails and answer.status == 422:  # of two reasons, either may be told
+                return True
             require((answer.status == 412) == fails, f"If-Match that does not match is 412. ({answer.status})")
         return answer.status == 412
 
@@ -452,7 +456,7 @@ class Model:
             record_id = asked or self._new_id(answer)
             require(answer.body["id"] == record_id, "With an id, a new one under it.")
             self._require_record(answer.body, body, "POST creates.")
-            records[record_id] = dict(answer.body)
+            records[record_id], self.etags[record_id] = dict(answer.body), answer.etag
             self._note(kind, record_id, "created")
             return
         require(answer.status == 200, f"POST finds or creates: 200 with the oldest such {kind}. ({here})")
@@ -467,7 +471,7 @@ class Model:
             self._require_record(answer.body, filled, "Unchanged but for gaps filled.")
         if not unchanged:
             self._note(kind, here["id"], "changed")
-        records[here["id"]] = dict(answer.body)
+        records[here["id"]], self.etags[here["id"]] = dict(answer.body), answer.etag
 
     @staticmethod
     def _record(kind: str, body: Json) -> Json:
@@ -502,7 +506,7 @@ class Model:
         )
         if old is None or any(old[name] != body[name] for name in body):
             self._note(kind, record_id, "changed" if old else "created")
-        records[record_id] = dict(answer.body)
+        records[record_id], self.etags[record_id] = dict(answer.body), answer.etag
 
     def _patch_contacts_one(self, call: Call, answer: Answer, record_id: str) -> None:
         old = self.contacts.get(record_id)
@@ -510,15 +514,19 @@ class Model:
             require(answer.status in (404, 422), "An unknown id is 404.")
             return
         changes = {name: value for name, value in (call.body or {}).items() if name != "id"}
+        if self._fails_precondition(call, answer, self.etags.get(record_id)):
+            return
         if self._unknown_company(changes, answer):
             return
         require(answer.status == 200, "PATCH changes the fields that it names.")
         self._require_record(answer.body, {**self._record("contact", old), **changes}, "PATCH changes what it names.")
         if any(old[name] != value for name, value in changes.items()):
             self._note("contact", record_id, "changed")
-        self.contacts[record_id] = dict(answer.body)
+        self.contacts[record_id], self.etags[record_id] = dict(answer.body), answer.etag
 
     def _delete_contacts_one(self, call: Call, answer: Answer, record_id: str) -> None:
+        if record_id in self.contacts and self._fails_precondition(call, answer, self.etags.get(record_id)):
+            return
         self._delete(answer, "contact", self.contacts, record_id)
 
     def _delete_companies_one(self, call: Call, answer: Answer, record_id: str) -> None:
@@ -526,6 +534,7 @@ class Model:
         for contact in self.contacts.values():
             if contact["companyId"] == record_id:
                 contact["companyId"] = None
+                self.etags.pop(contact["id"], None)
 
     def _delete(self, answer: Answer, kind: str, records: dict[str, Json], record_id: str) -> None:
         if records.pop(record_id, None) is None:
@@ -568,6 +577,8 @@ class Model:
             return
         require(answer.status == 200, "GET answers a record by its id.")
         self._same(answer.body, records)
+        require(answer.etag, "A record's answer has an ETag.")
+        require(self.etags.get(record_id) in (None, answer.etag), "An ETag changes with the record alone.")
 
     def _same(self, got: Json, records: dict[str, Json]) -> None:
         here = records[got["id"]]

@@ -392,9 +392,14 @@ def test_a_body_without_an_empty_line_before_it_is_whole(body: bytes) -> None:
     ],
 )
 def test_base64_is_read_as_far_as_it_goes(encoded: bytes, content: bytes) -> None:
-    """What stands around it is no part of the file, and a comment behind the encoding's name no obstacle."""
-    payload = mail("Content-Type: a/b", "Content-Transfer-Encoding: BASE64 (a comment)", body=encoded)
+    """What stands around it is no part of the file."""
+    payload = mail("Content-Type: a/b", "Content-Transfer-Encoding: BASE64", body=encoded)
     assert [b64decode(a["content"]) for a in payload["attachments"]] == [content]
+
+
+def test_a_comment_behind_the_encoding_is_no_part_of_its_name() -> None:
+    """RFC 2045 allows it (6.1, 5.1)."""
+    assert mail("Content-Transfer-Encoding: Quoted-Printable (7bit)", body=b"=C3=A9")["textBody"] == "é"
 
 
 def test_parts_nested_deeper_than_the_stack_are_read() -> None:
