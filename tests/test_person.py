@@ -197,8 +197,8 @@ def placed(address, chance):
         {"attachments": [{"id": address, "name": "a"}]},
     ]
     contacts = [
-        {"emailAddresses": [f"mailto:{address}"]},
-        {"emailAddresses": [f"{address} (Zoe)"]},
+        {"id": "z1", "emailAddresses": [f"mailto:{address}"]},  # else the second would be found by the first
+        {"id": "z2", "emailAddresses": [f"{address} (Zoe)"]},
         {"emailAddresses": [f"b@b.example {address}"]},
         {"firstName": address},
         {"lastName": f"Kent {address}"},
