@@ -127,9 +127,9 @@ def test_the_statements_of_a_read_do_not_grow_with_the_rows(filled: Any) -> None
 
 @pytest.mark.parametrize("count", [6, 60, 600])
 def test_a_mail_is_logged_in_as_many_statements_whatever_its_recipients(client: Any, count: int) -> None:
-    """Is it here, before the write lock and under it, and was it deleted before; the time of the last change; the email,
-    its recipients, links and copy, each in bulk; the change. Then its words, or on SQLite whether enough emails wait for
-    the search index."""
+    """Is it here, before the write lock and under it, and was it deleted before; the time of the last change; the
+    email, its recipients, links and copy, each in bulk; the change. Then its words, or on SQLite whether enough emails
+    wait for the search index."""
     store.withheld.key()  # made with the first email
     mail = MAIL | {
         name: [f"{name}{n}@a.example" for n in range(count // 3)] for name in MAIL if name.endswith("Addresses")
