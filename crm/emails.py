@@ -45,7 +45,8 @@ def log_emails(emails: Sequence[Mapping[str, Any]]) -> list[tuple[Record, bool]]
     """Log several emails, the new ones in one transaction. Everything that takes time is done before it."""
     hashed, user_id = _hash(), calling_user.get()
     copies = [_Copy.of(email, user_id, hashed) for email in emails]
-    drafts = {n: derive(copy.record) for n, copy in enumerate(copies) if copy.find() is None}
+    known = [copy.find() for copy in copies]
+    drafts = {n: derive(copy.record) for n, copy in enumerate(copies) if known[n] is None}
     for draft in drafts.values():
         optional(store.emails, "prepare")(None, draft)
     logged: dict[int, Record] = {}
@@ -58,7 +59,7 @@ def log_emails(emails: Sequence[Mapping[str, Any]]) -> list[tuple[Record, bool]]
                     logged[n] = _insert(drafts[n], copies[n])
     for n in logged:
         optional(store.emails, "catch_up")(drafts[n])
-    return [(logged[n], True) if n in logged else _log_copy(copy, hashed) for n, copy in enumerate(copies)]
+    return [(logged[n], True) if n in logged else _log_copy(copy, known[n], hashed) for n, copy in enumerate(copies)]
 
 
 class _Copy(NamedTuple):
@@ -89,8 +90,8 @@ class _Copy(NamedTuple):
         """What was deleted before, and is to stay away, if this is a copy of it."""
         if not (self.message_key or self.keys.copy_key):
             return None
-        message_key, [copy_key] = _hashed_keys(self.message_key, [self.keys.copy_key], hashed)
-        return identify(store.withheld.find(message_key, [copy_key]), message_key, self.keys.contents)
+        message_key, copy_key = _hashed_keys(self.message_key, self.keys.copy_key, hashed)
+        return identify(store.withheld.find(message_key, copy_key), message_key, self.keys.contents)
 
     def like(self, withheld: Logged) -> "_Copy":
         """This copy, known by what the deleted email had as well: another email with its msgId is told from both."""
@@ -115,21 +116,22 @@ _NEW: Record = {"id": None, **NO_EMAIL, "withheld": False, "removed": None}
 _KEPT = ("msgId", "rfc822MsgId", "receivedAt")  # of an email that is withheld
 
 
-def _log_copy(copy: _Copy, hashed: Hash) -> tuple[Record, bool]:
+def _log_copy(copy: _Copy, known: Logged | None, hashed: Hash) -> tuple[Record, bool]:
     """Log an email that is here already, or was until now."""
     for attempt in attempts():
         with attempt:
-            known = copy.find()
+            known = known or copy.find()
             if known is None:  # it was deleted in this moment
                 return log_email(copy.record)
-            found = store.emails.read([known.email_id])
-            if not found or _keys(found[0])[0] != known.message_key:  # it has another Message-ID since this moment
+            one, known = known, None  # another try looks anew
+            found = store.emails.read([one.email_id])
+            if not found or _keys(found[0])[0] != one.message_key:  # it has another Message-ID since this moment
                 continue
             [old] = found
-            if any(one.digest == copy.keys.digest for one in known.copies):
+            if any(keys.digest == copy.keys.digest for keys in one.copies):
                 with store.transaction():  # also of what is only found, no answer is given before it is safe
                     return old, False
-            new, differs = _merged(old, copy, as_logged(known), hashed)
+            new, differs = _merged(old, copy, as_logged(one), hashed)
             unchanged = _same(old, new)
             before, after = (None, None) if unchanged else (derive(old), derive(new, old))
             if before and after:
@@ -269,33 +271,34 @@ def forget_withheld(email_id: str | None = None, message_id: str | None = None) 
     ids = [email_id] if email_id is not None else []
     with store.transaction():
         if key := normalize_message_id(message_id):
-            ids += [one.email_id for one in store.withheld.find(_hash()("rfc822MsgId", key), [])]
+            ids += [one.email_id for one in store.withheld.find(_hash()("rfc822MsgId", key), None)]
         return [one for one in dict.fromkeys(ids) if store.withheld.delete(one)]
 
 
 def _withhold(logged: Logged, reason: str, hashed: Hash) -> None:
-    message_key, copy_keys = _hashed_keys(logged.message_key, [copy.copy_key for copy in logged.copies], hashed)
     contents, at = as_logged(logged), now()
-    if not message_key and not any(copy_keys):
-        return  # nothing of it could ever be known again
-    for copy_key in dict.fromkeys(filter(None, copy_keys)) or [None]:
+    for message_key, copy_key in _all_hashed_keys(logged, hashed):
         store.withheld.insert(logged.email_id, message_key, copy_key, contents, reason, at)
 
 
 def _forget(logged: Logged, hashed: Hash) -> None:
     """Drop what was kept of an email before."""
-    message_key, copy_keys = _hashed_keys(logged.message_key, [copy.copy_key for copy in logged.copies], hashed)
     contents = as_logged(logged)
-    for one in store.withheld.find(message_key, copy_keys):
-        if (message_key and one.message_key == message_key) or is_same(one, message_key, contents):
-            store.withheld.delete(one.email_id)
+    for message_key, copy_key in _all_hashed_keys(logged, hashed):
+        for one in store.withheld.find(message_key, copy_key):
+            if (message_key and one.message_key == message_key) or is_same(one, message_key, contents):
+                store.withheld.delete(one.email_id)
 
 
-def _hashed_keys(
-    message_key: str | None, copy_keys: Sequence[str | None], hashed: Hash
-) -> tuple[str | None, list[str | None]]:
-    """The keys of an email as hashes."""
-    return message_key and hashed("rfc822MsgId", message_key), [key and hashed("msgId", key) for key in copy_keys]
+def _all_hashed_keys(logged: Logged, hashed: Hash) -> list[tuple[str | None, str | None]]:
+    """The keys of each copy of an email as hashes; of one without any there is nothing by which it could be known."""
+    copy_keys = dict.fromkeys(copy.copy_key for copy in logged.copies if copy.copy_key)
+    keys = copy_keys or ([None] if logged.message_key else [])
+    return [_hashed_keys(logged.message_key, copy_key, hashed) for copy_key in keys]
+
+
+def _hashed_keys(message_key: str | None, copy_key: str | None, hashed: Hash) -> tuple[str | None, str | None]:
+    return message_key and hashed("rfc822MsgId", message_key), copy_key and hashed("msgId", copy_key)
 
 
 def _hash() -> Hash:

@@ -78,23 +78,21 @@ def _record(fields: Mapping[str, Any], row: Row) -> Record:
 
 _READ = Prepared(lambda: _select(_WHOLE).where(is_any(Email.id, "ids")))
 _VERSION = Prepared(lambda: Email.select(Email.updated_at).where(Email.id == param("id")))
-
-
-def _logged(*emails: Any) -> Any:
-    """Emails, of each query those that it finds, with all their copies, the oldest first."""
-    found = reduce(or_, emails).alias("found")
-    query = Email.select(Email.id, Email.message_key, Copy.digest, Copy.msg_key, Copy.contents)
-    query = query.join(found, on=Email.id == found.c.id).join(Copy, JOIN.LEFT_OUTER, on=Copy.email == Email.id)
-    return query.order_by(Email.id, Copy.logged_at.asc(nulls="LAST"), Copy.digest)
-
-
 _FIND = Prepared(
-    lambda: _logged(
-        Email.select(Email.id.alias("id")).where(Email.message_key == param("message_key")),
-        Copy.select(Copy.email.alias("id")).where(Copy.msg_key == param("copy_key")),
+    lambda: (
+        Email.select(Email.id)
+        .where(Email.message_key == param("message_key"))
+        .union_all(Copy.select(Copy.email).where(Copy.msg_key == param("copy_key")))
     )
 )
-_LOGGED = Prepared(lambda: _logged(Email.select(Email.id.alias("id")).where(Email.id == param("id"))))
+_LOGGED = Prepared(
+    lambda: (
+        Email.select(Email.id, Email.message_key, Copy.digest, Copy.msg_key, Copy.contents)
+        .join(Copy, JOIN.LEFT_OUTER, on=Copy.email == Email.id)
+        .where(is_any(Email.id, "ids"))
+        .order_by(Email.id, Copy.logged_at.asc(nulls="LAST"), Copy.digest)
+    )
+)
 _COPY = ("email", "digest", "msg_key", "contents", "msg_id", "user_id", "logged_at", "differs")
 _RECORD_COPY = Prepared(lambda: Copy.insert({name: param(name) for name in _COPY}).on_conflict_ignore())
 _PLACES_OF_COPIES = Prepared(
@@ -155,16 +153,17 @@ def version(email_id: str) -> str | None:
 def find(message_key: str | None, copy_key: str | None) -> list[Logged]:
     """The emails with this normalized rfc822MsgId, of which there is one at the most, and those of which a copy has
     this normalized msgId, the oldest first."""
-    return _as_logged(_FIND(message_key=message_key, copy_key=copy_key))
+    return _logged([row_id for (row_id,) in _FIND(message_key=message_key, copy_key=copy_key)])
 
 
 def logged(email_id: str) -> Logged:
     """What is known of an email that is here by its copies."""
-    [found] = _as_logged(_LOGGED(id=int(email_id)))
+    [found] = _logged([int(email_id)])
     return found
 
 
-def _as_logged(rows: Sequence[Row]) -> list[Logged]:
+def _logged(ids: list[int]) -> list[Logged]:
+    rows = _LOGGED(ids=ids) if ids else []  # nearly always there is none
     return [
         Logged(str(row_id), key, [CopyKeys(row[2], row[3], loads(row[4])) for row in of_email if row[2] is not None])
         for (row_id, key), of_email in groupby(rows, lambda row: row[:2])
@@ -212,9 +211,16 @@ def delete(old: Draft) -> None:
 
 def record_copy(email_id: str, keys: CopyKeys, copy: Record) -> None:
     """Keep a copy of an email (msgId, userId, loggedAt, differs), but for one with the digest of another."""
-    values = (int(email_id), keys.digest, keys.copy_key, dumps(keys.contents))
-    more = (copy["msgId"], copy["userId"], copy["loggedAt"], copy["differs"] and _json(copy["differs"]))
-    _RECORD_COPY.run(**dict(zip(_COPY, (*values, *more), strict=True)))
+    _RECORD_COPY.run(
+        email=int(email_id),
+        digest=keys.digest,
+        msg_key=keys.copy_key,
+        contents=dumps(keys.contents),
+        msg_id=copy["msgId"],
+        user_id=copy["userId"],
+        logged_at=copy["loggedAt"],
+        differs=copy["differs"] and _json(copy["differs"]),
+    )
 
 
 def page_of_copies(

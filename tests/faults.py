@@ -831,7 +831,7 @@ CHANGED: dict[str, tuple[str, Plant]] = {
     "PUT takes the ids away": ("put-keeps-ids", asked(put_forgets_ids)),
     "what was deleted comes back": (
         "email-withheld",
-        attribute(memory.withheld, "find", lambda message_key, copy_keys: []),
+        attribute(memory.withheld, "find", lambda message_key, copy_key: []),
     ),
     "what was deleted comes back without a trace": ("email-withheld", inside("_bare", lambda draft: draft)),
     "what is withheld is in lists": (

@@ -307,13 +307,12 @@ emails = SimpleNamespace(
 # ---- what stays away ------------------------------------------------------------------------------------------------
 
 
-def find_withheld(message_key: str | None, copy_keys: Sequence[str | None]) -> list[Logged]:
-    """What is withheld with this Message-ID, or any of these msgIds."""
-    asked = {*copy_keys} - {None}
+def find_withheld(message_key: str | None, copy_key: str | None) -> list[Logged]:
+    """What is withheld with this Message-ID, or this msgId."""
     return [
         one
         for one, _ in WITHHELD
-        if (message_key and one.message_key == message_key) or one.copies[0].copy_key in asked
+        if (message_key and one.message_key == message_key) or (copy_key and one.copies[0].copy_key == copy_key)
     ]
 
 
