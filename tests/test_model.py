@@ -376,12 +376,12 @@ ROUNDS = int(os.environ.get("MODEL_ROUNDS", 5_000))  # on each database, of all 
 
 def test_each_answer_is_what_the_contract_says(threads: Executor) -> None:
     """Calls one after the other."""
-    run(threads, one_by_one, 25)
+    run(threads, one_by_one, 15)
 
 
 def test_answers_that_were_given_at_once_have_an_order(threads: Executor) -> None:
     """Calls of several clients at the same moment."""
-    run(threads, at_once, 10)
+    run(threads, at_once, 8)
 
 
 @pytest.mark.system
