@@ -504,7 +504,7 @@ def test_five_thousand_recipients_are_kept(client: Any) -> None:
 
 def test_an_address_is_sought_in_what_may_have_one(client: Any) -> None:
     """An entry of megabytes is kept, and no pattern looks at it."""
-    entry = "<a>" * 4_000 + "<jane@a.example>"
+    entry = "<a>" * 7_000 + "<jane@a.example>"
     record = log(client, rfc822MsgId="m", fromAddress=entry, toAddresses=[entry, "<a>" * 3_000 + "<bob@a.example>"])
     assert (record["fromAddress"], record["toAddresses"][0]) == (entry, entry)
     assert found(client, address="jane@a.example") == []
