@@ -115,4 +115,9 @@ def json_list(rows: Select, *columns: Any) -> Any:
     inner = rows.select(*columns).alias("entry")
     fields = [getattr(inner.c, column.column_name) for column in columns]
     entry = fields[0] if len(fields) == 1 else (fn.json_array if on_sqlite() else fn.json_build_array)(*fields)
-    return Select((inner,), ((fn.json_group_array if on_sqlite() else fn.json_agg)(entry),))
+    return Select((inner,), (json_group(entry),))
+
+
+def json_group(value: Any) -> Any:
+    """The values of a group (GROUP BY) as one column with a JSON list."""
+    return (fn.json_group_array if on_sqlite() else fn.json_agg)(value)

@@ -6,7 +6,7 @@ from typing import Any
 
 from peewee import SQL, Field, Tuple, fn
 
-from database.query import Prepared, Row, is_any, json_list, param
+from database.query import Prepared, Row, is_any, json_group, json_list, param
 from models import Change, Company, CompanyDomain, Contact, ContactAddress
 
 Record = dict[str, Any]
@@ -29,7 +29,8 @@ class _Directory:
         def found_by_key() -> Any:
             key = entry.alias("key")
             owned = getattr(key, owner.name) == table.id
-            return records(key.normalized).join(key, on=owned).where(is_any(key.normalized, "keys"))
+            found = records(json_group(key.normalized)).join(key, on=owned)
+            return found.where(is_any(key.normalized, "keys")).group_by(table.id)
 
         def page() -> Any:
             place = Tuple(table.updated_at, table.id)
@@ -71,7 +72,8 @@ class _Directory:
 
     def find(self, keys: Sequence[str]) -> list[tuple[str, Record]]:
         """Each record that has one of the keys, with the key; in any order."""
-        return [(row[-1], self._record(row)) for row in self._find(keys=list(keys))] if keys else []
+        found = [(loads(row[-1]), self._record(row)) for row in self._find(keys=list(keys))] if keys else []
+        return [(key, record) for matched, record in found for key in matched]
 
     def page(self, since: str, after_id: str, limit: int) -> list[Record]:
         """Records in the order of (updatedAt, id), from behind such a pair."""
