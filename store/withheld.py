@@ -65,8 +65,8 @@ def _make_key() -> str:
 def find(message_key: str | None, copy_key: str | None) -> list[Logged]:
     """What is withheld with this Message-ID, or this msgId, in the order in which it was; both are hashes. The ids are
     those that the records had."""
-    rows = sorted(set(_FIND(message_key=message_key, copy_key=copy_key)))
-    return [Logged(row[1], row[2], [CopyKeys("", row[3], loads(row[4]))]) for row in rows]
+    rows = _FIND(message_key=message_key, copy_key=copy_key)
+    return [Logged(row[1], row[2], [CopyKeys("", row[3], loads(row[4]))]) for row in sorted(set(rows))] if rows else []
 
 
 def insert(
