@@ -7,7 +7,7 @@ Nothing is normalized, parsed or decided here: `crm` brings all of that along. W
 
     contacts, companies   read, find, insert, update, delete, page, deleted; contacts.of_company,
                           companies.named
-    users                 read, find, insert, delete, page, active
+    users                 read, find, insert, delete, page
     emails                read, version, find, logged, known, prepare, insert, update, delete, record_copy,
                           catch_up, page, page_of_copies, scan, scan_one, scan_copies
     changes               append, page, last, newest, delete
@@ -15,7 +15,7 @@ Nothing is normalized, parsed or decided here: `crm` brings all of that along. W
     transaction, check, purge
 
 A function that is not supplied makes the calls that need it 501, and nothing else. `prepare` and `catch_up` need not be
-there, nor `active`, without which a token does not end with its user.
+there.
 """
 
 from database import check_writable as check

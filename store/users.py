@@ -3,8 +3,6 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from peewee import SQL, fn
-
 from database.query import Prepared, is_any, param
 from models import User
 
@@ -44,14 +42,6 @@ def insert(user: Mapping[str, Any], key: str, at: str) -> None:
 def delete(ids: Sequence[str]) -> None:
     """Remove users."""
     _DELETE.run(ids=list(ids))
-
-
-def active(user_id: Any) -> Any:
-    """The condition, for a query on the connector's own tables, that the user with this id is there and may call.
-
-    So who calls is found out in one statement.
-    """
-    return fn.EXISTS(User.select(SQL("1")).where(User.id == user_id))
 
 
 def page(after: str, limit: int) -> list[Record]:

@@ -16,7 +16,7 @@ from tests.samples import EMAILS, MAIL, NO_MAIL
 
 CONTACTS = "/api/v1/contacts"
 COMPANIES = "/api/v1/companies"
-TOKEN = 1  # statements that find out who calls
+TOKEN = 2  # statements that find out who calls, and that this user is still there
 
 
 def at(second: int) -> str:

@@ -22,7 +22,8 @@ from typing import Any, NamedTuple
 
 from clock import now, stamp
 from crm.mentions import Mentions
-from crm.seam import optional, store
+from crm.records import NotOffered
+from crm.seam import store
 from database import Unavailable, writing
 from database.query import Prepared, is_any, param
 from models import Refusal, Token
@@ -51,19 +52,13 @@ class Caller(NamedTuple):
 
 _COLUMNS = ("sha256", "user_id", "scope", "label", "created_at", "expires_at")
 _CREATE = Prepared(lambda: Token.insert({name: param(name) for name in _COLUMNS}))
-
-
-def _authenticate() -> Any:
-    found = Token.select(Token.id, Token.user_id, Token.scope, Token.label).where(
+_AUTHENTICATE = Prepared(
+    lambda: Token.select(Token.id, Token.user_id, Token.scope, Token.label).where(
         Token.sha256 == param("sha256"),
         Token.revoked_at.is_null(),
         Token.expires_at.is_null() | (Token.expires_at > param("now")),
     )
-    active = optional(store.users, "active")(Token.user_id)
-    return found if active is None else found.where(active)
-
-
-_AUTHENTICATE = Prepared(_authenticate)
+)
 _FIND = Prepared(lambda: Token.select(Token.id).where(Token.sha256 == param("sha256")))
 _LISTED = {
     "id": Token.id,
@@ -96,7 +91,17 @@ def create(user_id: str, scope: str = "sync", label: str | None = None, days: in
 def authenticate(token: str) -> Caller | None:
     """Whose token this is; None for one that is unknown, expired, revoked or mistyped, or whose user is gone."""
     found = _AUTHENTICATE.first(sha256=_digest(token), now=now()) if token.startswith(PREFIX) else None
-    return Caller(found[0], found[1], SCOPES[found[2]], found[3]) if found else None
+    if found is None or not _is_user(found[1]):
+        return None
+    return Caller(found[0], found[1], SCOPES[found[2]], found[3])
+
+
+def _is_user(user_id: str) -> bool:
+    """Whether the user is still there and active; of a CRM that can't say, everyone is."""
+    try:
+        return bool(store.users.read([user_id]))
+    except NotOffered:
+        return True
 
 
 def listed() -> list[dict[str, Any]]:

@@ -3,8 +3,6 @@
 from collections.abc import Sequence
 from typing import Any
 
-from peewee import SQL, fn
-
 from .rows import Record, addresses_of, link_addresses, mark_deleted, owners, save, with_keys
 from .tables import Users
 
@@ -33,11 +31,6 @@ def delete(ids: Sequence[str]) -> None:
     for user_id in ids:
         link_addresses("Users", user_id)
         mark_deleted(Users, user_id)
-
-
-def active(user_id: Any) -> Any:
-    """The condition that the user with this id was not marked as deleted."""
-    return fn.EXISTS(Users.select(SQL("1")).where(Users.id == user_id, ~Users.deleted))
 
 
 def page(after: str, limit: int) -> list[Record]:
