@@ -218,7 +218,7 @@ def test_tokens_live_on_when_the_store_is_replaced(app: Flask, client: Any, monk
     """They name their user by the id alone, so that users may be in anybody's tables."""
     me = client.get("/api/v1/users/me").json
     memory.stand_in(monkeypatch)
-    assert_error(client.get("/api/v1/users/me"), 404)
+    assert_error(client.get("/api/v1/users/me"), 401)  # nobody there has this id
     crm.add_user({**me, "name": "John in another CRM"})
     assert client.get("/api/v1/users/me").json["name"] == "John in another CRM"
     assert [token["scope"] for token in tokens.listed()] == ["admin"]
