@@ -310,7 +310,7 @@ def test_addresses_are_split_at_commas_outside_of_quotes(values: list[str], entr
         ("nonsense", normalize_address, []),
     ],
 )
-def test_a_value_with_spaces_may_have_had_pluses(text: str, normalize: Callable[..., str | None], keys: list[str]) -> None:
+def test_a_value_with_spaces_may_have_had_pluses(
     text: str, normalize: Callable[[str], str | None], keys: list[str]
 ) -> None:
     """As it came first, then with + for each space."""
