@@ -281,16 +281,24 @@ class Model:
         new = [link for link in entries(copy["relatedTo"]) if link_key(link) not in gone]
         # "Returned in the shape it was sent, unless entries of a copy were added": a field that was empty is both.
         yield "relatedTo", [links + new, *[new[0]] * (not links and len(new) == 1)] if new else [here["relatedTo"]]
+        # The words name recipients, links and texts that are not brought back, and leave open files and their contents.
+        taken = known.removed.get("attachments", set())
+        gone = taken - {one["id"] for one in here["attachments"]}
+        filled, left = self._with_files(here, copy, set()), self._with_files(here, copy, taken)
+        yield (
+            "attachments",
+            [[one for one in files if one["id"] not in but] for files in (filled, left) for but in (gone, set())],
+        )
+
+    def _with_files(self, here: Json, copy: Json, taken: set[Any]) -> list[Json]:
         files = [dict(one) for one in here["attachments"]]
         for file in copy["attachments"]:
             same = next((one for one in files if one["id"] == file["id"]), None)
             if same is None:
                 files.append(file)
-            elif not same.get("content") and file.get("content"):
+            elif not same.get("content") and file.get("content") and file["id"] not in taken:
                 same["content"] = file["content"]
-        # The words name recipients, links and texts that are not brought back, and leave files open.
-        gone = known.removed.get("attachments", set()) - {one["id"] for one in here["attachments"]}
-        yield "attachments", [files, [file for file in files if file["id"] not in gone]]
+        return files
 
     def _require_fields(self, got: Json, wanted: Json, sentence: str) -> None:
         for name in FIELDS:

@@ -7,10 +7,10 @@ import shutil
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NoReturn
 from xml.etree import ElementTree
 
 import pytest
@@ -26,8 +26,9 @@ from conformance.__main__ import main
 from conformance.client import NotOffered
 from conformance.run import check
 from conformance.session import Known, Named, Session, at
+from crm.records import NotFound
 from tests import memory, plain_server
-from tests.faults import FAULTS
+from tests.faults import FAULTS, REAL
 from tests.plain_server import ADDRESS, TOKEN, PlainServer
 from tests.postgresql import Databases
 from tests.samples import PROJECT, environment, serving
@@ -318,3 +319,72 @@ def test_a_database_in_use_is_warned_of(other_server: str, capsys: pytest.Captur
     Session(other_server, TOKEN).log()
     main(["--base-url", other_server, "--token", TOKEN, "--only", "users-me"])
     assert capsys.readouterr().out.splitlines()[1].startswith("The server has emails already. This run makes some")
+
+
+def _deleted_too(addresses: list[str]) -> list[dict[str, Any]]:
+    """Contacts, those that were deleted among them."""
+    gone = {**next(iter(memory.RECORDS["contact"].values())), "id": "there-4"}
+    return [*REAL.lookup_contacts(addresses), *([gone] if "gone@there.example" in addresses else [])]
+
+
+def _as_written(kind: str, field: str) -> Callable[[Any], list[dict[str, Any]]]:
+    """A look-up for which letter case counts."""
+
+    def look_up(asked: Any) -> list[dict[str, Any]]:
+        texts = set([asked] if isinstance(asked, str) else asked)
+        records = memory.RECORDS[kind].values()
+        return [one for one in records if texts & set([one[field]] if isinstance(one[field], str) else one[field])]
+
+    return look_up
+
+
+def _not_found(*_: Any) -> NoReturn:
+    raise NotFound
+
+
+_READING: dict[str, dict[str, Callable[..., Any]]] = {
+    "lookup_contacts": {
+        "empty list": lambda addresses: [],
+        "wrong record": lambda addresses: [*memory.RECORDS["contact"].values()][-1:],
+        "deleted record": _deleted_too,
+        "letter case": _as_written("contact", "emailAddresses"),
+        "NotFound": _not_found,
+    },
+    "get_contact": {
+        "wrong record": lambda contact_id: [*memory.RECORDS["contact"].values()][-1],
+        "deleted record": lambda contact_id: {**next(iter(memory.RECORDS["contact"].values())), "id": contact_id},
+        "NotFound": _not_found,
+    },
+    "lookup_companies": {
+        "empty list": lambda domain, name=None: [],
+        "wrong record": lambda domain, name=None: [{**REAL.get_company("there-3"), "id": "other", "domains": ["x.y"]}],
+        "letter case": lambda domain, name=None: _as_written("company", "domains")(domain),
+        "NotFound": _not_found,
+    },
+    "lookup_users": {
+        "empty list": lambda addresses: [],
+        "wrong record": lambda addresses: [{**REAL.get_user("u1"), "email": "other@connector.example"}],
+        "letter case": _as_written("user", "email"),
+        "NotFound": _not_found,
+    },
+    "get_user": {"NotFound": _not_found},
+}
+
+
+@pytest.mark.parametrize(("verb", "fault"), [(verb, fault) for verb, faults in _READING.items() for fault in faults])
+def test_what_a_developer_has_written_is_checked_without_writing(
+    verb: str, fault: str, in_memory: Live, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each verb that reads, broken in each way that it can be: found where the server makes no contact or company, on
+    records that were named, by rules that decide the exit status."""
+    named = _named(in_memory)
+    for writes in ("add_contact", "put_contact", "add_company", "put_company"):
+        monkeypatch.setattr(crm, writes, _not_offered)
+    monkeypatch.setattr(crm, verb, _READING[verb][fault])
+    only = [rule.id for rule in RULES.values() if rule.group in ("yours", "access", "lookups")]
+    failed = [one.rule for one in run(*in_memory, only=only, named=named).of("failed") if one.rule.demand != "ours"]
+    assert failed != []
+
+
+def _not_offered(*_: Any) -> NoReturn:
+    raise crm.NotOffered
