@@ -374,7 +374,7 @@ def _database(quick: bool) -> Iterator[Finding]:
 def _writing() -> Iterator[Finding]:
     with database.writing(_GLANCE):
         pass
-    database.check_writable()
+    crm.check()
     yield Finding(FINE, "The database can be written")
 
 

@@ -37,6 +37,7 @@ from crm.emails import (
 )
 from crm.privacy import erase_person, export_person, mentions
 from crm.records import Conflict, Cursor, Invalid, NotFound, NotOffered, Page, Record
+from crm.seam import check
 from crm.users import add_user, get_user, lookup_users
 
 __all__ = [
@@ -55,6 +56,7 @@ __all__ = [
     "change_company",
     "change_contact",
     "change_email",
+    "check",
     "delete_company",
     "delete_contact",
     "delete_email",
