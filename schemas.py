@@ -545,9 +545,7 @@ class EmailQuery(PageQuery):
 class EmailDelete(Query):
     """Whether a mail stays away."""
 
-    remember = fields.Boolean(
-        load_default=True, metadata={"description": "Whether its copies stay away.", "examples": [True]}
-    )
+    remember = fields.Boolean(load_default=True, metadata={"description": "Whether its copies stay away."})
 
 
 class UpdatedQuery(PageQuery):

@@ -204,7 +204,8 @@ class Session:
     def _take_away(self, noun: str, record_id: str) -> str:
         """Why the record is still there; empty when it is gone."""
         try:
-            deleted = self.delete(at(noun, record_id))
+            forgotten = "?remember=false" if noun == "emails" else ""  # nothing of the kit is to stay, no hash either
+            deleted = self.delete(at(noun, record_id) + forgotten)
             if deleted.status < 300 or self.get(at(noun, record_id)).status in (404, 410):
                 return ""
             return f"{deleted.request.call} answered {deleted.status}"

@@ -10,6 +10,7 @@ from crm.changes import calling_user, record_change
 from crm.directory import get_contact
 from crm.identity import (
     COMPARED,
+    Contents,
     as_logged,
     contents_of,
     digest_of,
@@ -33,9 +34,9 @@ def log_email(email: Mapping[str, Any]) -> tuple[Record, bool]:
     """Log an email; gives the record and whether it is new.
 
     An email is its rfc822MsgId. A msgId says which it is only where one of the two has no rfc822MsgId, and nothing
-    contradicts (`identity`); without either, it is new. A copy of an email that is here adds what the record lacks; what
-    it says otherwise is kept with the copy (`merging`), and by its msgId the record can be found from then on. Of what
-    was deleted, so that it stays away, there is a record with its ids and time, and nothing else.
+    contradicts (`identity`); without either, it is new. A copy of an email that is here adds what the record lacks;
+    what it says otherwise is kept with the copy (`merging`), and by its msgId the record can be found from then on. Of
+    what was deleted, so that it stays away, there is a record with its ids and time, and nothing else.
     """
     return log_emails([email])[0]
 
@@ -73,7 +74,9 @@ class _Copy(NamedTuple):
         record = {**_NEW, **email}
         contents = contents_of(record, hashed)
         message_key, copy_key = _keys(record)
-        return cls(record, message_key, user_id, CopyKeys(digest_of(record, contents, user_id, hashed), copy_key, contents))
+        return cls(
+            record, message_key, user_id, CopyKeys(digest_of(record, contents, user_id, hashed), copy_key, contents)
+        )
 
     def find(self) -> Logged | None:
         """The email of which this is a copy."""
@@ -126,11 +129,7 @@ def _log_copy(copy: _Copy, hashed: Hash) -> tuple[Record, bool]:
             if any(one.digest == copy.keys.digest for one in known.copies):
                 with store.transaction():  # also of what is only found, no answer is given before it is safe
                     return old, False
-            stranger = has_another_sender(copy.keys.contents, as_logged(known), contents_of(old, hashed))
-            if old["withheld"]:
-                new, differs = merged(old, _only_ids(copy.record), hashed)[0], {}
-            else:
-                new, differs = merged(old, copy.record, hashed, stranger)
+            new, differs = _merged(old, copy, as_logged(known), hashed)
             unchanged = _same(old, new)
             before, after = (None, None) if unchanged else (derive(old), derive(new, old))
             if before and after:
@@ -146,9 +145,22 @@ def _log_copy(copy: _Copy, hashed: Hash) -> tuple[Record, bool]:
             if after:
                 optional(store.emails, "catch_up")(after)
             if said := [name for name in COMPARED if name in differs]:
-                log.warning("email %s: a copy has another %s; the first stays", old["id"], ", ".join(said))
+                log.warning("email %s: the %s of a copy differs; the first stays", old["id"], ", ".join(said))
             return (after.record if after else old), False
     raise AssertionError
+
+
+def _merged(old: Record, copy: _Copy, logged: Contents, hashed: Hash) -> tuple[Record, Record]:
+    """What becomes of a record by a copy, and what the copy says otherwise."""
+    if old["withheld"]:
+        return merged(old, _only_ids(copy.record), hashed)[0], {}
+    contents = copy.keys.contents
+    is_stranger = has_another_sender(contents, logged) and has_another_sender(
+        contents,
+        logged,
+        contents_of(old, hashed),  # people may have corrected it
+    )
+    return merged(old, copy.record, hashed, is_stranger)
 
 
 def list_copies(email_id: str, after: Cursor | None = None, limit: int = 25) -> Page:
@@ -214,8 +226,8 @@ def delete_email(
 ) -> bool:
     """Remove an email and all that was derived from it; False where it has another updatedAt than is given.
 
-    To `remember` it means that its copies stay away: hashes of its ids and contents are kept, with the `reason`. If not,
-    nothing is kept, nor what was kept of it before. Raises NotFound.
+    To `remember` it means that its copies stay away: hashes of its ids and contents are kept, with the `reason`. If
+    not, nothing is kept, nor what was kept of it before. Raises NotFound.
     """
     hashed = _hash()
     for attempt in attempts():

@@ -22,9 +22,7 @@ _TEXTS = ("subject", "textBody", "htmlBody")
 def hash_with(key: str) -> Hash:
     """A hash of 64 bits, of a text and what the text is."""
     secret = bytes.fromhex(key)
-    return lambda what, text: blake2b(
-        text.encode(), digest_size=8, key=secret, person=what[:16].encode()
-    ).hexdigest()
+    return lambda what, text: blake2b(text.encode(), digest_size=8, key=secret, person=what[:16].encode()).hexdigest()
 
 
 def contents_of(email: Mapping[str, Any], hashed: Hash) -> Contents:
@@ -46,7 +44,7 @@ def digest_of(email: Mapping[str, Any], contents: Contents, user_id: str | None,
 
 
 def identify(known: Iterable[Logged], message_key: str | None, contents: Contents) -> Logged | None:
-    """That of some emails with this Message-ID, or with a copy of this msgId, of which an email is a copy."""
+    """Of some emails, with this Message-ID or a copy of the same msgId, the one of which an email is a copy."""
     known = list(known)
     for one in known:
         if message_key and one.message_key == message_key:
@@ -64,7 +62,7 @@ def is_same(one: Logged, message_key: str | None, contents: Contents) -> bool:
 
 
 def as_logged(one: Logged) -> Contents:
-    """The contents of an email as its copies made it: of each field the first that had it, if its sender is the same."""
+    """The contents of an email as its copies made it: of each field the first that had it, and no other sender."""
     found: Contents = []
     for copy in one.copies:
         if not _contradicts(found[_SENDER : _SENDER + 1], copy.contents[_SENDER : _SENDER + 1]):
@@ -80,5 +78,3 @@ def has_another_sender(copy: Contents, *known: Contents) -> bool:
 
 def _contradicts(one: Contents, other: Contents) -> bool:
     return any(a and b and a != b for a, b in zip(one, other, strict=False))
-
-

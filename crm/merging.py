@@ -33,14 +33,14 @@ NO_EMAIL: Record = {
 }
 
 
-def merged(record: Record, copy: Record, hashed: Hash, stranger: bool = False) -> tuple[Record, Record]:
+def merged(record: Record, copy: Record, hashed: Hash, is_stranger: bool = False) -> tuple[Record, Record]:
     """The record and what a copy adds, and what the copy says otherwise, by the names of the fields.
 
     It adds recipients, relatedTo entries and files that the record lacks, the content of a file that had none, and
-    fields that were empty or white space; one of a `stranger`, with another sender, adds nothing. What people took away
+    fields that were empty or white space; that of a stranger, with another sender, adds nothing. What people took away
     (`removed`) is neither added nor kept. All else that does not stand in the record to the letter is said otherwise.
     """
-    result, differs = dict(record), {}
+    result, differs = dict(record), dict[str, Any]()
     removed = {name: set(hashes) for name, hashes in (record["removed"] or {}).items()}
     for name, nothing in NO_EMAIL.items():
         value, gone = copy[name], removed.get(name, set())
@@ -50,7 +50,7 @@ def merged(record: Record, copy: Record, hashed: Hash, stranger: bool = False) -
             value = [entry for entry in entries(value) if not _was_removed(name, entry, gone, hashed)]
         elif gone and _hashes(name, value, hashed) <= gone:
             continue
-        if not stranger:
+        if not is_stranger:
             result[name] = _added(name, record[name], value, frozen=bool(gone))
         if (other := _lacking(name, result[name], value)) and name != "msgId":
             differs[name] = other

@@ -29,7 +29,8 @@ _LISTS = ("toAddresses", "ccAddresses", "bccAddresses", "copies")
 def export_person(address: str) -> Iterator[tuple[str, Record]]:
     """All that is held about an address: pairs of a kind and the record, one kind after the other. Raises Invalid.
 
-    Kinds: "user", "contact", "company", "email", "copy" (what a copy of an email says otherwise), "change". A record is here that has the address, or mentions it in any
+    Kinds: "user", "contact", "company", "email", "copy" (what a copy of an email says otherwise, under the email's id),
+    "change". A record is here that has the address, or mentions it in any
     place; emails come one by one, as all together may be large.
     """
     sought = mentions(address)

@@ -17,11 +17,11 @@ def log_email(email: dict[str, Any]) -> Any:
     """Log an email
 
     A mail is its `rfc822MsgId`. A `msgId` says which mail it is where one of the two has no `rfc822MsgId`, and subject,
-    sender, time and bodies are equal wherever both have them. Without either, every call makes a new record. A copy of a
-    mail that is here adds recipients, files and `relatedTo` entries, and fills what was empty, but for what people took
-    away; the rest stays as it was first logged, and what the copy says otherwise is kept with the copy. From then on
-    the record is found by the copy's `msgId` too. Of a mail that was deleted, so that it stays away, there is a record
-    with its ids and time, and nothing else.
+    sender, time and bodies are equal wherever both have them. Without either, every call makes a new record. A copy of
+    a mail that is here adds recipients, files and `relatedTo` entries, and fills what was empty, but for what people
+    took away; the rest stays as it was first logged, and what the copy says otherwise is kept with the copy. From then
+    on the record is found by the copy's `msgId` too. Of a mail that was deleted, so that it stays away, there is a
+    record with its ids and time, and nothing else.
     """
     return created_or_ok(crm.log_email(email))
 

@@ -152,8 +152,8 @@ def version(email_id: str) -> str | None:
 
 
 def find(message_key: str | None, copy_key: str | None) -> list[Logged]:
-    """The emails with this normalized rfc822MsgId, of which there is one at the most, and those of which a copy has this
-    normalized msgId, the oldest first."""
+    """The emails with this normalized rfc822MsgId, of which there is one at the most, and those of which a copy has
+    this normalized msgId, the oldest first."""
     return _as_logged(_FIND(message_key=message_key, copy_key=copy_key))
 
 
@@ -165,7 +165,7 @@ def logged(email_id: str) -> Logged:
 
 def _as_logged(rows: Sequence[Row]) -> list[Logged]:
     return [
-        Logged(str(row_id), key, [CopyKeys(*row[2:4], loads(row[4])) for row in of_email if row[2] is not None])
+        Logged(str(row_id), key, [CopyKeys(row[2], row[3], loads(row[4])) for row in of_email if row[2] is not None])
         for (row_id, key), of_email in groupby(rows, lambda row: row[:2])
     ]
 
@@ -350,8 +350,8 @@ _SCAN_ONE = Prepared(lambda: _scan().where(Email.id == param("id")))
 
 
 def scan(after: str, limit: int) -> Iterator[Record]:
-    """Emails in the order of their ids, from behind one: whole, with the msgIds of their `copies`. Some of all there are:
-    `limit`, or fewer where they are large."""
+    """Emails in the order of their ids, from behind one: whole, with the msgIds of their `copies`. Some of all there
+    are: `limit`, or fewer where they are large."""
     room = _LARGEST_PAGE
     with closing(_SCAN.each(after=int(after or 0), limit=limit)) as rows:
         for copies, *row in rows:
@@ -378,8 +378,8 @@ _SCAN_COPIES = Prepared(
 
 
 def scan_copies(after: tuple[str, str], limit: int) -> Iterator[tuple[tuple[str, str], Record]]:
-    """The copies of all emails that say something otherwise, with their places, from behind one: `limit`, or fewer where
-    they are large. The id is the email's."""
+    """The copies of all emails that say something otherwise, with their places, from behind one: `limit`, or fewer
+    where they are large. The id is the email's."""
     room = _LARGEST_PAGE
     with closing(_SCAN_COPIES.each(id=int(after[0] or 0), digest=after[1], limit=limit)) as rows:
         for row_id, digest, msg_id, at, differs in rows:

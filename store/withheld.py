@@ -59,7 +59,7 @@ def _make_key() -> str:
 
 
 def find(message_key: str | None, copy_keys: Sequence[str | None]) -> list[Logged]:
-    """What is withheld with this Message-ID, or any of these msgIds, by the ids that the records had; all are hashes."""
+    """What is withheld with this Message-ID, or any of these msgIds; all are hashes, but for the ids that it had."""
     rows = _FIND(message_key=message_key, copy_keys=[key for key in copy_keys if key])
     return [
         Logged(email_id, message, [CopyKeys("", row[2], loads(row[3])) for row in of_email])

@@ -31,7 +31,7 @@ from clock import now
 from conformance.rules import emails as rules
 from crm import directory, emails, merging
 from crm.matching import bare_address, normalize_address, normalize_domain, normalize_message_id, parent_domains
-from crm.merging import LISTS, NO_EMAIL, entries, merged, union
+from crm.merging import LISTS, NO_EMAIL, entries, union
 from crm.records import Conflict, Cursor, Invalid, Page, Record
 from store.drafts import Draft
 from tests import memory
@@ -345,19 +345,32 @@ def only_keys(entries: Iterable[Record], *keys: str) -> list[Record]:
     return [{key: entry[key] for key in keys if key in entry} for entry in entries]
 
 
-def find_by_msg_id_first(message_key: str | None, copy_key: str | None) -> str | None:
-    return EMAILS._find_copy(None, copy_key) or EMAILS._find_copy(message_key, copy_key)
+def identified(change: Callable[..., Any]) -> Plant:
+    """Another rule says of which email one is a copy: it is given the right one first."""
+    return inside("identify", lambda *arguments: change(EMAILS.identify, *arguments))
 
 
-def find_copy(email: Mapping[str, Any]) -> str | None:
+def merging_as(change: Callable[[Record, Record, Record, Record], tuple[Record, Record]]) -> Plant:
+    """A copy makes something else of the record, or is kept in another way: from the record, the copy, and what the
+    right outcome is."""
+    return inside("merged", lambda record, copy, *more: change(record, copy, *EMAILS.merged(record, copy, *more)))
+
+
+def find_copy(email: Mapping[str, Any]) -> Any:
     """The email of which this is a copy."""
-    return EMAILS._find_copy(*EMAILS._keys(email))
+    return EMAILS._Copy.of({**NO_EMAIL, **email}, None, EMAILS._hash()).find()
 
 
-def find_without_ids(message_key: str | None, copy_key: str | None) -> str | None:
+def find_without_ids(copy: Any) -> Any:
     """Emails without any id are one email."""
-    nameless = [one for one, keys in list(memory.COPIES.items()) if not keys]
-    return next(iter(nameless), None) if copy_key is None else EMAILS._find_copy(message_key, copy_key)
+    if copy.message_key or copy.keys.copy_key:
+        return FIND_COPY(copy)
+    known = [memory.logged(one) for one in list(memory.EMAILS)]
+    return next((one for one in known if not one.message_key and not any(c.copy_key for c in one.copies)), None)
+
+
+FIND_COPY = emails._Copy.find
+MEETS = memory.meets
 
 
 def add_without_keys(kind: Any, values: Mapping[str, Any]) -> tuple[Record, bool]:
@@ -368,8 +381,23 @@ def add_without_keys(kind: Any, values: Mapping[str, Any]) -> tuple[Record, bool
 
 
 def forgets_its_msg_id(email: Mapping[str, Any]) -> tuple[Record, bool]:
-    copy = EMAILS._find_copy(*EMAILS._keys({**NO_EMAIL, **email}))
-    return REAL.log_email({**email, "msgId": None} if copy else email)
+    return REAL.log_email({**email, "msgId": None} if find_copy(email) else email)
+
+
+def change_forgets_msg_id(email_id: str, changes: Mapping[str, Any]) -> Record:
+    old = EMAILS._keys(REAL.get_email(email_id))[1]
+    record: Record = REAL.change_email(email_id, changes)
+    if EMAILS._keys(record)[1] != old:
+        copies = memory.COPIES[email_id]
+        memory.COPIES[email_id] = {n: one for n, one in copies.items() if one[0].copy_key != old}
+    return record
+
+
+def put_forgets_ids(environ: dict[str, Any]) -> None:
+    if environ["REQUEST_METHOD"] == "PUT" and "/emails/" in environ["PATH_INFO"]:
+        body = json.loads(environ["wsgi.input"].read(int(environ["CONTENT_LENGTH"])))
+        sent = json.dumps({"msgId": None, "rfc822MsgId": None} | body).encode()
+        environ["wsgi.input"], environ["CONTENT_LENGTH"] = BytesIO(sent), str(len(sent))
 
 
 def change_without_conflict(email_id: str, changes: Mapping[str, Any]) -> Record:
@@ -648,36 +676,69 @@ IDENTITY: dict[str, tuple[str, Plant]] = {
         "email-lookup-long",
         ids_compared(lambda text: (normalize_message_id(text) or "")[:200] or None),
     ),
-    "a mail is its msgId first": ("identity-message-id-first", inside("_find_copy", find_by_msg_id_first)),
+    "a mail is its msgId first": (
+        "identity-message-id-first",
+        identified(
+            lambda identify, known, key, contents: identify(known, None, contents) or identify(known, key, contents)
+        ),
+    ),
+    "a msgId alone makes mails one": (
+        "identity-contradiction",
+        identified(lambda identify, known, key, contents: identify(known, key, [None] * len(contents))),
+    ),
+    "a mail with a Message-ID is never known by its msgId": (
+        "identity-either-order race-either-order",
+        identified(
+            lambda identify, known, key, contents: identify(
+                [] if key and not any(one.message_key == key for one in known) else known, key, contents
+            )
+        ),
+    ),
+    "a Message-ID that a copy brings is dropped": (
+        "identity-either-order race-either-order",
+        merging_as(lambda record, copy, new, differs: ({**new, "rfc822MsgId": record["rfc822MsgId"]}, differs)),
+    ),
     "a mail without Message-ID is always new": (
         "identity-msgid race-msgid",
-        inside("_find_copy", lambda message_key, copy_key: EMAILS._find_copy(message_key, None)),
+        identified(lambda identify, known, key, contents: identify(known, key, contents) if key else None),
     ),
-    "mails without ids are one": ("identity-none", inside("_find_copy", find_without_ids)),
+    "mails without ids are one": ("identity-none", attribute(emails._Copy, "find", find_without_ids)),
     "each POST makes a record": (
         "copy-repeated-post copy-same-record race-message-id",
-        inside("_find_copy", lambda message_key, copy_key: None),
+        identified(lambda identify, known, key, contents: None),
     ),
     "a copy is refused": (
         "copy-same-record copy-repeated-post",
-        crash("log_email", lambda email: find_copy({**NO_EMAIL, **email}), Conflict("here already")),
+        crash("log_email", find_copy, Conflict("here already")),
     ),
     "a copy overwrites": (
         "copy-first-stays",
-        inside("merged", lambda record, copy: {**record, **copy, "id": record["id"]}),
+        merging_as(lambda record, copy, new, differs: ({**record, **copy, "id": record["id"]}, differs)),
     ),
     "a copy changes the msgId": (
         "copy-both-msgids copy-first-stays",
-        inside("merged", lambda record, copy: {**merged(record, copy), "msgId": copy["msgId"]}),
+        merging_as(lambda record, copy, new, differs: ({**new, "msgId": copy["msgId"]}, differs)),
     ),
     "a copy's msgId is forgotten": ("copy-both-msgids race-message-id", verb("log_email", forgets_its_msg_id)),
     "a copy adds nothing": (
         "copy-adds-recipients copy-adds-related copy-fills-gaps changes-copy",
-        inside("merged", lambda record, copy: record),
+        merging_as(lambda record, copy, new, differs: (record, differs)),
     ),
+    "a copy's files are dropped": (
+        "copy-adds-files",
+        merging_as(lambda record, copy, new, differs: ({**new, "attachments": record["attachments"]}, differs)),
+    ),
+    "what a copy says otherwise is dropped": (
+        "copy-otherwise copy-stranger",
+        merging_as(lambda record, copy, new, differs: (new, {})),
+    ),
+    "a stolen Message-ID opens the mail": ("copy-stranger", inside("has_another_sender", lambda *senders: False)),
+    "a copy brings back what people took away": ("copy-not-brought-back", inside("removed_by", lambda *changed: None)),
     "a copy's recipients replace the others": (
         "copy-adds-recipients copy-keeps-recipients",
-        inside("merged", lambda record, copy: {**record, **{name: copy[name] for name in LISTS.values()}}),
+        merging_as(
+            lambda record, copy, new, differs: ({**record, **{name: copy[name] for name in LISTS.values()}}, differs)
+        ),
     ),
     "recipients of a copy come twice": ("copy-adds-recipients", doubled("address_key")),
     "entries of a copy come twice": ("copy-adds-related copy-related-shape copy-related-same", doubled("_same_entry")),
@@ -691,12 +752,12 @@ IDENTITY: dict[str, tuple[str, Plant]] = {
     ),
     "each copy makes relatedTo a list": (
         "copy-related-shape",
-        inside(
-            "merged",
-            lambda record, copy: {**merged(record, copy), "relatedTo": entries(record["relatedTo"])},
-        ),
+        merging_as(lambda record, copy, new, differs: ({**new, "relatedTo": entries(record["relatedTo"])}, differs)),
     ),
-    "two that log a mail at once make two": ("race-message-id race-msgid", raced(emails, "_find_copy")),
+    "two that log a mail at once make two": (
+        "race-message-id race-msgid race-either-order",
+        raced(emails._Copy, "find"),
+    ),
     "two that meet a stranger at once make two": ("contact-race company-race", raced(memory.Directory, "find")),
     "of several that log at once, one is refused": (
         "race-different",
@@ -728,13 +789,35 @@ CHANGED: dict[str, tuple[str, Plant]] = {
         "patch-message-id",
         crash(
             "change_email",
-            lambda email_id, changes: find_copy({"rfc822MsgId": changes.get("rfc822MsgId"), "msgId": None}),
+            lambda email_id, changes: find_copy({"rfc822MsgId": changes.get("rfc822MsgId")}),
             Conflict("taken"),
         ),
     ),
-    "a mail is still found by the msgId that it had": (
+    "a mail is not found by the msgId that PATCH gave it": (
         "patch-ids",
-        attribute(memory.emails, "forget_copy", lambda email_id, key: None),
+        drafted(lambda draft: setattr(draft, "copy_key", None)),
+    ),
+    "a mail is no longer found by the msgId that it had": (
+        "copy-msgid-stays",
+        verb("change_email", change_forgets_msg_id),
+    ),
+    "PUT takes the ids away": ("put-keeps-ids", asked(put_forgets_ids)),
+    "what was deleted comes back": (
+        "email-withheld",
+        attribute(memory.withheld, "find", lambda message_key, copy_keys: []),
+    ),
+    "what was deleted comes back without a trace": ("email-withheld", inside("_bare", lambda draft: draft)),
+    "what is withheld is in lists": (
+        "email-withheld",
+        attribute(
+            memory,
+            "meets",
+            lambda email, asked: MEETS(Draft(**{**vars(email), "record": {**email.record, "withheld": False}}), asked),
+        ),
+    ),
+    "what was deleted stays away for good": (
+        "email-forgotten",
+        verb("delete_email", lambda email_id, **query: REAL.delete_email(email_id)),
     ),
     "updatedAt stays": (
         "updated-at",

@@ -267,7 +267,7 @@ def shown(email: Draft, whole: bool) -> Record:
     """An email as a page shows it."""
     if whole:
         return dict(email.record)
-    bodies = ("textBody", "htmlText", "htmlBody", "attachments")
+    bodies = ("textBody", "htmlText", "htmlBody", "attachments", "withheld", "removed")
     head = {name: value for name, value in email.record.items() if name not in bodies}
     return {**head, "snippet": email.snippet, "hasAttachments": email.has_attachments}
 
@@ -299,7 +299,9 @@ def find_withheld(message_key: str | None, copy_keys: Sequence[str | None]) -> l
     """What is withheld with this Message-ID, or any of these msgIds."""
     asked = {*copy_keys} - {None}
     return [
-        one for one, _ in WITHHELD if (message_key and one.message_key == message_key) or one.copies[0].copy_key in asked
+        one
+        for one, _ in WITHHELD
+        if (message_key and one.message_key == message_key) or one.copies[0].copy_key in asked
     ]
 
 

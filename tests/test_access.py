@@ -33,6 +33,7 @@ SYNC = {
 ADMIN = {
     "DELETE /api/v1/emails/ID",
     "GET /api/v1/emails/ID/attachments/ID",
+    "GET /api/v1/emails/ID/copies",
     "GET /api/v1/contacts",
     "PUT /api/v1/contacts/ID",
     "PATCH /api/v1/contacts/ID",

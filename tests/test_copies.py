@@ -183,7 +183,9 @@ def test_a_copy_adds_the_files_it_has_alone(client: Any, first: Any, copy: Any, 
         file for one in copies(client, record) if one["differs"] for file in one["differs"]["attachments"]
     ]
     for part in ("id", "name", "content"):
-        assert {str(file.get(part) or None) for file in first + copy} <= {str(file.get(part)) for file in kept} | {"None"}
+        assert {str(file.get(part) or None) for file in first + copy} <= {str(file.get(part)) for file in kept} | {
+            "None"
+        }
 
 
 def test_many_files_take_no_square_of_their_number(client: Any) -> None:

@@ -140,7 +140,7 @@ def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
         ("INSERT INTO schema_migration (name, applied) VALUES ('9999_later', '')", "newer version, which has 9999"),
         ("DROP TABLE schema_migration", "belongs to another program"),
         ("PRAGMA writable_schema = 1; DELETE FROM sqlite_schema", "damaged"),
-        ("DROP INDEX email_at_id", "The index email_at_id is not there."),
+        ("DROP INDEX email_at_id_withheld", "The index email_at_id_withheld is not there."),
         ("UPDATE email SET snippet = 'x'", "emails whose snippet does not follow from their fields: 1."),
     ],
 )
@@ -159,7 +159,7 @@ def test_quick_leaves_out_what_takes_long(well: Flask) -> None:
     database.execute("UPDATE email SET snippet = 'x'")
     assert not [line for line in said(well, "--quick") if line.startswith("PROBLEM")]
     database.rows("PRAGMA wal_checkpoint(TRUNCATE)")
-    [(page,)] = database.rows("SELECT rootpage FROM sqlite_schema WHERE name = 'email_at_id'")
+    [(page,)] = database.rows("SELECT rootpage FROM sqlite_schema WHERE name = 'email_at_id_withheld'")
     database.stop()
     with database.locate(well.config["DATABASE_URL"]).open("r+b") as content:
         content.seek((page - 1) * 4096)

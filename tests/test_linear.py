@@ -21,9 +21,10 @@ from marshmallow import ValidationError
 
 from commands import imports, mailfile
 from crm import emails, matching, preview
+from crm.identity import contents_of, hash_with
 from crm.matching import normalize_address, normalize_domain, normalize_message_id
 from crm.mentions import Mentions
-from crm.merging import NO_EMAIL, entries, merged, relation
+from crm.merging import NO_EMAIL, entries, merged, relation, removed_by
 from schemas import (
     AddressQuery,
     CompanyNew,
@@ -126,9 +127,12 @@ def draft(text: str) -> Any:
 def merge(text: str) -> Any:
     some = text.split(",", 10_000)
     links = [{"type": one, "id": one} for one in text.split(";", 10_000)]
-    return merged(
-        {**NO_EMAIL, "toAddresses": some[::2], "relatedTo": links[::2]}, {"toAddresses": some, "relatedTo": links}
-    )
+    files = [{"id": one, "name": one, "content": one} for one in text.split(" ", 10_000)]
+    record = {**NO_EMAIL, "toAddresses": some[::2], "relatedTo": links[::2], "attachments": files[::2], "removed": None}
+    hashed = hash_with("00" * 32)
+    copy = {**NO_EMAIL, "toAddresses": some, "relatedTo": links, "attachments": files, "textBody": text}
+    removed = removed_by({**copy, "removed": None}, record, hashed)
+    return merged({**record, "removed": removed}, copy, hashed), contents_of(copy, hashed)
 
 
 def query_string(text: str) -> Any:

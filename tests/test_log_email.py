@@ -355,9 +355,9 @@ class Model:
             if mail["rfc822MsgId"] and record["rfc822MsgId"] == mail["rfc822MsgId"]:
                 return n
         for n, record in enumerate(self.records):
-            if mail["msgId"] in self.seen[n] and not (mail["rfc822MsgId"] and record["rfc822MsgId"]):
-                if not any(self._contradict(name, record, mail) for name in ("subject", "fromAddress")):
-                    return n
+            alike = not any(self._contradict(name, record, mail) for name in ("subject", "fromAddress"))
+            if mail["msgId"] in self.seen[n] and not (mail["rfc822MsgId"] and record["rfc822MsgId"]) and alike:
+                return n
         return None
 
     def _contradict(self, name: str, one: dict[str, Any], other: dict[str, Any]) -> bool:

@@ -137,6 +137,34 @@ def test_twenty_copies_without_message_id_are_one_mail(crowd: Crowd, client: Any
     assert [change["action"] for change in client.get(CHANGES).json] == ["created"]
 
 
+@pytest.mark.parametrize("first", [0, 1])
+def test_a_mail_whose_copies_come_with_and_without_message_id_is_one(crowd: Crowd, client: Any, first: int) -> None:
+    """At once and in either order: one record, which has the Message-ID and all that each of them brought."""
+    people = [f"person{n}@a.example" for n in range(PROCESSES)]
+    kinds: list[dict[str, Any]] = [{"rfc822MsgId": None}, {}]
+    copies = [MAIL | kinds[(n + first) % 2] | {"ccAddresses": [person]} for n, person in enumerate(people)]
+    for n in range(5):
+        mails = [
+            copy | {"msgId": f"g{n}"} | ({"rfc822MsgId": f"m{n}"} if copy["rfc822MsgId"] else {}) for copy in copies
+        ]
+        answers = crowd.at_once([("POST", EMAILS, mail) for mail in mails])
+        assert sorted(status for status, _ in answers) == [200] * (PROCESSES - 1) + [201]
+        [record] = client.get(EMAILS, query_string={"msgId": f"g{n}"}).json
+        assert {body["id"] for _, body in answers} == {record["id"]}
+        assert record["rfc822MsgId"] == f"m{n}"
+        assert sorted(record["ccAddresses"]) == sorted(people)
+        assert client.get(EMAILS, query_string={"rfc822MsgId": f"m{n}"}).json == [record]
+        assert len(client.get(f"{EMAILS}/{record['id']}/copies?limit=100").json) == PROCESSES
+
+
+def test_the_same_copy_twenty_times_at_once_is_one_row(crowd: Crowd, client: Any) -> None:
+    """Also where it only says something otherwise, and changes nothing in the record."""
+    record = log(client, **MAIL)
+    answers = crowd.at_once([("POST", EMAILS, MAIL | {"msgId": "copy", "subject": "Otherwise"})] * PROCESSES)
+    assert answers == [(200, record)] * PROCESSES
+    assert len(client.get(f"{EMAILS}/{record['id']}/copies").json) == 2
+
+
 @pytest.mark.parametrize(
     ("path", "key", "entries"),
     [

@@ -136,6 +136,7 @@ def test_every_answer_is_as_it_is_described(witness: Witness, spec: Any) -> None
     for path in paths:
         call("GET", path)
     call("GET", f"{paths[1]}/attachments/1")
+    call("GET", f"{paths[1]}/copies")
     for query in ("", "?limit=1", "?q=offer", "?address=jane@acme.example", "?contactId=1", "?msgId=none", "?msgId="):
         call("GET", f"{EMAILS}{query}")
     for query in ("", "?limit=1"):

@@ -173,7 +173,12 @@ def test_a_person_who_was_erased_does_not_come_back(app: Flask, client: Any) -> 
 
 def test_in_a_batch_what_was_removed_stays_away(client: Any, gone: Any) -> None:
     """As `mail import` logs them; copies of one another among them."""
-    emails = [NO_MAIL | MAIL, NO_MAIL | {"msgId": "new"}, NO_MAIL | MAIL | {"msgId": "copy"}, NO_MAIL | {"msgId": "new"}]
+    emails = [
+        NO_MAIL | MAIL,
+        NO_MAIL | {"msgId": "new"},
+        NO_MAIL | MAIL | {"msgId": "copy"},
+        NO_MAIL | {"msgId": "new"},
+    ]
     [(one, new_one), (two, new_two), (three, new_three), (four, new_four)] = crm.log_emails(emails)
     assert (new_one, new_two, new_three, new_four) == (True, True, False, False)
     assert (three["id"], four["id"]) == (one["id"], two["id"])

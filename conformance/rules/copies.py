@@ -4,19 +4,32 @@ from functools import partial
 from typing import Any
 
 from conformance.client import Json
-from conformance.rule import OURS, rule, same, same_fields, true
-from conformance.session import Session
+from conformance.rule import OURS, instant, rule, same, same_fields, true
+from conformance.session import Session, at
 
-IDENTITY = "A mail is its `rfc822MsgId`; without one, its `msgId`; without either, every POST is a new record."
+IDENTITY = "A mail is its `rfc822MsgId`."
+BY_MSGID = (
+    "it identifies a mail only where at least one of the two has no `rfc822MsgId`, and nothing contradicts: subject, "
+    "sender (normalized), `receivedAt` and bodies are equal wherever both have them"
+)
+EITHER = "Then the record is one, whichever came first, and has the Message-ID that either brought."
+NO_ID = "Without any id, every POST is a new record."
 TRIMMED = "Compared after trimming white space and one pair of angle brackets; returned as sent."
 COPY = "Already here: 200 with the record that is here, the content as first logged, plus what the copy adds"
-ADDS = "recipients and `relatedTo` entries it did not have, fields that were empty, and the copy's own `msgId`"
+ADDS = "recipients, attachments and `relatedTo` entries it did not have"
+FILES = "the `content` of an attachment that had none"
+FILLS = "fields that were empty or white space"
+TAKEN = "*What people took away stays away*"
+OTHERWISE = (
+    "Where a copy's subject, bodies, sender or time differ, the record stays as first logged, and what the copy says "
+    "otherwise is kept with the copy"
+)
+STRANGER = "of a copy with another sender (a Message-ID that was used twice, or stolen) nothing else is merged"
 SEEN_AS = "the copy's own `msgId`, under which the record can be found from then on (`?msgId=`)"
 SAME_ENTRY = "Two entries are the same when type (any case) and id are."
 SHAPE = "returned in the shape it was sent, unless entries of a copy were added, which makes it a list"
 RACE = "Any number of processes posting one mail at once make exactly one record, all answered 200/201 with one id."
 ROUNDS = 3
-FIRST_STAYS = "Where a copy's subject or body differs, the first stays"
 
 
 def copy(crm: Session, mail: Json, email: str, **fields: Any) -> Json:
@@ -55,7 +68,7 @@ def trimmed(crm: Session) -> None:
         same("rfc822MsgId", mail["rfc822MsgId"], copy(crm, mail, email, rfc822MsgId=written).get("rfc822MsgId"))
 
 
-@rule("copy-first-stays", OURS, FIRST_STAYS)
+@rule("copy-first-stays", OURS, OTHERWISE)
 def first_stays(crm: Session) -> None:
     """Where a copy differs, what was logged first stays."""
     mail, email = crm.log(attachments=[{"id": "1", "name": "a.pdf"}])
@@ -120,7 +133,7 @@ def related_same(crm: Session) -> None:
     same("relatedTo", [entry], copy(crm, mail, email, relatedTo=again).get("relatedTo"))
 
 
-@rule("copy-fills-gaps", OURS, ADDS)
+@rule("copy-fills-gaps", OURS, FILLS)
 def fills_gaps(crm: Session) -> None:
     """Fields that were empty are taken from the copy."""
     names = (
@@ -152,18 +165,116 @@ def both_msgids(crm: Session) -> None:
         same("the mails found by msgId", [email], crm.get("/emails", msgId=msg_id).expect(200).ids)
 
 
-@rule("identity-msgid", OURS, IDENTITY)
+@rule("copy-otherwise", OURS, OTHERWISE)
+def otherwise(crm: Session) -> None:
+    """Each copy is listed with its msgId and what it says otherwise, the first one too; a POST made again is none."""
+    mail, email = crm.log()
+    other = crm.mail(receivedAt="2020-01-01T00:00:00.000000Z", fromAddress=f"Jane Doe <{mail['fromAddress']}>")
+    fields = ("subject", "textBody", "htmlBody", "fromAddress", "receivedAt")
+    differs = {field: other[field] for field in fields}
+    again = mail | {"msgId": crm.fresh("copy")} | differs
+    for one in (again, mail, again):
+        same("id", email, crm.post("/emails", one).expect(200).id)
+    first, second = _copies(crm, email)
+    same_fields({"msgId": mail["msgId"], "differs": None}, first)
+    same_fields({"msgId": again["msgId"], "differs": differs}, second)
+    true("times in order", instant(first["loggedAt"]) <= instant(second["loggedAt"]), [first, second])
+
+
+@rule("copy-stranger", OURS, STRANGER)
+def stranger(crm: Session) -> None:
+    """A mail that comes with the Message-ID of another adds nothing to it, and is kept whole with the copy."""
+    mail, email = crm.log(inReplyTo=None)
+    before = crm.email(email)
+    alien = crm.mail(inReplyTo=crm.message_id(), attachments=[{"name": "a.pdf", "size": 3, "content": "AAAA"}])
+    record = copy(crm, mail, email, **{field: alien[field] for field in alien if field not in ("rfc822MsgId", "msgId")})
+    same("the record", before, record)
+    *_, kept = _copies(crm, email)
+    for field in ("subject", "fromAddress", "toAddresses", "bccAddresses", "textBody", "inReplyTo", "attachments"):
+        same(field, alien[field], (kept["differs"] or {}).get(field))
+
+
+def _copies(crm: Session, email: str) -> list[Json]:
+    return crm.walk(at("emails", email, "copies"))
+
+
+@rule("copy-adds-files", OURS, f"{ADDS}, {FILES}")
+def adds_files(crm: Session) -> None:
+    """A file that the record lacks is added, and the content of one that came without; none comes twice."""
+    one, two = ({"id": f"{n}", "name": f"{n}.pdf", "size": 3} for n in (1, 2))
+    mail, email = crm.log(attachments=[one])
+    files = [two, {"name": "1.pdf", "size": 3, "content": "AAAA"}, {"name": "3.pdf", "size": 3, "content": "BBBB"}]
+    whole = [one | {"content": "AAAA"}, files[0], files[2]]
+    for _ in range(2):
+        same("attachments", whole, copy(crm, mail, email, attachments=files).get("attachments"))
+
+
+@rule("copy-not-brought-back", OURS, TAKEN)
+def not_brought_back(crm: Session) -> None:
+    """A recipient, link or text that a PATCH removed is brought back by no copy, and by no POST that is made again."""
+    lead = {"type": "Lead", "id": crm.fresh("L")}
+    mail, email = crm.log(relatedTo=[lead])
+    gone: Json = {"toAddresses": mail["toAddresses"][1:], "relatedTo": [], "textBody": None}
+    before = crm.patch(at("emails", email), gone).offered().expect(200).record
+    same("the record", before, copy(crm, mail, email))
+    same("the record", before, crm.post("/emails", mail).expect(200).record)
+    new = crm.address()
+    record = copy(crm, mail, email, toAddresses=[*mail["toAddresses"], new])
+    same("toAddresses", [*gone["toAddresses"], new], record.get("toAddresses"))
+
+
+@rule("copy-msgid-stays", OURS, f"{SEEN_AS}, whatever a later PATCH does to the record's own `msgId`")
+def msgid_stays(crm: Session) -> None:
+    """The record is found under each msgId, also where a PATCH gave it that of a copy, and its own again."""
+    mail, email = crm.log()
+    other = crm.fresh("copy")
+    copy(crm, mail, email, msgId=other)
+    for msg_id in (other, mail["msgId"], None):
+        crm.patch(at("emails", email), {"msgId": msg_id}).offered().expect(200)
+        for one in (mail["msgId"], other):
+            same("the mails found by msgId", [email], crm.get("/emails", msgId=one).expect(200).ids)
+
+
+@rule("identity-msgid", OURS, BY_MSGID)
 def identity_msgid(crm: Session) -> None:
     """A mail without a Message-ID is known by its msgId."""
     mail, email = crm.log(rfc822MsgId=None)
-    same("id", email, crm.post("/emails", mail | {"subject": "Another"}).expect(200).id)
+    same("id", email, crm.post("/emails", mail | {"subject": None, "textBody": " "}).expect(200).id)
+    same("id", email, crm.post("/emails", mail | {"fromAddress": f"J <{mail['fromAddress'].upper()}>"}).expect(200).id)
     other = crm.post("/emails", mail | {"msgId": crm.fresh("msg")}).expect(201)
     true("another record for another msgId", other.id != email, other.summary())
     upper = crm.post("/emails", mail | {"msgId": mail["msgId"].upper()}).expect(201)
     true("another record for a msgId in other letter case", upper.id != email, upper.summary())
 
 
-@rule("identity-none", OURS, IDENTITY)
+@rule("identity-contradiction", OURS, BY_MSGID)
+def identity_contradiction(crm: Session) -> None:
+    """Two mails of one msgId that say otherwise are two, each with its own recipients, and stay two when sent again."""
+    for first in (None, crm.message_id()):
+        for field in ("subject", "fromAddress", "receivedAt", "textBody", "htmlBody"):
+            mail, email = crm.log(rfc822MsgId=first and crm.message_id())
+            other = crm.mail(receivedAt="2020-01-01T00:00:00Z")
+            other = mail | {"rfc822MsgId": None, field: other[field], "toAddresses": other["toAddresses"]}
+            made = crm.post("/emails", other).expect(201)
+            true(f"another record for another {field}", made.id != email, made.summary())
+            same("toAddresses", mail["toAddresses"], crm.email(email).get("toAddresses"))
+            same("id", email, crm.post("/emails", mail).expect(200).id)
+            same("id", made.id, crm.post("/emails", other).expect(200).id)
+
+
+@rule("identity-either-order", OURS, EITHER)
+def identity_either_order(crm: Session) -> None:
+    """A copy with a Message-ID and one without are one mail, in either order, and it has that Message-ID."""
+    for order in (1, -1):
+        mail = crm.mail()
+        one, two = [mail, mail | {"rfc822MsgId": None}][::order]
+        email = crm.post("/emails", one).expect(201).id
+        same("id", email, crm.post("/emails", two).expect(200).id)
+        same("rfc822MsgId", mail["rfc822MsgId"], crm.email(email).get("rfc822MsgId"))
+        same("id", email, crm.post("/emails", mail | {"msgId": crm.fresh("copy")}).expect(200).id)
+
+
+@rule("identity-none", OURS, NO_ID)
 def identity_none(crm: Session) -> None:
     """A mail without either is new each time, however it says that it has none."""
     mail = crm.mail(rfc822MsgId=None, msgId=None)
@@ -211,6 +322,16 @@ def race_msgid(crm: Session) -> None:
         mail = crm.mail(rfc822MsgId=None)
         email = _post_at_once(crm, [mail] * 20)
         same("the mails found", [email], crm.get("/emails", msgId=mail["msgId"]).expect(200).ids)
+
+
+@rule("race-either-order", OURS, f"{EITHER} {RACE}")
+def race_either_order(crm: Session) -> None:
+    """Twenty POSTs of a mail at once, of which half have its Message-ID, make one record that has it."""
+    for _ in range(ROUNDS):
+        mail = crm.mail()
+        email = _post_at_once(crm, [mail, mail | {"rfc822MsgId": None}] * 10)
+        same("the mails found", [email], crm.get("/emails", msgId=mail["msgId"]).expect(200).ids)
+        same("the mails found", [email], crm.get("/emails", rfc822MsgId=mail["rfc822MsgId"]).expect(200).ids)
 
 
 @rule("race-different", OURS, "What a client may send is never a 500")

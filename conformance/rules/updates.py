@@ -9,11 +9,17 @@ from conformance.session import Session, at
 
 LINK = "`PATCH` or `PUT /api/v1/emails/{id}` | update; used to link the email to a newly created contact"
 PATCH = "*PATCH* changes the fields that it names (a list is replaced whole)"
-PUT = "*PUT* replaces them all."
+PUT = "*PUT* replaces them all"
+KEEPS_IDS = "but for `rfc822MsgId` and `msgId` where it does not name them"
 UNKNOWN = "An unknown id is 404"
 CONFLICT = "an `rfc822MsgId` that another record has is 409 and nothing changes"
 OWN_FIELDS = "`id`, `createdAt`, `updatedAt` in a body are ignored."
 DELETE = "`DELETE` is 204 (a mail logged by mistake must be removable)."
+WITHHELD = (
+    "*What was deleted, erased or is not to be logged stays away*: another copy of it makes a *withheld* record, 201 "
+    "with an id, its ids and time, and nothing else of it"
+)
+FORGOTTEN = "`DELETE …?remember=false` keeps none, so that a copy is logged anew"
 GET = "`GET /api/v1/emails/{id}` | the email by the CRM's own record id"
 
 
@@ -195,13 +201,13 @@ def patch_message_id(crm: Session) -> None:
 
 @rule("patch-ids", OURS, PATCH)
 def patch_ids(crm: Session) -> None:
-    """A mail is found by the msgId and the thread that it has now, and by no earlier one."""
+    """A mail is found by the msgId and the thread that it has now, and by no earlier thread."""
     mail, email = crm.log()
     new = {"msgId": crm.fresh("msg"), "syncThreadId": crm.fresh("thread")}
     changed(crm, email, new)
     for name, value in new.items():
         same(f"the mails found by the new {name}", [email], crm.get("/emails", **{name: value}).expect(200).ids)
-        same(f"the mails found by the old {name}", [], crm.get("/emails", **{name: mail[name]}).expect(200).ids)
+    same("the mails found by the old thread", [], crm.get("/emails", syncThreadId=mail["syncThreadId"]).expect(200).ids)
 
 
 @rule("patch-own-fields", OURS, OWN_FIELDS)
@@ -238,6 +244,17 @@ def put_replaces(crm: Session) -> None:
     )
 
 
+@rule("put-keeps-ids", OURS, KEEPS_IDS)
+def put_keeps_ids(crm: Session) -> None:
+    """PUT without the ids leaves them, so that the mail is not logged a second time; with null it takes them away."""
+    mail, email = crm.log()
+    ids = {name: mail[name] for name in ("rfc822MsgId", "msgId")}
+    rest = {field: value for field, value in mail.items() if field not in ids}
+    same_fields(ids, crm.put(at("emails", email), rest).offered().expect(200).record)
+    same("id", email, crm.post("/emails", mail).expect(200).id)
+    same_fields(dict.fromkeys(ids), crm.put(at("emails", email), rest | dict.fromkeys(ids)).expect(200).record)
+
+
 @rule("put-unknown", OURS, UNKNOWN)
 def put_unknown(crm: Session) -> None:
     """PUT of an unknown id is 404: mail has the server's own ids."""
@@ -269,12 +286,43 @@ def updated_at(crm: Session) -> None:
 
 @rule("email-delete", OURS, DELETE)
 def delete(crm: Session) -> None:
-    """A deleted mail is gone, from look-ups too, and can be logged anew."""
+    """A deleted mail is gone, from look-ups too."""
     mail, email = crm.log()
     crm.delete(at("emails", email)).offered().expect(204)
     crm.get(at("emails", email)).refused(404)
     crm.delete(at("emails", email)).refused(404)
     for query in ({"rfc822MsgId": mail["rfc822MsgId"]}, {"msgId": mail["msgId"]}, {"address": mail["toAddresses"][0]}):
         same("the mails found", [], crm.get("/emails", **query).expect(200).ids)
+
+
+@rule("email-withheld", OURS, WITHHELD)
+def withheld(crm: Session) -> None:
+    """A copy of a mail that was deleted makes a record with its ids and time alone, which only these ids find."""
+    mail, email = crm.log(**whole())
+    crm.delete(at("emails", email)).offered().expect(204)
+    made = crm.post("/emails", mail).expect(201)
+    true("another id", made.id != email, made.summary())
+    again = crm.post("/emails", mail | {"msgId": crm.fresh("copy")}).expect(200)
+    same("id", made.id, again.id)
+    record = crm.email(made.id)
+    same_fields({name: mail[name] for name in ("rfc822MsgId", "msgId")}, record)
+    same("receivedAt", str(instant(mail["receivedAt"])), str(instant(record.get("receivedAt"))))
+    known = ("id", "rfc822MsgId", "msgId", "receivedAt", "createdAt", "updatedAt")
+    same("all else of the record", {}, {name: value for name, value in but(record, *known).items() if value})
+    same("the mails found", [made.id], crm.get("/emails", rfc822MsgId=mail["rfc822MsgId"]).expect(200).ids)
+    latest = crm.get("/emails", receivedAfter=mail["receivedAt"], limit="100").expect(200)
+    true("a list without it", made.id not in latest.ids, latest.ids)
+    crm.patch(at("emails", made.id), {"subject": "New"}).expect(200)
+    same("subject", None, crm.email(made.id).get("subject"))
+
+
+@rule("email-forgotten", OURS, FORGOTTEN)
+def forgotten(crm: Session) -> None:
+    """A mail that need not be remembered is logged anew, whole; also one that was withheld before."""
+    mail, email = crm.log()
+    crm.delete(at("emails", email)).offered().expect(204)
+    email = crm.post("/emails", mail).expect(201).id
+    crm.delete(at("emails", email) + "?remember=false").expect(204)
     again = crm.post("/emails", mail).expect(201)
     true("another id", again.id != email, again.summary())
+    same_mail(mail, crm.email(again.id))
