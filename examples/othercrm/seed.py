@@ -5,9 +5,10 @@ from datetime import datetime
 from typing import Any
 
 import click
-from store import tables as t
 from store.crm import crm
 from store.rows import link_addresses
+
+from store import tables as t
 
 SINCE = {"created_at": datetime(2025, 1, 3, 8), "modified_at": datetime(2025, 1, 3, 8)}
 ROWS: list[tuple[Any, dict[str, Any], list[str]]] = [

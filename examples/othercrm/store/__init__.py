@@ -10,14 +10,14 @@ __path__ = extend_path(__path__, __name__)
 
 from database import declare
 from models import tables as own_tables
+from store import changes, withheld
 
+from . import staff as users
 from .crm import check, transaction
 from .mail import shown as emails
 from .mirror import companies, contacts
 from .rows import purge
-from . import staff as users
 from .tables import Seen
-from store import changes, withheld
 
 __all__ = ["changes", "check", "companies", "contacts", "emails", "purge", "transaction", "users", "withheld"]
 

@@ -1,7 +1,7 @@
 """The CRM's database: CRM_DATABASE_URL, a pool of connections, its errors in the connector's words, and `transaction`.
 
-    mysql://user:password@host/name?ssl_ca=/etc/ssl/crm.pem        MariaDB or MySQL
-    sqlite:///crm.db                                               to try things
+mysql://user:password@host/name?ssl_ca=/etc/ssl/crm.pem        MariaDB or MySQL
+sqlite:///crm.db                                               to try things
 """
 
 import os
@@ -15,7 +15,7 @@ from peewee import InterfaceError, InternalError, OperationalError, ProgrammingE
 from playhouse import db_url
 from playhouse.pool import MaxConnectionsExceeded, PooledMySQLDatabase
 
-from database import check_writable, writing
+from database import LOCK_TIMEOUT, check_writable, writing
 
 SHOWN = 1_000_000  # characters of a body that the CRM's screens show: a MEDIUMTEXT has room for 4 million
 _PACKET = 10 * 2**20  # bytes of the longest statement: two bodies, each character up to 4 bytes
@@ -33,10 +33,6 @@ def _in_plain_words() -> Iterator[None]:
 
 class _Plain:
     """A database of Peewee's, with its errors in plain words."""
-
-    def connect(self, *args: Any, **kwargs: Any) -> Any:
-        with _in_plain_words():
-            return super().connect(*args, **kwargs)  # type: ignore[misc]
 
     def execute_sql(self, *args: Any, **kwargs: Any) -> Any:
         with _in_plain_words():
@@ -89,13 +85,13 @@ def _give_back(*_: Any, **__: Any) -> None:
 
 
 @contextmanager
-def transaction() -> Iterator[None]:
+def transaction(timeout: float = LOCK_TIMEOUT) -> Iterator[None]:
     """One for both databases, with the connector's write lock.
 
     The CRM commits first. What a crash between the two leaves is then in the CRM and was not acknowledged: an email is
     logged again, at the worst twice on the CRM's screens; of a contact or company `sync` tells the change feed.
     """
-    with writing(), crm.atomic():
+    with writing(timeout), crm.atomic():
         yield
 
 

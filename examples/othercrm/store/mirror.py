@@ -20,13 +20,10 @@ from .crm import transaction
 from .rows import Record, new_id
 from .tables import Seen
 
-_SEEN = Prepared(
-    lambda: Seen.select(Seen.id, Seen.record).where(Seen.kind == param("kind"), is_any(Seen.id, "ids"))
-)
+_SEEN = Prepared(lambda: Seen.select(Seen.id, Seen.record).where(Seen.kind == param("kind"), is_any(Seen.id, "ids")))
 _SEE = Prepared(
-    lambda: (
-        Seen.insert(kind=param("kind"), id=param("id"), record=param("record"))
-        .on_conflict(conflict_target=[Seen.kind, Seen.id], preserve=[Seen.record])
+    lambda: Seen.insert(kind=param("kind"), id=param("id"), record=param("record")).on_conflict(
+        conflict_target=[Seen.kind, Seen.id], preserve=[Seen.record]
     )
 )
 _FORGET = Prepared(lambda: Seen.delete().where(Seen.kind == param("kind"), Seen.id == param("id")))
@@ -172,6 +169,4 @@ def _as_text(record: Record) -> str:
 
 
 companies = Mirrored("company", "domains", normalize_domain, directory.companies, people.accounts)
-contacts = Mirrored(
-    "contact", "emailAddresses", normalize_address, directory.contacts, people.contacts, people.leads
-)
+contacts = Mirrored("contact", "emailAddresses", normalize_address, directory.contacts, people.contacts, people.leads)

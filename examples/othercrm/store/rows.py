@@ -11,7 +11,7 @@ from crm.records import Conflict
 from database import purge_deleted
 
 from . import tables
-from .crm import crm, transaction
+from .crm import transaction
 
 EmailAddress: Any = tables.EmailAddress
 Link: Any = tables.EntityEmailAddress
@@ -105,14 +105,19 @@ def mark_deleted(table: Any, row_id: str) -> bool:
 
 
 def purge() -> bool:
-    """Remove for good what is marked as deleted, as the CRM's own clean-up does, and addresses that nobody has."""
+    """Remove for good what is marked as deleted, as the CRM's own clean-up does, and what only that had."""
+    mail, addressed = tables.Email, tables.EmailEmailAddress
     with transaction():
         for table in tables.CRM:
             table.delete().where(table.deleted).execute()
-        used = [Link.email_address_id, tables.EmailEmailAddress.email_address_id, tables.Email.from_email_address_id]
-        nobody = [
-            EmailAddress.id.not_in(column.model.select(column).where(column.is_null(False))) for column in used
-        ]
+        for table in (tables.Contact, tables.Lead, tables.User):
+            of_nobody = Link.entity_id.not_in(table.select(table.id))
+            Link.delete().where(Link.entity_type == table.__name__, of_nobody).execute()
+        addressed.delete().where(addressed.email_id.not_in(mail.select(mail.id))).execute()
+        tables.AccountContact.delete().where(
+            tables.AccountContact.contact_id.not_in(tables.Contact.select(tables.Contact.id))
+        ).execute()
+        used = (Link.email_address_id, addressed.email_address_id, mail.from_email_address_id)
+        nobody = [EmailAddress.id.not_in(one.model.select(one).where(one.is_null(False))) for one in used]
         EmailAddress.delete().where(*nobody).execute()
-    crm.close()
     return purge_deleted()

@@ -12,7 +12,9 @@ ORGANISATION, TIMEZONE = "espocrm", "UTC"  # the CRM has one organisation, and t
 
 def read(ids: Sequence[str]) -> list[Record]:
     """The active users with these ids."""
-    rows = User.select().where(User.id.in_(ids), ~User.deleted, User.is_active, User.type.not_in(["portal", "system", "api"]))
+    rows = User.select().where(
+        User.id.in_(ids), ~User.deleted, User.is_active, User.type.not_in(["portal", "system", "api"])
+    )
     found = [row for row in rows if row.id in ids]
     addresses = addresses_of("User", [row.id for row in found])
     return [
