@@ -5,11 +5,12 @@ import shutil
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
+
+from tests.samples import free_port
 
 WITHIN = 60  # seconds, in which it starts
 MISSING = [
@@ -22,7 +23,7 @@ class Server:
     """A MariaDB in a folder of its own, reached by a socket there; ended by `remove`. As root it runs as nobody."""
 
     def __init__(self, options: Sequence[str] = ()) -> None:
-        self.options = options
+        self.options, self.port = options, free_port()
         self.folder = Path(tempfile.mkdtemp(prefix="my-"))  # short: a socket's path has room for 107 bytes
         self.user: Any = {}
         if os.geteuid() == 0:
@@ -38,8 +39,9 @@ class Server:
 
     def start(self, *options: str) -> None:
         """Start it, with options besides those it was made with."""
-        hasty = ["--innodb-flush-log-at-trx-commit=0", "--skip-networking", "--innodb-buffer-pool-size=32M"]
+        hasty = ["--innodb-flush-log-at-trx-commit=0", "--innodb-buffer-pool-size=32M"]
         where = [f"--socket={self.folder}/s", f"--pid-file={self.folder}/pid", f"--log-error={self.folder}/log"]
+        where += ["--bind-address=127.0.0.1", f"--port={self.port}"]
         command = [_path("mariadbd"), *self._ours, *hasty, *where, *self.options, *options]
         self.process = subprocess.Popen(
             command, cwd=self.folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, **self.user
@@ -66,7 +68,7 @@ class Server:
 
     def run(self, sql: str, parameters: Sequence[Any] = (), database: str | None = None) -> list[Any]:
         """What another program finds in a database, or changes there."""
-        import pymysql  # not above: where MariaDB is not installed, it need not be either
+        import pymysql  # type: ignore[import-untyped]  # not above: where MariaDB is not installed, it need not be either
 
         where: Any = {"unix_socket": f"{self.folder}/s", "user": "root", "charset": "utf8mb4"}
         connection = pymysql.connect(database=database, autocommit=True, **where)
@@ -82,13 +84,3 @@ def _path(name: str) -> str:
     found = shutil.which(name, path="/usr/sbin:/usr/bin:/bin")
     assert found
     return found
-
-
-@contextmanager
-def server(*options: str) -> Iterator[Server]:
-    """A server, for a while."""
-    made = Server(options)
-    try:
-        yield made
-    finally:
-        made.remove()

@@ -5,12 +5,13 @@ from datetime import datetime
 from typing import Any
 
 import click
-from store.crm import crm
-from store.rows import link_addresses
+from store.crm import crm  # type: ignore[import-not-found]
+from store.rows import link_addresses  # type: ignore[import-not-found]
 
-from store import tables as t
+from store import tables as t  # type: ignore[attr-defined]
 
-SINCE = {"created_at": datetime(2025, 1, 3, 8), "modified_at": datetime(2025, 1, 3, 8)}
+MOMENT = datetime.fromisoformat("2025-01-03 08:00:00")
+SINCE = {"created_at": MOMENT, "modified_at": MOMENT}
 ROWS: list[tuple[Any, dict[str, Any], list[str]]] = [
     (t.User, {"id": "60f0000000000john", "user_name": "john", "first_name": "John"}, ["john@othercrm.example"]),
     (t.Account, {"id": "60f0000000000acme", "name": "Acme Ltd", "website": "https://www.acme.example/"}, []),

@@ -1,4 +1,4 @@
-"""The CRM's database: CRM_DATABASE_URL, a pool of connections, its errors in the connector's words, and `transaction`.
+"""The CRM's database, CRM_DATABASE_URL, with a pool of connections; `transaction` and `check` for both databases.
 
 mysql://user:password@host/name?ssl_ca=/etc/ssl/crm.pem        MariaDB or MySQL
 sqlite:///crm.db                                               to try things
@@ -11,9 +11,9 @@ from contextlib import contextmanager
 from typing import Any
 
 from flask import appcontext_tearing_down
-from peewee import InterfaceError, InternalError, OperationalError, ProgrammingError, SqliteDatabase
+from peewee import OperationalError, PeeweeException, SqliteDatabase
 from playhouse import db_url
-from playhouse.pool import MaxConnectionsExceeded, PooledMySQLDatabase
+from playhouse.pool import PooledMySQLDatabase
 
 from database import LOCK_TIMEOUT, check_writable, writing
 
@@ -21,42 +21,12 @@ SHOWN = 1_000_000  # characters of a body that the CRM's screens show: a MEDIUMT
 _PACKET = 10 * 2**20  # bytes of the longest statement: two bodies, each character up to 4 bytes
 
 
-@contextmanager
-def _in_plain_words() -> Iterator[None]:
-    """What the database can't do now is one of the connector's Unavailable, 503; what it says may quote somebody's data."""
-    try:
-        yield
-    except (OperationalError, InterfaceError, InternalError, MaxConnectionsExceeded) as error:
-        code = error.args[0] if error.args and isinstance(error.args[0], int) else type(error).__name__
-        raise OperationalError(f"The CRM's database does not serve ({code})") from None
-
-
-class _Plain:
-    """A database of Peewee's, with its errors in plain words."""
-
-    def execute_sql(self, *args: Any, **kwargs: Any) -> Any:
-        with _in_plain_words():
-            return super().execute_sql(*args, **kwargs)  # type: ignore[misc]
-
-    def commit(self) -> Any:
-        with _in_plain_words():
-            return super().commit()  # type: ignore[misc]
-
-
-class _Server(_Plain, PooledMySQLDatabase):
-    pass
-
-
-class _File(_Plain, SqliteDatabase):
-    pass
-
-
 def _open(url: str) -> Any:
     parts: dict[str, Any] = db_url.parse(url, unquote_password=True, unquote_user=True)
     name = parts.pop("database")
     if url.startswith("sqlite:"):
-        return _File(name, pragmas={"journal_mode": "wal"})
-    from pymysql.constants import CLIENT
+        return SqliteDatabase(name, pragmas={"journal_mode": "wal"})
+    from pymysql.constants import CLIENT  # type: ignore[import-untyped]
 
     ours = {
         "charset": "utf8mb4",
@@ -68,7 +38,7 @@ def _open(url: str) -> Any:
         "init_command": "SET innodb_lock_wait_timeout = 5",
     }
     pool = {"max_connections": 100, "stale_timeout": 300, "timeout": 5}  # a thread has one at the most
-    return _Server(name, **pool, **ours, **parts)
+    return PooledMySQLDatabase(name, **pool, **ours, **parts)
 
 
 if "CRM_DATABASE_URL" not in os.environ:
@@ -96,15 +66,17 @@ def transaction(timeout: float = LOCK_TIMEOUT) -> Iterator[None]:
 
 
 def check() -> None:
-    """Raises one of Unavailable, with the reason, where an email could not be logged."""
+    """Raises one of Unavailable, with a reason that names no host and no user, where an email could not be logged."""
     check_writable()
     try:
         crm.execute_sql("SELECT 1 FROM email_email_address LIMIT 1")
+        packet, read_only = _PACKET, False
         if not isinstance(crm, SqliteDatabase):
             packet, read_only = crm.execute_sql("SELECT @@max_allowed_packet, @@global.read_only").fetchone()
-            if packet < _PACKET:
-                raise OperationalError(f"max_allowed_packet of the CRM's database is {packet}: it must be {_PACKET}")
-            if read_only:
-                raise OperationalError("The CRM's database is read-only")
-    except ProgrammingError as error:
-        raise OperationalError(f"The CRM's database lacks a table, or the right to use it ({error.args[0]})") from None
+    except PeeweeException as error:
+        code = error.args[0] if isinstance(error.args[0], int) else type(error).__name__
+        raise OperationalError(f"The CRM's database does not serve ({code})") from None
+    if packet < _PACKET:
+        raise OperationalError(f"max_allowed_packet of the CRM's database is {packet}: it must be {_PACKET}")
+    if read_only:
+        raise OperationalError("The CRM's database is read-only")

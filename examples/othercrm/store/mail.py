@@ -86,4 +86,4 @@ def _parent(draft: Draft) -> dict[str, str | None]:
 
 
 def _in_range(moment: datetime) -> datetime:
-    return max(moment, datetime(1000, 1, 1))  # MySQL knows no earlier years
+    return max(moment, datetime.fromisoformat("1000-01-01"))  # MySQL knows no earlier years

@@ -1,4 +1,4 @@
-"""Contacts and companies: what the CRM's tables say, and beside it, in the connector's own tables, what they can't hold.
+"""Contacts and companies: what the CRM's tables say, and beside it, in the connector's own, what they can't hold.
 
 A record is the CRM's. What was written through the connector is kept a second time, to the letter, in the connector's
 own tables: long names, addresses as written, all domains, microseconds, and the normalized keys. That one is given as

@@ -25,7 +25,7 @@ def new_id() -> str:
 
 def to_text(moment: datetime | None) -> str:
     """The CRM's time, which is UTC without saying so."""
-    return stamp((moment or datetime(1970, 1, 1)).replace(tzinfo=UTC))
+    return stamp((moment or datetime.fromisoformat("1970-01-01")).replace(tzinfo=UTC))
 
 
 def to_moment(text: str) -> datetime:
