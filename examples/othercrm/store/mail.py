@@ -12,6 +12,7 @@ from .rows import address_ids, mark_deleted, save, to_moment, upsert
 
 Email: Any = tables.Email
 Address: Any = tables.EmailEmailAddress
+_FIRST = datetime.fromisoformat("1000-01-01")  # MySQL knows no earlier years
 _PARENTS = {"contact": "Contact", "lead": "Lead", "account": "Account", "company": "Account"}
 
 
@@ -66,7 +67,7 @@ def _show(email_id: str, draft: Draft) -> None:
         body_plain=record["textBody"] and record["textBody"][:SHOWN],
         body=(record["htmlBody"] or record["textBody"] or "")[:SHOWN],
         is_html=bool(record["htmlBody"]),
-        date_sent=_in_range(to_moment(draft.at)),
+        date_sent=max(to_moment(draft.at), _FIRST),
         from_email_address_id=ids.get(sender or ""),
         modified_at=to_moment(record["updatedAt"]),
         **_parent(draft),
@@ -83,7 +84,3 @@ def _parent(draft: Draft) -> dict[str, str | None]:
         if kind in _PARENTS and len(bare) <= Email.parent_id.max_length:
             return {"parent_type": "Lead" if bare != record_id else _PARENTS[kind], "parent_id": bare}
     return {"parent_type": None, "parent_id": None}
-
-
-def _in_range(moment: datetime) -> datetime:
-    return max(moment, datetime.fromisoformat("1000-01-01"))  # MySQL knows no earlier years

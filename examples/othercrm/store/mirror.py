@@ -27,14 +27,7 @@ _SEE = Prepared(
     )
 )
 _FORGET = Prepared(lambda: Seen.delete().where(Seen.kind == param("kind"), Seen.id == param("id")))
-_ALL_SEEN = Prepared(
-    lambda: (
-        Seen.select(Seen.id)
-        .where(Seen.kind == param("kind"), Seen.id > param("after"))
-        .order_by(Seen.id)
-        .limit(param("limit"))
-    )
-)
+_ALL_SEEN = Prepared(lambda: Seen.select(Seen.id).where(Seen.kind == param("kind")))
 _AT_A_TIME = 100
 
 
@@ -77,26 +70,29 @@ class Mirrored:
         if not self._read_theirs([record_id]):
             return False
         self._table(record_id).delete(record_id)
-        self._own.delete(record_id)
-        _FORGET.run(kind=self._kind, id=record_id)
+        self._forget(record_id)
         return True
 
     def of_company(self, company_id: str, limit: int) -> list[str]:
         """The ids of some contacts of a company."""
-        return [one for table in self._theirs for one in table.ids("", limit, company_id)][:limit]
+        return [one for table in self._theirs for one in table.ids(company_id, limit)][:limit]
 
     def sync(self) -> Iterator[tuple[str, str]]:
         """Take over what was changed in the CRM, past the connector; gives each id, and what has become of it."""
-        for table in self._theirs:
-            after = ""
-            while ids := table.ids(after, _AT_A_TIME):
-                after = ids[-1]
-                changed = [record for record, own in self._current(ids).values() if not own]
-                yield from self._take_over([(record, self._keys(record)) for record in changed])
-        after = ""
-        while ids := [row_id for (row_id,) in _ALL_SEEN(kind=self._kind, after=after, limit=_AT_A_TIME)]:
-            after = ids[-1]
-            yield from self._drop(set(ids) - self._read_theirs(ids).keys())
+        ids = [one for table in self._theirs for one in table.ids()]
+        for start in range(0, len(ids), _AT_A_TIME):
+            current = self._current(ids[start : start + _AT_A_TIME]).values()
+            changed = [(record, self._keys(record)) for record, own in current if not own]
+            if changed:
+                with transaction():
+                    yield from self._take_over(changed)
+        gone = {record_id for (record_id,) in _ALL_SEEN(kind=self._kind)} - set(ids)
+        for record_id in sorted(gone):
+            with transaction():
+                if not self._read_theirs([record_id]):
+                    self._forget(record_id)
+                    changes.append(self._kind, record_id, "deleted", now(), None)
+                    yield record_id, "deleted"
 
     def keep_theirs(self, record_id: str | None) -> None:
         """Let the connector's tables have a record of the CRM that `sync` has not met yet."""
@@ -137,31 +133,22 @@ class Mirrored:
         _SEE.run(kind=self._kind, id=record["id"], record=_as_text(theirs))
 
     def _take_over(self, changed: Sequence[tuple[Record, Sequence[str | None]]]) -> Iterator[tuple[str, str]]:
-        if not changed:
-            return
-        with transaction():
-            current = self._current([record["id"] for record, _ in changed])
-            own = {record["id"]: record for record in self._own.read(list(current))}
-            for record, keys in changed:
-                record_id = record["id"]
-                if current.get(record_id) != (record, False):  # changed once more: next time
-                    continue
-                old = own.get(record_id)
-                moment = later(old["updatedAt"]) if old else now()
-                self._keep({**record, "updatedAt": moment}, keys)
-                action = "changed" if old else "created"
-                changes.append(self._kind, record_id, action, moment, None)
-                yield record_id, action
+        current = self._current([record["id"] for record, _ in changed])
+        own = {record["id"]: record for record in self._own.read(list(current))}
+        for record, keys in changed:
+            record_id = record["id"]
+            if current.get(record_id) != (record, False):  # changed once more: next time
+                continue
+            old = own.get(record_id)
+            moment = later(old["updatedAt"]) if old else now()
+            self._keep({**record, "updatedAt": moment}, keys)
+            action = "changed" if old else "created"
+            changes.append(self._kind, record_id, action, moment, None)
+            yield record_id, action
 
-    def _drop(self, gone: set[str]) -> Iterator[tuple[str, str]]:
-        if not gone:
-            return
-        with transaction():
-            for record_id in gone - self._read_theirs(list(gone)).keys():
-                self._own.delete(record_id)
-                _FORGET.run(kind=self._kind, id=record_id)
-                changes.append(self._kind, record_id, "deleted", now(), None)
-                yield record_id, "deleted"
+    def _forget(self, record_id: str) -> None:
+        self._own.delete(record_id)
+        _FORGET.run(kind=self._kind, id=record_id)
 
 
 def _as_text(record: Record) -> str:

@@ -74,13 +74,11 @@ class People:
         link_addresses(self._entity, record_id.removeprefix(self._prefix), [])
         return mark_deleted(self._table, record_id.removeprefix(self._prefix))
 
-    def ids(self, after: str, limit: int, of_company: str | None = None) -> list[str]:
-        """Some ids, in the CRM's order, from behind one; of a company."""
-        condition = (self._table.id > after.removeprefix(self._prefix)) & ~self._table.deleted
-        if of_company is not None:
-            condition &= self._account == of_company
-        query = self._table.select(self._table.id).where(condition).order_by(self._table.id).limit(limit)
-        return [self._prefix + row_id for (row_id,) in query.tuples()]
+    def ids(self, of_company: str | None = None, limit: int | None = None) -> list[str]:
+        """All ids, or some of a company, the oldest first."""
+        own = self._account == of_company if of_company is not None else ~self._table.deleted
+        query = self._table.select(self._table.id).where(own, ~self._table.deleted).order_by(self._table.created_at)
+        return [self._prefix + row_id for (row_id,) in query.limit(limit).tuples()]
 
     def _own(self, ids: Sequence[str]) -> list[str]:
         return [one.removeprefix(self._prefix) for one in ids if one.startswith(self._prefix)]
@@ -118,10 +116,9 @@ class Companies:
         """Mark one as deleted; whether there was one."""
         return mark_deleted(Account, record_id)
 
-    def ids(self, after: str, limit: int) -> list[str]:
-        """Some ids, in the CRM's order, from behind one."""
-        query = Account.select(Account.id).where(Account.id > after, ~Account.deleted).order_by(Account.id).limit(limit)
-        return [row_id for (row_id,) in query.tuples()]
+    def ids(self) -> list[str]:
+        """All ids."""
+        return [row_id for (row_id,) in Account.select(Account.id).where(~Account.deleted).tuples()]
 
 
 contacts = People(Contact, "Contact", "", Contact.account_id)
