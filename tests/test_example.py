@@ -13,8 +13,10 @@ from inspect import signature
 from operator import attrgetter
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
+from psycopg.conninfo import conninfo_to_dict
 
 import store
 from conformance import RULES
@@ -390,11 +392,15 @@ def test_the_example_keeps(rule_id: str, crm: Session) -> None:
     assert result.status == "passed", f"{result.expected}\n{result.got}\n{result.curl}"
 
 
-@pytest.fixture(params=["sqlite", "mariadb"])
+@pytest.fixture(params=["sqlite", "mariadb", "postgresql"])
 def crm_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     """The URL of an empty database for the guide's CRM, in the form that the guide has."""
     if request.param == "sqlite":
         yield "sqlite:///crm.db"
+        return
+    if request.param == "postgresql":
+        where = conninfo_to_dict(request.getfixturevalue("postgres").create())
+        yield f"psycopg3+pool://postgres@/{where['dbname']}?host={where['host']}"
         return
     if mariadb.MISSING:
         pytest.skip(f"not installed: {', '.join(mariadb.MISSING)}")
@@ -414,26 +420,29 @@ def test_the_guide_leads_to_a_passing_kit(tmp_path: Path, crm_url: str) -> None:
     guide = GUIDE.read_text(encoding="utf-8")
     _, sql, opened, first_lines, fill, people, firms, staff, seam, imports, writes = _blocks(guide)
     _copy_project(tmp_path)
-    sqlite = crm_url.startswith("sqlite")
-    port, crm_port = free_port(), crm_url.partition("127.0.0.1:")[2].partition("/")[0]
-    known = crm_url.replace(crm_port, "3306") if crm_port else crm_url
-    assert f"export CRM_DATABASE_URL='{known}'" in guide
+    server, port = urlsplit(crm_url), free_port()
+    kind = server.scheme.partition("+")[0]
+    name = server.path[1:]
+    pwiz = {
+        "sqlite": ["-e", "sqlite", "crm.db"],
+        "mysql": ["-e", "mysql", "-H", "127.0.0.1", "-p", str(server.port), "-u", "crm", "-P", "crm"],
+        "psycopg3": ["-e", "postgresql", "-H", server.query.partition("=")[2], "-u", "postgres", name],
+    }[kind]
 
     def write(name: str, text: str) -> None:
         (tmp_path / name).write_text(text, encoding="utf-8")
 
     def python(*command: str, typed: str = "") -> str:
-        assert " ".join(["python", *command]).replace(f"-p {crm_port} ", "-p 3306 ") in guide.replace('"', "")
+        assert " ".join(["python", *command[: 5 if "pwiz" in command else None]]) in guide.replace('"', "")
         return _python(tmp_path, environment, *command, typed=typed)
 
     environment = os.environ | {"PORT": str(port), "PYTHONPATH": "", "CRM_DATABASE_URL": crm_url}
-    write("crm.sql", sql)
+    write("crm.sql", sql.replace("DATETIME", "TIMESTAMP") if kind == "psycopg3" else sql)
     write("crm_database.py", opened)
     script = re.search(r'python -c "(from crm_database.*)"', guide)
     assert script
     python("-c", script[1])
-    where = ["sqlite", "crm.db"] if sqlite else ["mysql", "-H", "127.0.0.1", "-p", crm_port, "-u", "crm", "-P", "crm"]
-    tables = python("-m", "pwiz", "-o", "-e", *where, typed="se@cret\n")
+    tables = python("-m", "pwiz", "-o", *pwiz, typed="se@cret\n")
     write("crm_tables.py", first_lines + re.sub(r"\A.*?^database = .*?$", "", tables, count=1, flags=re.DOTALL | re.M))
     write("fill.py", fill)
     python("fill.py")
@@ -455,7 +464,7 @@ def test_the_guide_leads_to_a_passing_kit(tmp_path: Path, crm_url: str) -> None:
     with serving(tmp_path, environment, session):
         rules = ["users-*", "lookup-*", "contact-*", "company-*", "emails-by-*", "timeline-*"]
         report = run(session.base_url, token, only=rules)
-    its_ids = ["contact-put"] if sqlite else ["contact-put", "contact-id-case"]
+    its_ids = ["contact-put", "contact-id-case"] if kind == "mysql" else ["contact-put"]
     assert [result.rule.id for result in report.of("failed")] == its_ids
     assert not [result.got for result in report.of("failed") if "422" not in str(result.got)]
     kept = {result.rule.id for result in report.of("passed")}
