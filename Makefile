@@ -74,13 +74,12 @@ SHIPPED := $(wildcard *.py) commands crm database migrations routes store web
 
 dist: dist/connector.pyz
 
-# It unpacks itself where pyz/start.py says.
-dist/connector.pyz: build/libraries.stamp .venv/dev.stamp $(shell find $(SHIPPED) pyz -name '*.py')
+# It unpacks itself in the user's home, where nobody else can write: what lies there is run.
+dist/connector.pyz: build/libraries.stamp .venv/dev.stamp $(shell find $(SHIPPED) -name '*.py')
 	@rm -rf build/pyz && cp -R build/libraries build/pyz && cp -R $(SHIPPED) build/pyz
 	@find build/pyz -name __pycache__ -exec rm -rf {} + && chmod -R u=rwX,go=rX build/pyz
 	@mkdir -p dist && $(PY) -m shiv --site-packages build/pyz --entry-point commands.cli:main \
-		--python '/usr/bin/env python3' --reproducible --output-file build/shiv.pyz
-	@$(PY) -m pyz.pack build/shiv.pyz $@
+		--python '/usr/bin/env python3' --root '~/.cache/connector' --reproducible --output-file $@
 	@ls -lh $@
 
 build/libraries.stamp: requirements.lock | .venv/run.stamp

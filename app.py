@@ -6,8 +6,10 @@ from functools import cache
 from json import JSONEncoder
 from typing import Any
 
+import click
 import flask_smorest
 from flask import Flask, Response, current_app, g, request
+from flask.cli import FlaskGroup
 from flask.json.provider import DefaultJSONProvider
 from werkzeug.datastructures import Headers, WWWAuthenticate
 from werkzeug.exceptions import Forbidden, HTTPException, TooManyRequests, Unauthorized
@@ -16,7 +18,8 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 import crm
 import database
 import settings
-from commands import cli
+from commands.cli import COMMANDS
+from commands.common import start_database
 from routes.changes import changes
 from routes.companies import companies
 from routes.contacts import contacts
@@ -115,12 +118,9 @@ def create_app(environment: Mapping[str, Any] | None = None) -> Flask:
     if app.config["TRUSTED_PROXIES"]:
         forwarded = {"x_for": app.config["TRUSTED_PROXIES"], "x_proto": 0, "x_host": 0}
         app.wsgi_app = ProxyFix(app.wsgi_app, **forwarded)  # type: ignore[method-assign]
-    try:
-        if cli.needs_database():
-            database.start(app.config["DATABASE_URL"], app.config["THREADS"], cli.may_make_database())
-    except database.Unusable as error:
-        reason = database.reason_of(error)
-        raise settings.Misconfigured(f"The configuration can't be used. DATABASE_URL: {reason}.") from None
+    command = click.get_current_context(silent=True)
+    if not (command and isinstance(command.command, FlaskGroup)):  # which only looks for commands: these open their own
+        start_database(app.config, make=not command or command.info_name == "run")
 
     api = Api(app)
     api.register_converter(RecordIdConverter, RecordIdConverter.description)
@@ -141,8 +141,8 @@ def create_app(environment: Mapping[str, Any] | None = None) -> Flask:
     app.teardown_request(_forget_caller)
     app.after_request(_harden)
     app.after_request(_drain_unread_body)
-    for command in cli.COMMANDS:
-        app.cli.add_command(command)
+    for one in COMMANDS:
+        app.cli.add_command(one)
     return app
 
 
@@ -161,6 +161,10 @@ def _register_errors(app: Flask, api: Api) -> None:
     @app.errorhandler(crm.NotOffered)
     def not_offered(error: crm.NotOffered) -> Any:
         return api.answer(501, "This CRM does not implement this call.")
+
+    @app.errorhandler(crm.Changed)
+    def changed(error: crm.Changed) -> Any:
+        return api.answer(412, "The record has changed: get it again.")
 
     @app.errorhandler(crm.Conflict)
     def conflict(error: crm.Conflict) -> Any:
@@ -187,8 +191,8 @@ def _register_errors(app: Flask, api: Api) -> None:
             app.logger.error("The database can't serve: %s", problem.reason)
             if request.blueprint == "health":
                 return api.answer(503, f"The database can't serve now. {problem.reason}.", headers={"Retry-After": "5"})
-            if problem.disk_full:
-                return api.answer(507, "The disk is full; try again later.", headers={"Retry-After": "60"})
+            if problem.disk_full:  # no 507: clients back off and try again on 503 alone
+                return api.answer(503, "The disk is full; try again later.", headers={"Retry-After": "60"})
             return api.answer(503, "The database can't serve now.", headers={"Retry-After": "5"})
 
 

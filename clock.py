@@ -9,8 +9,9 @@ def now() -> str:
 
 
 def later(earlier: str) -> str:
-    """This moment, but later than another also where the clock was set back."""
-    return max(now(), stamp(datetime.fromisoformat(earlier) + timedelta(microseconds=1)))
+    """This moment, but later than another also where the clock stands still or was set back."""
+    moment = now()
+    return moment if moment > earlier else stamp(datetime.fromisoformat(earlier) + timedelta(microseconds=1))
 
 
 def stamp(moment: datetime) -> str:

@@ -63,7 +63,7 @@ REFUSALS = {
 }
 
 
-class Refusing(worker.Worker if OURS else ThreadWorker):  # type: ignore[misc]
+class ConnectorWorker(worker.Worker if OURS else ThreadWorker):  # type: ignore[misc]
     """The worker, which refuses what is not HTTP in the shape of all errors."""
 
     def handle_error(self, req: Any, client: Any, addr: Any, exc: BaseException) -> None:
@@ -89,7 +89,6 @@ class Refusing(worker.Worker if OURS else ThreadWorker):  # type: ignore[misc]
 
 def on_starting(server: Any) -> None:
     """Say where the worker of worker.py is not used."""
-    settings.check_address(_settings)
     if not OURS:
         server.log.warning("Not Linux, or gunicorn %s is not tested: gthread serves, slower.", gunicorn.__version__)
 
@@ -134,7 +133,7 @@ preload_app = True
 # fewer reads and 13 to 16 % fewer mails than two, as mails are written one after the other anyway; for a machine with
 # more processors that was not measured. More threads cost nothing but memory: each is one more slow call that stops
 # nobody.
-worker_class = Refusing
+worker_class = ConnectorWorker
 workers = _settings["WORKERS"]
 threads = _settings["THREADS"]
 

@@ -25,6 +25,7 @@ they read, on every database, and go out as they are.
 """
 
 from peewee import (
+    SQL,
     BooleanField,
     CompositeKey,
     Field,
@@ -56,6 +57,7 @@ class Company(Table):
 
     id = TextField(primary_key=True)
     name = TextField(null=True)
+    name_key = TextField(null=True, index=True)  # the name, normalized
     created_at = TextField()
     updated_at = TextField()
 
@@ -148,6 +150,7 @@ class Email(Table):
     html_text = TextField(null=True)  # the words of html_body
     html_body = TextField(null=True)
     attachments = JSONField(null=True)
+    more_recipients = JSONField(null=True)  # roles and texts, where an email has thousands
     withheld = BooleanField()  # of what was deleted before: ids and time, and no content
     removed = JSONField(null=True)  # what a PATCH or PUT took away, as hashes: a copy does not bring it back
 
@@ -156,12 +159,15 @@ class Email(Table):
 
 
 class Recipient(Table):
-    """The sender or a recipient of an email: as written, and normalized (NULL for what is no address)."""
+    """The sender or a recipient of an email: as written, and normalized (NULL for what is no address).
+
+    Of an entry with several addresses the further ones are rows behind those of the list, without a text.
+    """
 
     email = ForeignKeyField(Email, on_delete="CASCADE", index=False)
     role = TextField()  # from, to, cc, bcc
     position = IntegerField()
-    text = TextField()
+    text = TextField(null=True)
     normalized = TextField(null=True)
     at = TextField()  # the email's: an address has its emails in the order of time
 
@@ -215,6 +221,10 @@ class Change(Table):
     record_id = TextField()
     action = TextField()  # created, changed, deleted
     token_id = IntegerField(null=True)  # no foreign key: what a token did stays known when it is deleted
+
+
+# For lists with what was deleted since; other changes are not in it, and do not pay for it.
+Change.add_index(Change.type, Change.at, Change.record_id, where=SQL("action = 'deleted'"), name="change_deleted")
 
 
 class EmailWords(FTS5Model):

@@ -132,12 +132,19 @@ class RecordId(fields.Field[str]):
 
 
 class Recipient(fields.Field[str]):
-    """One recipient to the letter; an object with name and address becomes `name <address>`."""
+    """One recipient to the letter; an object with name and address becomes `name <address>`.
 
-    default_error_messages = {"invalid": "Not a text, nor an object with the texts name and address."}
+    The address may be called `email`, and all of it may stand in an `emailAddress`, as in Microsoft's Graph.
+    """
+
+    default_error_messages = {"invalid": "Not a text, nor an object with an address."}
     shapes: list[dict[str, Any]] = [
         {"type": "string"},
-        {"type": "object", "properties": {name: {"type": ["string", "null"]} for name in ("name", "address")}},
+        {
+            "type": "object",
+            "properties": {name: {"type": ["string", "null"]} for name in ("name", "address", "email")}
+            | {"emailAddress": {"type": ["object", "string", "null"]}},
+        },
     ]
 
     def __init__(self, description: str = "", **options: Any) -> None:
@@ -149,22 +156,28 @@ class Recipient(fields.Field[str]):
         return value if isinstance(value, str) else super().deserialize(value, *args, **kwargs)
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str:
+        if isinstance(value, Mapping) and isinstance(value.get("emailAddress"), Mapping):
+            value = value["emailAddress"]
         if not isinstance(value, Mapping):
             raise self.make_error("invalid")
-        name, address = ("" if value.get(key) is None else value[key] for key in ("name", "address"))
-        if not (isinstance(name, str) and isinstance(address, str)):
+        addresses = [value[key] for key in ("address", "email", "emailAddress") if value.get(key) is not None]
+        name = "" if value.get("name") is None else value["name"]
+        if not addresses or not (isinstance(name, str) and isinstance(addresses[0], str)):
             raise self.make_error("invalid")
+        address = addresses[0]
         return f"{name} <{address}>" if name and address else name or address
 
 
 class Entries(fields.List[Any]):
-    """A list; null means an empty one."""
+    """A list; null means an empty one, and a null in it nothing."""
 
     def __init__(self, inner: Any, description: str, most: int | None = None, **metadata: Any) -> None:
         bounds: list[Any] | None = [validate.Length(max=most), _bound_sum] if most else None
         super().__init__(inner, allow_none=True, validate=bounds, metadata={"description": description, **metadata})
 
     def deserialize(self, value: Any, *args: Any, **kwargs: Any) -> Any:
+        if isinstance(value, list) and None in value:
+            value = [one for one in value if one is not None]
         return [] if value is None else super().deserialize(value, *args, **kwargs)
 
 
@@ -174,7 +187,7 @@ def _bound_sum(texts: list[str]) -> None:
 
 
 def _entry() -> fields.String:
-    return fields.String(validate=validate.Length(max=LONGEST_ENTRY))
+    return fields.String(validate=validate.Length(max=LONGEST_ENTRY), allow_none=True)
 
 
 class Texts(fields.List[str]):
@@ -200,6 +213,8 @@ class Related(fields.Field[Any]):
         return [] if value is None else super().deserialize(value, *args, **kwargs)
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Any:
+        if isinstance(value, list):
+            value = [entry for entry in value if entry is not None]
         if not all(isinstance(entry, Mapping) for entry in (value if isinstance(value, list) else [value])):
             raise self.make_error("invalid")
         return value
@@ -253,12 +268,18 @@ class EmailFields(Wire):
     subject = Text("The subject.", "Offer 4711")
     fromAddress: Any = Recipient("The sender's address, to the letter.", allow_none=True)
     fromName = Text("The sender's name.", "Jane Doe")
-    toAddresses: Any = Entries(Recipient(), "The recipients, each to the letter and in order.", examples=[[_JOHN]])
-    ccAddresses: Any = Entries(Recipient(), "The recipients of a copy.", examples=[["carol@acme.example"]])
-    bccAddresses: Any = Entries(Recipient(), "The recipients of a blind copy.", examples=[["dave@acme.example"]])
+    toAddresses: Any = Entries(
+        Recipient(allow_none=True), "The recipients, each to the letter and in order.", examples=[[_JOHN]]
+    )
+    ccAddresses: Any = Entries(
+        Recipient(allow_none=True), "The recipients of a copy.", examples=[["carol@acme.example"]]
+    )
+    bccAddresses: Any = Entries(
+        Recipient(allow_none=True), "The recipients of a blind copy.", examples=[["dave@acme.example"]]
+    )
     textBody = Text("The body as plain text, to the letter.", "Dear John,\r\nsee the offer attached.")
     htmlBody = Text("The body as HTML, to the letter: make it safe where you show it.", "<p>Dear John,</p>")
-    attachments: Any = Entries(fields.Dict(), _FILES, examples=[[_FILE]])
+    attachments: Any = Entries(fields.Dict(allow_none=True), _FILES, examples=[[_FILE]])
     relatedTo: Any = Related(_RELATED, allow_none=True)
 
 
@@ -418,6 +439,28 @@ class Company(Returned, CompanyFields, Identified):
     updatedAt = Instant("When the record was last changed.")
 
 
+class Listed(Returned):
+    """A record of a list; one that was deleted has its id, when that was, and `deleted`, and nothing else."""
+
+    deleted = fields.Boolean(metadata={"description": "That it was deleted; of others it is missing."})
+
+    def on_bind_field(self, field_name: str, field_obj: Any) -> None:
+        field_obj.required = field_name in ("id", "updatedAt")
+
+    def dump(self, obj: Any, *, many: bool | None = None) -> Any:
+        if self.many if many is None else many:
+            return [self.dump(one, many=False) for one in obj]
+        return {name: obj[name] for name in self.dump_fields if name in obj}
+
+
+class ListedContact(Listed, Contact):
+    """A contact of a list, or what is left of one that was deleted."""
+
+
+class ListedCompany(Listed, Company):
+    """A company of a list, or what is left of one that was deleted."""
+
+
 class User(Returned, Identified):
     """A person whose mailbox is watched."""
 
@@ -494,13 +537,13 @@ class AddressQuery(Query):
         return {"emails": list(addresses.values())}
 
 
-class DomainQuery(Query):
-    """A domain to look up."""
+class CompanyQuery(Query):
+    """A domain to look up, or a name."""
 
     domain = fields.String(
-        required=True,
         metadata={"description": "A domain; a URL or an address is taken as well.", "examples": ["acme.example"]},
     )
+    name = fields.String(metadata={"description": "A name, in any letter case.", "examples": ["Acme Ltd"]})
 
 
 class PageQuery(Query):
@@ -531,10 +574,16 @@ class EmailQuery(PageQuery):
         metadata={
             "description": 'Words to be found in subject, bodies, names and addresses: `offer "net price" deliver* '
             "-draft` finds mails with the word, the phrase and the beginning, without the last one. At most "
-            "32 words; 422 for a search that takes longer than two seconds.",
+            "32 words; 422 for a search that takes longer than two seconds, 503 where too many search at once.",
             "examples": ["offer"],
         }
     )
+
+    def load(self, data: Mapping[str, Any], **options: Any) -> Any:  # type: ignore[override]
+        """A filter whose name is mistyped must not answer with everybody's mail."""
+        if data.keys() - self.fields.keys() and not data.keys() & (self.fields.keys() - PageQuery().fields.keys()):
+            raise ValidationError("There is no filter of this name.")
+        return super().load(data, **options)
 
     @post_load
     def gather(self, data: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
@@ -552,6 +601,9 @@ class UpdatedQuery(PageQuery):
     """Which contacts or companies."""
 
     updatedSince = InstantFilter("Changed at this time or later.", "2026-01-01T00:00:00Z", attribute="updated_since")
+    includeDeleted = fields.Boolean(
+        attribute="deleted", metadata={"description": "Also those that were deleted since.", "examples": [True]}
+    )
 
 
 class ChangeQuery(Query):

@@ -4,11 +4,7 @@
 9000
 """
 
-import os
-import socket
-import time
 from collections.abc import Mapping
-from errno import EADDRINUSE
 from typing import Any
 
 from marshmallow import EXCLUDE, Schema, ValidationError, fields, validate
@@ -16,7 +12,6 @@ from marshmallow import EXCLUDE, Schema, ValidationError, fields, validate
 from terminal import printable
 
 MIB = 1024 * 1024
-PATIENCE = 3  # seconds in which a server that ends, or whose master was killed, gives the port back
 
 
 class Misconfigured(SystemExit):
@@ -51,7 +46,7 @@ class Settings(Schema):
     )
     HOST = fields.String(
         load_default="127.0.0.1",
-        validate=validate.Length(min=1),
+        validate=validate.Regexp(r"[\w.:%-]{1,63}\Z", error="It must be an address of this machine."),
         metadata={"description": "The address to listen on; `0.0.0.0` for all (put TLS in front of it)."},
     )
     PORT = fields.Integer(
@@ -84,33 +79,18 @@ class Settings(Schema):
         validate=validate.Range(0, 10),
         metadata={"description": "Proxies in front that add to `X-Forwarded-For`; with 0 that header is ignored."},
     )
+    FREE_MAIL_COMPANIES = fields.String(
+        load_default="off",
+        validate=validate.OneOf(["on", "off"], error="It must be on or off."),
+        metadata={
+            "description": "`on` lets a domain of free mail, such as `gmail.com`, find the companies that have it."
+        },
+    )
     ORG_ID = fields.String(
         load_default="default",
         validate=validate.Length(1, 255),
         metadata={"description": "`orgId` of the users that are added without one of their own."},
     )
-
-
-def check_address(settings: Mapping[str, Any]) -> None:
-    """Raises Misconfigured where no server can listen on HOST and PORT, after a while if another one does."""
-    if {"GUNICORN_FD", "LISTEN_FDS"} & os.environ.keys():
-        return  # a socket is handed over, by the server that this one takes the place of, or by systemd
-    deadline = time.monotonic() + PATIENCE
-    while True:
-        try:
-            with socket.socket(socket.AF_INET6 if ":" in settings["HOST"] else socket.AF_INET) as probe:
-                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-                probe.bind((settings["HOST"], settings["PORT"]))
-                return
-        except (OSError, UnicodeError) as error:  # UnicodeError: what is no name of a machine
-            if getattr(error, "errno", None) == EADDRINUSE and time.monotonic() < deadline:
-                time.sleep(0.1)
-                continue
-            reason = getattr(error, "strerror", None) or "This is no name of a machine"
-            place = f"{settings['HOST']}, port {settings['PORT']}"
-            raise Misconfigured(
-                f"The configuration can't be used. HOST and PORT: Can't listen on {place}: {reason}."
-            ) from None
 
 
 def load(environment: Mapping[str, Any]) -> dict[str, Any]:

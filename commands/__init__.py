@@ -1,1 +1,1 @@
-"""The commands: `flask …` in the project's folder, `python3 connector.pyz …` for the single file."""
+"""The commands, a file for each; cli.py lists them."""

@@ -21,17 +21,18 @@ from signal import SIG_IGN, SIGINT, signal
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import click
-from flask.cli import with_appcontext
 from marshmallow import Schema, ValidationError
 from marshmallow.fields import List
 
 import crm
 import database
+from commands.common import uses_database
 from commands.mailfile import as_email, messages
 from crm import Record
 from crm.directory import TableImport
 from crm.seam import let_others_write
 from schemas import CompanyNew, ContactNew, EmailIn
+from terminal import printable
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -70,7 +71,7 @@ def mail() -> None:
 
 @mail.command("import")
 @click.argument("paths", metavar="PATH...", nargs=-1, required=True, type=click.Path(path_type=Path))
-@with_appcontext
+@uses_database(make=True)
 def import_mail(paths: Sequence[Path]) -> None:
     """Log the mail at each PATH: .eml files, mbox files, and folders of these, Maildirs too.
 
@@ -81,14 +82,14 @@ def import_mail(paths: Sequence[Path]) -> None:
     What can't be read is named and counted, and the rest goes in. The exit status is 0 if all went in, 1 if not.
     """
     outcomes: Counter[str] = Counter()
-    with _database_at_hand(), _read_ahead(_mails(paths)) as batches, _progress() as progress:
+    with _read_ahead(_mails(paths)) as batches, _progress() as progress:
         task = progress.add_task("", total=0 if progress.disable else sum(map(_size, paths)))
         for batch in batches:
             outcomes.update(_log(batch, _reporter(progress)))
             let_others_write()
             progress.advance(task, sum(item.size for item in batch))
     click.echo(f"{outcomes['new']:,} new, {outcomes['here']:,} here already, {outcomes[BAD]:,} unreadable.")
-    _exit(outcomes)
+    sys.exit(outcomes[BAD] > 0)
 
 
 def _mails(paths: Iterable[Path]) -> Iterator[_Item]:
@@ -146,16 +147,33 @@ class _Kind(NamedTuple):
         return next((field for field, pattern in self.columns.items() if re.fullmatch(pattern, name)), None)
 
 
-def _takes_table(command: Callable[..., None]) -> Callable[..., None]:
+_HOW = """Other columns are ignored. Case, spaces, _ and - in the names make no difference. A cell may hold several
+addresses or domains, separated by semicolons or line breaks. An empty cell means none.
+
+A row with the CRM's own id creates or changes that record; what the file has no column for stays as it is. A row
+without an id is found by its addresses or domains and its gaps filled, or created, as POST does.
+
+All rows are stored, or none: the whole file is checked first, and every bad row is named by the line where it
+begins. Then they are stored some at a time, so that the service can go on writing. If that is interrupted, the rows
+stored so far stay: run it again. So they do where another writer makes a row impossible meanwhile, which is then
+named, and the others are stored. A dry run only reads. The exit status is 0 if all rows were good, 1 if not."""
+
+
+def _table_command(group: click.Group) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """What the commands that import a CSV file have in common."""
-    for decorate in (
-        with_appcontext,
-        click.option("--skip-bad-rows", is_flag=True, help="Store the good rows, some hundred at a time."),
-        click.option("--dry-run", is_flag=True, help="Only say what would happen."),
-        click.argument("path", metavar="FILE.csv", type=click.Path(exists=True, dir_okay=False, path_type=Path)),
-    ):
-        command = decorate(command)
-    return command
+
+    def decorate(command: Callable[..., None]) -> Callable[..., None]:
+        for decorator in (
+            uses_database(make=True),
+            click.option("--skip-bad-rows", is_flag=True, help="Store the good rows, some hundred at a time."),
+            click.option("--dry-run", is_flag=True, help="Only say what would happen."),
+            click.argument("path", metavar="FILE.csv", type=click.Path(exists=True, dir_okay=False, path_type=Path)),
+            group.command("import", epilog=_HOW),
+        ):
+            command = decorator(command)
+        return command
+
+    return decorate
 
 
 @click.group()
@@ -163,22 +181,11 @@ def contacts() -> None:
     """The people whom the CRM knows."""
 
 
-@contacts.command("import")
-@_takes_table
+@_table_command(contacts)
 def import_contacts(path: Path, dry_run: bool, skip_bad_rows: bool) -> None:
     """Store the contacts of a CSV file: UTF-8, a header row, cells separated by commas, semicolons or tabs.
 
-    Columns: id, firstName, lastName, companyId, and any number whose names begin with email; others are ignored. Case,
-    spaces, _ and - in the names make no difference. A cell may hold several addresses, separated by semicolons or line
-    breaks. An empty cell means none.
-
-    A row with the CRM's own id creates or changes that contact; what the file has no column for stays as it is. A row
-    without an id is found by its addresses and its gaps filled, or created, as POST /contacts does.
-
-    All rows are stored, or none: the whole file is checked first, and every bad row is named by the line where it
-    begins. Then they are stored some at a time, so that the service can go on writing. If that is interrupted, the rows
-    stored so far stay: run it again. So they do where another writer makes a row impossible meanwhile, which is then
-    named, and the others are stored. A dry run only reads. The exit status is 0 if all rows were good, 1 if not.
+    Columns: id, firstName, lastName, companyId, and any number whose names begin with email.
     """
     columns = {
         "id": "id",
@@ -188,8 +195,7 @@ def import_contacts(path: Path, dry_run: bool, skip_bad_rows: bool) -> None:
         # Not what address books put beside an address: "E-mail 1 - Type", "E-mail Display Name", "Email Opt Out".
         "emailAddresses": "email(?!.*(type|label|displayname|optout|status|verified)).*",
     }
-    kind = _Kind("contact", ContactNew(), columns)
-    _import_table(path, kind, dry_run, skip_bad_rows)
+    _import_table(path, _Kind("contact", ContactNew(), columns), dry_run, skip_bad_rows)
 
 
 @click.group()
@@ -197,25 +203,14 @@ def companies() -> None:
     """The companies that the CRM knows."""
 
 
-@companies.command("import")
-@_takes_table
+@_table_command(companies)
 def import_companies(path: Path, dry_run: bool, skip_bad_rows: bool) -> None:
     """Store the companies of a CSV file: UTF-8, a header row, cells separated by commas, semicolons or tabs.
 
-    Columns: id, name, and domains, domain or website; others are ignored. Case, spaces, _ and - in the names make no
-    difference. A cell may hold several domains, separated by semicolons or line breaks. An empty cell means none.
-
-    A row with the CRM's own id creates or changes that company; what the file has no column for stays as it is. A row
-    without an id is found by its domains and its gaps filled, or created, as POST /companies does.
-
-    All rows are stored, or none: the whole file is checked first, and every bad row is named by the line where it
-    begins. Then they are stored some at a time, so that the service can go on writing. If that is interrupted, the rows
-    stored so far stay: run it again. So they do where another writer makes a row impossible meanwhile, which is then
-    named, and the others are stored. A dry run only reads. The exit status is 0 if all rows were good, 1 if not.
+    Columns: id, name, and domains, domain or website.
     """
     columns = {"id": "id", "name": "name", "domains": "domains?|website"}
-    kind = _Kind("company", CompanyNew(), columns)
-    _import_table(path, kind, dry_run, skip_bad_rows)
+    _import_table(path, _Kind("company", CompanyNew(), columns), dry_run, skip_bad_rows)
 
 
 def _import_table(path: Path, kind: _Kind, dry_run: bool, skip_bad_rows: bool) -> None:
@@ -223,7 +218,7 @@ def _import_table(path: Path, kind: _Kind, dry_run: bool, skip_bad_rows: bool) -
     if twice and not path.is_file():
         raise click.ClickException("FILE.csv is read twice, so it can't be a pipe. Or use --skip-bad-rows.")
     outcome = "Dry run, nothing was stored: " if dry_run else ""
-    with _database_at_hand(), _progress() as progress:
+    with _progress() as progress:
         outcomes = _store_rows(path, kind, progress, dry_run=twice or dry_run)
         if twice and outcomes[BAD]:
             outcome = "Nothing was stored, because of the bad rows; else: "
@@ -231,7 +226,7 @@ def _import_table(path: Path, kind: _Kind, dry_run: bool, skip_bad_rows: bool) -
             outcomes = _store_rows(path, kind, progress, dry_run=False, again=True)
     counts = ", ".join(f"{outcomes[name]:,} {name}" for name in ("created", "changed", "unchanged", BAD))
     click.echo(f"{outcome}{counts}.")
-    _exit(outcomes)
+    sys.exit(outcomes[BAD] > 0)
 
 
 def _store_rows(path: Path, kind: _Kind, progress: "Progress", dry_run: bool, again: bool = False) -> Counter[str]:
@@ -253,9 +248,10 @@ def _store_rows(path: Path, kind: _Kind, progress: "Progress", dry_run: bool, ag
             while left:
                 with database.writing():
                     end = time.monotonic() + HELD
-                    outcomes[_try(left.popleft(), rows.store, report)] += 1
-                    while left and time.monotonic() < end:
+                    while True:
                         outcomes[_try(left.popleft(), rows.store, report)] += 1
+                        if not left or time.monotonic() >= end:
+                            break
                 let_others_write()
     return outcomes
 
@@ -265,17 +261,9 @@ class _Table:
 
     def __init__(self, lines: Iterator[str], kind: _Kind) -> None:
         first = next(lines, "")
-
-        def usable(delimiter: str) -> tuple[int, int]:
-            try:
-                names = next(csv.reader([first], delimiter=delimiter), [])
-            except csv.Error:  # a cell of more than 128 KiB
-                return 0, 0
-            return sum(kind.field(name) is not None for name in names), len(names)
-
         self._schema = kind.schema
         self._lists = {name for name, field in kind.schema.fields.items() if isinstance(field, List)}
-        self._reader = csv.reader(chain([first], lines), delimiter=max(",;\t", key=usable), strict=True)
+        self._reader = csv.reader(chain([first], lines), delimiter=max(",;\t", key=first.count), strict=True)
         try:
             header = next(self._reader, [])
             _check_text(header)
@@ -284,9 +272,6 @@ class _Table:
         self.fields = [kind.field(name) for name in header]
         named = zip(header, self.fields, strict=True)
         self.ignored = [name.strip() or f"number {n}" for n, (name, field) in enumerate(named, 1) if field is None]
-        self._check_fields(kind)
-
-    def _check_fields(self, kind: _Kind) -> None:
         found = Counter(filter(None, self.fields))
         if not found:
             raise click.ClickException(
@@ -403,18 +388,6 @@ def _reason(error: Exception) -> str:
     return str(error) if own_words else type(error).__name__
 
 
-@contextmanager
-def _database_at_hand() -> Iterator[None]:
-    try:
-        yield
-    except database.Unavailable as error:
-        problem = database.problem_of(error)
-        if problem is None:
-            raise
-        advice = "Run this again when it can."
-        raise click.ClickException(f"The database can't be written: {problem.reason}. {advice}") from None
-
-
 def _progress() -> "Progress":
     """A bar on standard error, by bytes; where that is no terminal, none."""
     from rich.console import Console  # not above: the server does not need it, and would start later
@@ -429,14 +402,6 @@ def _reporter(progress: "Progress") -> Callable[[str], None]:
     """Prints a line above the bar, without what a file's name could do to a terminal."""
 
     def report(line: str) -> None:
-        printable = "".join(character if character.isprintable() else "\ufffd" for character in line)
-        progress.console.out(printable, highlight=False)
+        progress.console.out(printable(line), highlight=False)
 
     return report
-
-
-def _exit(outcomes: Counter[str]) -> None:
-    sys.exit(1 if outcomes[BAD] else 0)
-
-
-COMMANDS = [mail, contacts, companies]

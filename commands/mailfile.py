@@ -7,8 +7,6 @@ from codecs import lookup
 from collections.abc import Iterator
 from datetime import UTC
 from email.message import Message
-from email.parser import BytesFeedParser
-from email.policy import Compat32
 from email.utils import parsedate_to_datetime, quote, unquote
 from errno import EFBIG, EINVAL
 from hashlib import sha256
@@ -22,13 +20,19 @@ from typing import Any
 __all__ = ["as_email", "messages"]
 
 LARGEST = 150 * 2**20  # bytes; large providers take no larger mail, so what is larger is some other file
+MOST_FIELDS = 10_000  # of a header; each is looked for from the beginning
 DEEPEST = 10  # multiparts in one another that are taken apart; mail programs make four at most
-FIELD = re.compile(rb"[!-9;-~]+:")
+LINE = re.compile(rb".*\n?")
+FIELD = re.compile(rb"([!-9;-~]+)[ \t]*:")
+FROM_LINES = re.compile(rb"\A(?:>*From (?!\s*:).*\n)+")  # an mbox's, quoted or not
+DELIMITER = re.compile(rb"\n--(.*)")
+NOT_BASE64 = re.compile(rb"[^A-Za-z0-9+/=]+")
 QUOTED_FROM = re.compile(rb"^>(>*From )", re.MULTILINE)
 # What says that a file is a mail and not, say, a Makefile, whose lines look like header fields too.
 MAIL_FIELD = re.compile(
-    "from|sender|to|cc|bcc|date|subject|message-id|received|return-path|delivered-to|mime-version|content-type", re.I
+    rb"from|sender|to|cc|bcc|date|subject|message-id|received|return-path|delivered-to|mime-version|content-type", re.I
 )
+CONTENT_FIELD = re.compile(rb"content-.+", re.I)  # what a part may have
 
 UNSTORABLE = re.compile("[\0\ud800-\udfff]")
 # What a charset's name means in practice (encoding.spec.whatwg.org); "" are those that say nothing, or no charset.
@@ -168,19 +172,80 @@ def _not_too_large(raw: bytes) -> bytes | OSError:
 
 
 class _Part(Message):
-    """A mail or a part of it, as the standard library's parser sees it, but without its crashes."""
+    """A mail or a part of it: its fields and its body. Whatever is wrong with it, what can be read of it is.
 
-    too_deep = False  # whether it stands inside so many multiparts that it is not taken apart
+    The standard library's parser ends a header at the first line that is no field, and a multipart where one within it
+    ends that has the same boundary; the packages that were tried (mail-parser, fast-mail-parser, mailparse-mailkite)
+    lose as much, and some refuse a whole mail for one bad character of base64.
+    """
 
-    def get_content_type(self) -> str:
-        """To the parser a mail within the mail is just a file: so it is not taken apart, and its bytes stay as sent."""
-        declared = self.mime_type()
-        opaque = declared.startswith("message/") or (self.too_deep and declared.startswith("multipart/"))
-        return "application/octet-stream" if opaque else declared
+    def __init__(self, data: bytes, known: re.Pattern[bytes] = MAIL_FIELD) -> None:
+        super().__init__()
+        self.data = data
+        self.begin = self._read_fields(known)  # of the body, in data
+
+    def _read_fields(self, known: re.Pattern[bytes]) -> int:
+        """Read the fields; gives where the body begins.
+
+        A line that is no field is left out where a `known` one follows it soon; else the body begins there, as the
+        empty line is missing. Behind a semicolon or comma it goes on with the field before: its indent is missing.
+        """
+        fields: list[tuple[str, list[bytes]]] = []
+        stray: tuple[int, int] | None = None  # after the last known field: how many fields came before, and where
+        end = 0
+        for line in LINE.finditer(self.data):
+            text, end = line[0], line.end()
+            if not text.strip(b"\r\n") or (stray and (text[:2] == b"--" or len(fields) > stray[0] + 100)):
+                break
+            field = FIELD.match(text)
+            if fields and (text[:1] in b" \t" or (not field and fields[-1][1][-1].rstrip().endswith((b";", b",")))):
+                fields[-1][1].append(text)
+            elif field:
+                fields.append((field[1].decode(), [text[field.end() :]]))
+                stray = None if known.fullmatch(field[1]) else stray
+            else:
+                stray = stray or (len(fields), line.start())
+                fields.append(("", [text]))
+        number, begin = stray or (len(fields), end)
+        for name, value in fields[: min(number, MOST_FIELDS)]:
+            if name:  # unfolded (RFC 5322, 2.2.3); 8-bit in it is UTF-8 (RFC 6532), else windows-1252
+                self[name] = _text(b"".join(value).translate(None, b"\r\n")).strip()
+        return begin
+
+    def parts(self) -> list["_Part"]:
+        """What stands between the lines with its boundary; none where there is no such line."""
+        boundary = str(self.get_param("boundary") or "").rstrip().encode()
+        if not boundary or not self.mime_type().startswith("multipart/"):
+            return []
+        pieces, begin = [], -1  # of the part; -1 outside of one
+        for line in DELIMITER.finditer(self.data, max(self.begin - 1, 0)):
+            found = line[1].rstrip()
+            if found in (boundary, boundary + b"--"):
+                if begin >= 0:
+                    pieces.append(self.data[begin : line.start()].removesuffix(b"\r"))
+                begin = line.end() + 1 if found == boundary else -1
+        if begin >= 0:
+            pieces.append(self.data[begin:])
+        parts = [_Part(piece, CONTENT_FIELD) for piece in filter(bytes.strip, pieces)] or [_Part(b"")] * bool(pieces)
+        if self.mime_type() == "multipart/digest":
+            for part in parts:
+                part.set_default_type("message/rfc822")
+        return parts
+
+    def content(self) -> bytes:
+        """The body without its transfer encoding."""
+        body = self.data[self.begin :]
+        encoding = self.get("content-transfer-encoding", "").partition("(")[0].strip(' \t;"').lower()
+        if encoding == "base64":
+            return _base64(body)
+        del self["content-transfer-encoding"]
+        self["content-transfer-encoding"] = encoding
+        self.set_payload(body.decode("ascii", "surrogateescape"))
+        return bytes(self.get_payload(decode=True))
 
     def mime_type(self) -> str:
         """The declared type in lower case, text/plain if there is none (RFC 2045, 5.2)."""
-        return super().get_content_type().split()[0]  # some add text after it, without the semicolon
+        return self.get_content_type().split()[0]  # some add text after it, without the semicolon
 
     def get_param(self, param: str, failobj: Any = None, header: str = "content-type", unquote: bool = True) -> Any:
         """A parameter as text (RFC 2231 decoded), or failobj where there is none that can be read."""
@@ -195,15 +260,6 @@ class _Part(Message):
             charset, _, text = value
             return _text(text.encode("raw-unicode-escape"), charset)
         return value
-
-
-class _Policy(Compat32):
-    """The parser's oldest policy: it does not look into header fields, where the newer one raises."""
-
-    def header_source_parse(self, sourcelines: list[str]) -> tuple[str, str]:
-        """A field unfolded (RFC 5322, 2.2.3) and trimmed; 8-bit in it is UTF-8 (RFC 6532), else windows-1252."""
-        name, _, value = "".join(sourcelines).partition(":")
-        return name, _text(value.replace("\r", "").replace("\n", "").strip().encode("ascii", "surrogateescape"))
 
 
 def as_email(raw: bytes, mailbox_id: str | None = None) -> dict[str, Any]:
@@ -221,8 +277,9 @@ def as_email(raw: bytes, mailbox_id: str | None = None) -> dict[str, Any]:
     """
     if not raw.strip():
         raise ValueError("empty")
-    mail = _parsed(raw.removeprefix(b"\xef\xbb\xbf").lstrip())
-    if not any(map(MAIL_FIELD.fullmatch, mail)):
+    text = FROM_LINES.sub(b"", raw.removeprefix(b"\xef\xbb\xbf").lstrip(), count=1)
+    mail = _Part(text if b"\n" in text else text.replace(b"\r", b"\n"))
+    if not FIELD.match(text) or not any(MAIL_FIELD.fullmatch(name.encode()) for name in mail):
         raise ValueError("no header field of a mail")
     own_id = mail.get("message-id", "")
     own_id = own_id if own_id.strip("<> \t") else ""
@@ -244,29 +301,16 @@ def as_email(raw: bytes, mailbox_id: str | None = None) -> dict[str, Any]:
     }
 
 
-class _Parser(BytesFeedParser):
-    """The standard library's parser, which compares each line with the boundaries of all parts around it."""
-
-    def _new_message(self) -> None:
-        super()._new_message()  # type: ignore[misc]
-        self._cur.too_deep = len(self._msgstack) > DEEPEST  # type: ignore[attr-defined]
-
-
-def _parsed(raw: bytes) -> _Part:
-    parser: Any = _Parser(_Part, policy=_Policy())
-    parser.feed(raw)
-    mail: _Part = parser.close()
-    return mail
-
-
 def _content(mail: _Part) -> dict[str, Any]:
     """The mail's textBody, htmlBody and attachments."""
     bodies: dict[str, list[str]] = {"text/plain": [], "text/html": []}
     attachments: list[dict[str, Any]] = []
     for part in _leaves(mail):
-        # A multipart that is a leaf could not be taken apart: better shown whole than lost.
-        mime_type = "text/plain" if part.mime_type().startswith("multipart/") else part.mime_type()
-        data: Any = part.get_payload(decode=True) or b""
+        mime_type, data = part.mime_type(), part.content()
+        if mime_type.startswith("multipart/"):  # it could not be taken apart: better shown whole than lost
+            if not data.strip():
+                continue
+            mime_type = "text/plain"
         disposition = part.get("content-disposition", "").partition(";")[0].strip().lower()
         name = part.get_param("filename", header="content-disposition") or part.get_param("name")
         if mime_type in bodies and disposition != "attachment" and not name:
@@ -288,16 +332,13 @@ def _content(mail: _Part) -> dict[str, Any]:
     return {"textBody": text, "htmlBody": html, "attachments": attachments}
 
 
-def _leaves(mail: _Part) -> Iterator[_Part]:
+def _leaves(part: _Part, depth: int = 0) -> Iterator[_Part]:
     """The parts that have no parts, in order."""
-    waiting = [mail]
-    while waiting:
-        part = waiting.pop()
-        if part.is_multipart():
-            parts: Any = part.get_payload()
-            waiting.extend(reversed(parts))
-        else:
-            yield part
+    parts = part.parts() if depth < DEEPEST else []
+    for one in parts:
+        yield from _leaves(one, depth + 1)
+    if not parts:
+        yield part
 
 
 def _text(data: bytes, charset: str | None = None) -> str:
@@ -341,6 +382,21 @@ def _word(word: tuple[str, str, str]) -> bytes:
     if encoding in "qQ":
         return decodestring(text.encode(), header=True)
     return b64decode(text.encode() + b"==")
+
+
+def _base64(body: bytes) -> bytes:
+    """What base64 means, without the prose around it; as it is where there is nothing but prose.
+
+    Several may stand one behind the other, and each ends with padding. Of a damaged one the rest is read.
+    """
+    lines, ended = [], False
+    for line in map(bytes.strip, body.splitlines()):
+        if b" " not in line and not (ended and NOT_BASE64.search(line)):
+            lines.append(line)
+            ended = ended or line.endswith(b"=")
+    runs = re.findall(rb"[^=]+", NOT_BASE64.sub(b"", b"".join(lines)))
+    # A last digit that is left over means nothing.
+    return b"".join(b64decode(run[: len(run) - (len(run) % 4 == 1)] + b"==") for run in runs) if runs else body
 
 
 def _addresses(mail: _Part, field: str) -> list[str]:

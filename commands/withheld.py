@@ -1,10 +1,9 @@
 """`flask withheld`: emails that were deleted and stay away; to let one be logged anew."""
 
 import click
-from flask.cli import with_appcontext
 
 import crm
-from terminal import printable
+from commands.common import say, uses_database
 
 
 @click.group()
@@ -13,7 +12,7 @@ def withheld() -> None:
 
 
 @withheld.command("list")
-@with_appcontext
+@uses_database()
 def list_withheld() -> None:
     """List them, the newest last: when and why, and the id that the record had. Of the emails nothing is kept."""
     click.echo(f"{'at':27}  {'reason':8}  id")
@@ -21,13 +20,13 @@ def list_withheld() -> None:
     while page := crm.list_withheld(after, 1000):
         after = page[-1]["seq"]
         for one in page:
-            click.echo(printable(f"{one['at']:27}  {one['reason']:8}  {one['id']}"))
+            say(f"{one['at']:27}  {one['reason']:8}  {one['id']}")
 
 
 @withheld.command("forget")
 @click.argument("email_id", metavar="[ID]", required=False)
 @click.option("--message-id", help="The email's Internet Message-ID, with or without < and >.")
-@with_appcontext
+@uses_database()
 def forget_withheld(email_id: str | None, message_id: str | None) -> None:
     """Let an email be logged anew, by the ID that its record had or by its Message-ID.
 
@@ -38,4 +37,4 @@ def forget_withheld(email_id: str | None, message_id: str | None) -> None:
     ids = crm.forget_withheld(email_id, message_id)
     if not ids:
         raise click.ClickException("No such email is withheld.")
-    click.echo(printable(f"Forgotten: {', '.join(ids)}"))
+    say(f"Forgotten: {', '.join(ids)}")

@@ -8,6 +8,7 @@ from pathlib import Path
 from conformance import RULES
 from conformance.report import Terminal, as_json, as_junit
 from conformance.run import Unusable, chosen, run
+from conformance.session import Known, Named
 
 USAGE = 2
 
@@ -15,8 +16,8 @@ USAGE = 2
 def main(arguments: list[str] | None = None) -> int:
     """Run the rules and report; the exit status.
 
-    0 when all demands of Aurinko's hold, 1 when one failed (with --strict also one of ours), 2 when nothing
-    could be asked.
+    0 when all demands of Aurinko's page and of safety hold; 1 when one failed (with --strict also one of ours), or
+    when no contact could be looked up, as the server makes none and none was named; 2 when nothing could be asked.
     """
     options = _parser().parse_args(arguments)
     if unknown := [pattern for pattern in options.only if not chosen([pattern])]:
@@ -31,9 +32,12 @@ def main(arguments: list[str] | None = None) -> int:
             "give the server's --base-url, such as http://127.0.0.1:8000, and a --token (or set TOKEN)", file=sys.stderr
         )
         return USAGE
-    terminal = Terminal(sys.stdout, options.base_url)
+    named = Known(options.contact, options.company, options.deleted, options.user)
+    terminal = Terminal(sys.stdout, options.base_url, options.strict)
     try:
-        report = run(options.base_url, options.token, options.admin_token, options.only, terminal.tell)
+        report = run(
+            options.base_url, options.token, options.admin_token, options.only, terminal.tell, named, terminal.warn
+        )
     except (Unusable, ValueError) as reason:
         print(reason, file=sys.stderr)
         return USAGE
@@ -42,7 +46,8 @@ def main(arguments: list[str] | None = None) -> int:
         options.json.write_text(as_json(report), encoding="utf-8")
     if options.junit:
         options.junit.write_text(as_junit(report), encoding="utf-8")
-    return 1 if report.of("failed", None if options.strict else "aurinko") else 0
+    failed = [one for one in report.of("failed") if options.strict or one.rule.demand != "ours"]
+    return 1 if failed or not (report.knows_contacts or options.only) else 0
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -59,7 +64,19 @@ def _parser() -> argparse.ArgumentParser:
         default=os.environ.get("ADMIN_TOKEN"),
         help="a token for what --token may not do, such as deleting (default: $ADMIN_TOKEN)",
     )
-    parser.add_argument("--strict", action="store_true", help="fail for a rule of ours too, not for Aurinko's alone")
+    parser.add_argument("--strict", action="store_true", help="fail for a rule of ours too, and report it in full")
+    there = "a record that the server has, to be looked up and not changed; repeatable"
+    parser.add_argument("--contact", metavar="ID=ADDRESS", type=Named.of, action="append", default=[], help=there)
+    parser.add_argument("--company", metavar="ID=DOMAIN", type=Named.of, action="append", default=[], help=there)
+    parser.add_argument("--user", metavar="ADDRESS", action="append", default=[], help=there)
+    parser.add_argument(
+        "--deleted",
+        metavar="ID=ADDRESS",
+        type=Named.of,
+        action="append",
+        default=[],
+        help="a contact that was deleted and must not be shown; the address may be missing; repeatable",
+    )
     parser.add_argument(
         "--only", metavar="RULE", action="append", default=[], help="check this rule, or 'lookup-*'; repeatable"
     )

@@ -3,6 +3,7 @@
 import base64
 import gzip
 import json
+import re
 import shlex
 import string
 from dataclasses import dataclass
@@ -13,8 +14,13 @@ from urllib.parse import urlsplit
 Json = dict[str, Any]
 
 ERROR_SHAPE = ("code", "status", "message", "errors")
-NOT_OFFERED = (403, 404, 405, 501)
+NOT_OFFERED = (404, 405, 501)
+ADMIN = "ADMIN_TOKEN"
 LONGEST_INLINE_BODY = 2000
+# What a body is hostile by: a character that no terminal shows, an escape of one, or the same few many times.
+_ODD = re.compile(
+    r"[^\t\n\r -~\xa0-\ud7ff\ue000-\U0010ffff]|\\\\?(u0000|ud[89a-f]|x[0-9a-f]{2})|(.{1,8})\2{40}", re.IGNORECASE
+)
 
 
 class Failed(Exception):
@@ -72,6 +78,7 @@ class Request:
     body: bytes | None = None
     content_type: str | None = "application/json"
     chunked: bool = False
+    headers: tuple[tuple[str, str], ...] = ()
 
     @property
     def call(self) -> str:
@@ -104,7 +111,7 @@ class Request:
             connection.close()
 
     def _headers(self) -> dict[str, str]:
-        headers = {"Accept": "application/json", "Connection": "close"}
+        headers = {"Accept": "application/json", "Connection": "close", **dict(self.headers)}
         if self.credentials.header is not None:
             headers["Authorization"] = self.credentials.header
         if self.body is not None and self.content_type is not None:
@@ -117,18 +124,31 @@ class Request:
         body = self.body or b""
         return [body[start : start + 65536] for start in range(0, len(body), 65536)]
 
+    @property
+    def is_packed(self) -> bool:
+        """Whether a curl line can't show the body as it is."""
+        text = (self.body or b"").decode("latin-1")
+        return len(text) > LONGEST_INLINE_BODY or not set(text) <= set(string.printable)
+
+    def gist(self) -> str:
+        """What is odd about a body that is long or binary: its length, its beginning, and what is around the oddity."""
+        text = (self.body or b"").decode("utf-8", "backslashreplace")
+        odd = _ODD.search(text)
+        around = f", with {text[max(0, odd.start() - 30) : odd.start() + 30]!r}" if odd and odd.start() > 60 else ""
+        return f"{len(self.body or b''):,} bytes, beginning with {text[:60]!r}{around}"
+
     def curl(self) -> str:
         """The same request for a shell, with the token as $TOKEN; a long or binary body travels gzipped."""
         words = ["curl -i -g", f"-X {self.method}" if self.method != "GET" else "", self.credentials.curl]
+        words += ["-H " + shlex.quote(f"{name}: {value}") for name, value in self.headers]
         before = ""
         if self.body is not None:
             words.append(
                 "-H " + shlex.quote(f"Content-Type: {self.content_type}" if self.content_type else "Content-Type:")
             )
             words.append("-H 'Transfer-Encoding: chunked'" if self.chunked else "")
-            text = self.body.decode("latin-1")
-            if len(text) <= LONGEST_INLINE_BODY and set(text) <= set(string.printable):
-                words.append("--data-binary " + shlex.quote(text))
+            if not self.is_packed:
+                words.append("--data-binary " + shlex.quote(self.body.decode("latin-1")))
             else:
                 packed = base64.b64encode(gzip.compress(self.body, mtime=0)).decode()
                 before = f"echo {packed} | base64 -d | gunzip | "
@@ -158,8 +178,11 @@ class Answer:
         return self
 
     def offered(self) -> "Answer":
-        """This answer, unless it says that the server does without the (optional) call."""
-        if self.status in NOT_OFFERED:
+        """This answer, unless it says that the server does without the (optional) call.
+
+        403 says so where no admin token was given: the call may be open to another token.
+        """
+        if self.status in NOT_OFFERED or (self.status == 403 and ADMIN not in self.request.credentials.curl):
             raise NotOffered(f"{self.request.call} answered {self.status}")
         return self
 
@@ -170,17 +193,19 @@ class Answer:
         return self
 
     def unbroken(self) -> "Answer":
-        """Any answer but a server error; a refusal has the one error shape. 501 is none: the call is not offered."""
-        if self.status == 501:
-            return self
-        return self.refused() if self.unfailing().status >= 400 else self
+        """Any answer but a server error. 501 is none: the call is not offered."""
+        return self if self.status == 501 else self.unfailing()
 
     def refused(self, *statuses: int) -> "Answer":
-        """A 4xx (one of `statuses`, if any are given) in the one error shape."""
+        """A 4xx (one of `statuses`, if any are given), whatever its body says."""
         if statuses:
-            self.expect(*statuses)
-        elif not 400 <= self.status < 500:
+            return self.expect(*statuses)
+        if not 400 <= self.status < 500:
             raise Failed("a refusal (4xx)", self.summary(), self)
+        return self
+
+    def in_our_shape(self) -> "Answer":
+        """A refusal in the one error shape."""
         error = self.json
         if not isinstance(error, dict) or not set(ERROR_SHAPE) <= set(error) or error["code"] != self.status:
             shape = f'{{"code": {self.status}, "status", "message", "errors"}}'

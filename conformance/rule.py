@@ -9,17 +9,23 @@ from typing import Any, Literal
 from conformance.client import Failed, shorten
 from conformance.session import Session
 
-Demand = Literal["aurinko", "ours"]
+Demand = Literal["aurinko", "safety", "ours"]
 Status = Literal["passed", "failed", "not offered"]
 Check = Callable[[Session], None]
 
 AURINKO: Demand = "aurinko"
+SAFETY: Demand = "safety"
 OURS: Demand = "ours"
 
 
 @dataclass(frozen=True)
 class Rule:
-    """One line of the contract that can be checked; `demand` tells Aurinko's own from what we settled."""
+    """One line of the contract that can be checked.
+
+    `demand` says who asks for it: "aurinko" what Aurinko's page names and nothing else; "safety" what no server may do,
+    whatever its other choices are: an open door, a server error, an acknowledged email that is lost or mixed with
+    another; "ours" what our contract settled beyond that. The first two decide the exit status.
+    """
 
     id: str
     demand: Demand
@@ -31,13 +37,17 @@ class Rule:
 
 @dataclass(frozen=True)
 class Result:
-    """How one rule fared; `curl`, `expected` and `got` are empty where it passed."""
+    """How one rule fared; `curl`, `expected` and `got` are empty where it passed.
+
+    `sent`: what is odd about a body that `curl` can only show packed.
+    """
 
     rule: Rule
     status: Status
     curl: str = ""
     expected: str = ""
     got: str = ""
+    sent: str = ""
 
 
 RULES: dict[str, Rule] = {}

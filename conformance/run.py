@@ -7,7 +7,13 @@ from fnmatch import fnmatchcase
 import conformance.rules  # noqa: F401  (each room enters its rules into RULES)
 from conformance.client import Answer, Failed, NotOffered
 from conformance.rule import RULES, Demand, Result, Rule, Status
-from conformance.session import Session
+from conformance.session import NOTHING_NAMED, Known, Session
+
+IN_USE = (
+    "The server has emails already. This run makes some hundred records, large ones among them, and deletes what it\n"
+    "may; traces stay, such as rows of a change feed. Rather run it on a copy, or on an empty database."
+)
+_FINDS_CONTACTS = ("lookup-one", "your-contact-lookup")
 
 
 class Unusable(Exception):
@@ -22,6 +28,11 @@ class Report:
     results: list[Result] = field(default_factory=list)
     left_behind: list[str] = field(default_factory=list)
 
+    @property
+    def knows_contacts(self) -> bool:
+        """Whether it was seen that a contact is found: without one, hardly a rule about contacts says anything."""
+        return any(one.status == "passed" and one.rule.id in _FINDS_CONTACTS for one in self.results)
+
     def of(self, status: Status, demand: Demand | None = None) -> list[Result]:
         return [one for one in self.results if one.status == status and demand in (None, one.rule.demand)]
 
@@ -32,13 +43,19 @@ def run(
     admin_token: str | None = None,
     only: Collection[str] = (),
     tell: Callable[[Result], None] = lambda result: None,
+    named: Known = NOTHING_NAMED,
+    warn: Callable[[str], None] = lambda sentence: None,
 ) -> Report:
     """Check the rules whose ids match one of `only` (all of them if empty), calling `tell` after each.
 
+    `named`: records that the server has already.
+
     Raises Unusable when the server can't be reached or refuses the token.
     """
-    crm = Session(base_url, token, admin_token)
+    crm = Session(base_url, token, admin_token, named)
     _say_hello(crm)
+    if _is_in_use(crm):
+        warn(IN_USE)
     report = Report(crm.base_url)
     try:
         for one in chosen(only):
@@ -64,6 +81,15 @@ def _say_hello(crm: Session) -> None:
         raise Unusable(f"{crm.base_url} refuses the token: {hello.summary()}")
 
 
+def _is_in_use(crm: Session) -> bool:
+    """Whether the server has emails already, as far as it tells."""
+    try:
+        answer = crm.get("/emails")
+        return answer.status == 200 and bool(answer.records)
+    except Failed:
+        return False
+
+
 def check(one: Rule, crm: Session) -> Result:
     """How the server fares with one rule."""
     crm.exchanges.clear()
@@ -73,7 +99,8 @@ def check(one: Rule, crm: Session) -> Result:
         return Result(one, "not offered", got=_hidden(str(reason), crm))
     except Failed as failure:
         shown = failure.answer or (crm.exchanges[-1] if crm.exchanges else None)
-        return Result(one, "failed", _curl(crm, shown), _hidden(failure.expected, crm), _hidden(failure.got, crm))
+        sent = _hidden(shown.request.gist(), crm) if shown and shown.request.is_packed else ""
+        return Result(one, "failed", _curl(crm, shown), _hidden(failure.expected, crm), _hidden(failure.got, crm), sent)
     except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
         # The check stumbled over an answer of a shape that it did not foresee.
         return Result(one, "failed", _curl(crm, crm.exchanges[-1]), "an answer of the contract's shape", repr(error))

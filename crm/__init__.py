@@ -2,7 +2,8 @@
 
 Here is decided what makes two emails one, what is found or created, what conflicts, what a page shows. How records are
 kept is the business of `store`, of which nothing here knows more than store/__init__.py says. Verbs take and return
-plain values, named as on the wire; they raise NotFound, Conflict, Invalid or NotOffered, which app.py turns into HTTP.
+plain values, named as on the wire; they raise NotFound, Conflict, Changed, Invalid or NotOffered, which app.py turns
+into HTTP.
 """
 
 from crm.changes import calling_token, calling_user, list_changes
@@ -36,11 +37,12 @@ from crm.emails import (
     timeline,
 )
 from crm.privacy import erase_person, export_person, mentions
-from crm.records import Conflict, Cursor, Invalid, NotFound, NotOffered, Page, Record
+from crm.records import Changed, Conflict, Cursor, Invalid, NotFound, NotOffered, Page, Record, Versions
 from crm.seam import check
-from crm.users import add_user, get_user, lookup_users
+from crm.users import add_user, get_user, lookup_users, remove_user
 
 __all__ = [
+    "Changed",
     "Conflict",
     "Cursor",
     "Invalid",
@@ -48,6 +50,7 @@ __all__ = [
     "NotOffered",
     "Page",
     "Record",
+    "Versions",
     "add_company",
     "add_contact",
     "add_user",
@@ -82,5 +85,6 @@ __all__ = [
     "mentions",
     "put_company",
     "put_contact",
+    "remove_user",
     "timeline",
 ]

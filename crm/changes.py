@@ -2,8 +2,8 @@
 
 from contextvars import ContextVar
 
-from clock import now
-from crm.records import Record
+from clock import later
+from crm.records import Conflict, Record
 from crm.seam import store
 
 # The token with which the present call was made, and its user; None for a command.
@@ -16,11 +16,24 @@ def list_changes(after: int = 0, limit: int = 25) -> list[Record]:
 
     `tokenId` is None for a command; it does not go out on the wire. A reader that keeps the last `seq` misses nothing:
     the number is given in the transaction that makes the change, and only one such transaction runs at a time. So
-    numbers become visible in their own order, and none that is still to come is smaller than one that was read.
+    numbers become visible in their own order, and none that is still to come is smaller than one that was read. Raises
+    Conflict for a number that was not given yet: it is of another database, and who goes on from there misses much.
     """
-    return store.changes.page(after, limit)
+    found: list[Record] = store.changes.page(after, limit)
+    if not found and after > store.changes.last():
+        raise Conflict("There is no change of this number yet. Begin again at 0.")
+    return found
 
 
-def record_change(kind: str, record_id: str, action: str) -> None:
-    """Note a change; called in the transaction that makes it."""
-    store.changes.append(kind, record_id, action, now(), calling_token.get())
+def change_time() -> str:
+    """The time of a change, later than that of every change before; called in the transaction that makes it.
+
+    By a microsecond where the clock stands still or was set back, also when another server's runs ahead: who keeps the
+    last `updatedAt` that was read misses nothing.
+    """
+    return later(store.changes.newest())
+
+
+def record_change(kind: str, record_id: str, action: str, at: str | None = None) -> None:
+    """Note a change; called in the transaction that makes it, with its `change_time` where the record shows it."""
+    store.changes.append(kind, record_id, action, at or change_time(), calling_token.get())

@@ -7,14 +7,31 @@ from functools import cache
 from typing import Any, NamedTuple
 from uuid import uuid4
 
-from clock import now
-from crm.changes import record_change
-from crm.matching import candidate_keys, normalize_address, normalize_domain, parent_domains
+from crm.changes import change_time, record_change
+from crm.matching import (
+    candidate_keys,
+    is_free_mail,
+    normalize_address,
+    normalize_domain,
+    normalize_name,
+    parent_domains,
+)
 from crm.merging import union
-from crm.records import MOST_CHARACTERS, MOST_ENTRIES, Cursor, Invalid, NotFound, NotOffered, Page, Record
+from crm.records import (
+    MOST_CHARACTERS,
+    MOST_ENTRIES,
+    Cursor,
+    Invalid,
+    NotFound,
+    NotOffered,
+    Page,
+    Record,
+    Versions,
+    check_version,
+)
 from crm.seam import attempts, let_others_write, optional, store
 
-_BATCH = 100  # contacts that lose their company in one transaction
+_BATCH = 20  # contacts that lose their company in one transaction
 
 Find = Callable[[Sequence[str]], list[tuple[str, Record]]]
 
@@ -30,6 +47,10 @@ class _Kind(NamedTuple):
     def keys(self, record: Mapping[str, Any]) -> list[str | None]:
         """The normalized form of each entry, None for what has none."""
         return [self.normalize(text) for text in record[self.entries]]
+
+    def named(self, record: Record) -> Record:
+        """The record as it is stored: a company with its normalized name, which is not on the wire."""
+        return {**record, "nameKey": normalize_name(record["name"] or "")} if self.name == "company" else record
 
 
 _CONTACT = _Kind("contact", "emailAddresses", normalize_address, store.contacts)
@@ -49,44 +70,66 @@ def get_contact(contact_id: str) -> Record:
     return _get(_CONTACT, contact_id)
 
 
-def list_contacts(updated_since: str | None = None, after: Cursor | None = None, limit: int = 25) -> Page:
-    """A page of the contacts that were changed at or after a time, the longest unchanged first."""
-    return _list(_CONTACT, updated_since, after, limit)
+def list_contacts(
+    updated_since: str | None = None, after: Cursor | None = None, limit: int = 25, deleted: bool = False
+) -> Page:
+    """A page of the contacts that were changed at or after a time, the longest unchanged first.
+
+    With `deleted`, those that were deleted since are among them: id, deleted, and updatedAt, which is when.
+    """
+    return _list(_CONTACT, updated_since, deleted, after, limit)
 
 
 def add_contact(contact: Mapping[str, Any]) -> tuple[Record, bool]:
     """Find or create a contact; gives the record and whether it is new.
 
-    Found is the contact with its id, if it has one, else the oldest with one of its addresses; only gaps are filled:
-    empty fields, and addresses that it lacked. Raises Invalid for a companyId that does not exist.
+    Found is the contact with its id, if it has one, and never another; without an id, the oldest with one of its
+    addresses. Only gaps are filled: empty fields, and addresses that it lacked. Raises Invalid for a companyId that
+    does not exist.
     """
     return _add(_CONTACT, contact)
 
 
-def put_contact(contact_id: str, contact: Mapping[str, Any]) -> tuple[Record, bool]:
-    """Store a contact under the CRM's own id; gives the record and whether it is new. Never merges. Raises Invalid."""
-    return _put(_CONTACT, contact_id, contact)
+def put_contact(contact_id: str, contact: Mapping[str, Any], versions: Versions = None) -> tuple[Record, bool]:
+    """Store a contact under the CRM's own id; gives the record and whether it is new. Never merges.
+
+    Raises Invalid and Changed.
+    """
+    return _put(_CONTACT, contact_id, contact, versions)
 
 
-def change_contact(contact_id: str, changes: Mapping[str, Any]) -> Record:
-    """Give the named fields of a contact new values. Raises NotFound and Invalid."""
-    return _change(_CONTACT, contact_id, changes)
+def change_contact(contact_id: str, changes: Mapping[str, Any], versions: Versions = None) -> Record:
+    """Give the named fields of a contact new values. Raises NotFound, Invalid and Changed."""
+    return _change(_CONTACT, contact_id, changes, versions)
 
 
-def delete_contact(contact_id: str) -> None:
-    """Remove a contact; their emails stay. Raises NotFound."""
+def delete_contact(contact_id: str, versions: Versions = None) -> None:
+    """Remove a contact; their emails stay. Raises NotFound and Changed."""
     with store.transaction():
-        _delete(_CONTACT, contact_id)
+        _delete(_CONTACT, contact_id, versions)
 
 
 # ---- companies ------------------------------------------------------------------------------------------------------
 
 
-def lookup_companies(domain: str) -> list[Record]:
-    """The companies of a domain, by age: those that have it, else those that have its nearest parent."""
+def lookup_companies(domain: str | None = None, name: str | None = None, free_mail: bool = False) -> list[Record]:
+    """The companies of a domain, by age: those that have it, else those that have its nearest parent. Or of a name, or
+    of both.
+
+    A public suffix is nobody's parent; a domain of free mail finds none, unless `free_mail`. Raises Invalid where
+    neither is given.
+    """
+    key = normalize_name(name) if name else None
+    if domain is None and name is None:
+        raise Invalid(domain="A domain or a name is needed.")
+    if domain is None:
+        return sorted(store.companies.named(key), key=_age) if key else []
     candidates = parent_domains(normalize_domain(domain) or "")
+    if not free_mail and is_free_mail(candidates):
+        return []
     found = _by_key(store.companies.find(candidates))
-    return next((found[key] for key in candidates if key in found), [])
+    companies = next((found[one] for one in candidates if one in found), [])
+    return companies if name is None else [one for one in companies if normalize_name(one["name"] or "") == key]
 
 
 def get_company(company_id: str) -> Record:
@@ -94,9 +137,11 @@ def get_company(company_id: str) -> Record:
     return _get(_COMPANY, company_id)
 
 
-def list_companies(updated_since: str | None = None, after: Cursor | None = None, limit: int = 25) -> Page:
-    """A page of the companies that were changed at or after a time, the longest unchanged first."""
-    return _list(_COMPANY, updated_since, after, limit)
+def list_companies(
+    updated_since: str | None = None, after: Cursor | None = None, limit: int = 25, deleted: bool = False
+) -> Page:
+    """A page of the companies that were changed at or after a time, like `list_contacts`."""
+    return _list(_COMPANY, updated_since, deleted, after, limit)
 
 
 def add_company(company: Mapping[str, Any]) -> tuple[Record, bool]:
@@ -104,34 +149,39 @@ def add_company(company: Mapping[str, Any]) -> tuple[Record, bool]:
     return _add(_COMPANY, company)
 
 
-def put_company(company_id: str, company: Mapping[str, Any]) -> tuple[Record, bool]:
-    """Store a company under the CRM's own id; gives the record and whether it is new. Never merges."""
-    return _put(_COMPANY, company_id, company)
+def put_company(company_id: str, company: Mapping[str, Any], versions: Versions = None) -> tuple[Record, bool]:
+    """Store a company under the CRM's own id; gives the record and whether it is new. Never merges.
+
+    Raises Changed.
+    """
+    return _put(_COMPANY, company_id, company, versions)
 
 
-def change_company(company_id: str, changes: Mapping[str, Any]) -> Record:
-    """Give the named fields of a company new values. Raises NotFound."""
-    return _change(_COMPANY, company_id, changes)
+def change_company(company_id: str, changes: Mapping[str, Any], versions: Versions = None) -> Record:
+    """Give the named fields of a company new values. Raises NotFound and Changed."""
+    return _change(_COMPANY, company_id, changes, versions)
 
 
-def delete_company(company_id: str) -> None:
-    """Remove a company; its contacts stay, without companyId. Raises NotFound.
+def delete_company(company_id: str, versions: Versions = None) -> None:
+    """Remove a company; its contacts stay, without companyId. Raises NotFound and Changed.
 
-    Some hundred contacts at a time lose it, so that others may write in between; no contact ever names a company that
+    Some contacts at a time lose it, so that others may write in between; no contact ever names a company that
     is not there.
     """
-    _get(_COMPANY, company_id)
+    check_version(_get(_COMPANY, company_id), versions)
     while True:
         contacts = sorted(store.contacts.read(store.contacts.of_company(company_id, _BATCH)), key=_age)
         keys = [_CONTACT.keys(contact) for contact in contacts]
         with store.transaction():
+            if versions is not None:
+                check_version(_get(_COMPANY, company_id), versions)
             there = {one["id"]: one for one in store.contacts.read(store.contacts.of_company(company_id, _BATCH))}
             for contact, normalized in zip(contacts, keys, strict=True):
                 if there.get(contact["id"]) == contact:  # nobody has changed it meanwhile
                     _store(_CONTACT, contact, {**contact, "companyId": None}, normalized)
                     del there[contact["id"]]
             if not there and len(contacts) < _BATCH:
-                _delete(_COMPANY, company_id)
+                _delete(_COMPANY, company_id, None)
                 return
         let_others_write()
 
@@ -166,13 +216,23 @@ def _get(kind: _Kind, record_id: str) -> Record:
     raise NotFound
 
 
-def _list(kind: _Kind, since: str | None, after: Cursor | None, limit: int) -> Page:
+def _list(kind: _Kind, since: str | None, deleted: bool, after: Cursor | None, limit: int) -> Page:
     if since == "":
         return Page([], None)
-    found = kind.store.page(*(after or (since or "", "")), limit + 1)
+    # Of two lists, each read at a moment of its own, one may lack what is older than what the other has already. What
+    # is no newer than the last change before them lacks nothing; the rest is for who asks on.
+    newest = store.changes.newest() if deleted else None
+    place = *(after or (since or "", "")), limit + 1
+    found = kind.store.page(*place)
+    if newest is not None:
+        found = sorted(found + kind.store.deleted(*place), key=_place)[: limit + 1]
+        found = [record for record in found if record["updatedAt"] <= newest]
     records = found[:limit]
-    more = len(found) > limit
-    return Page(records, (records[-1]["updatedAt"], records[-1]["id"]) if more else None)
+    return Page(records, _place(records[-1]) if len(found) > limit else None)
+
+
+def _place(record: Record) -> Cursor:
+    return record["updatedAt"], record["id"]
 
 
 def _add(kind: _Kind, values: Mapping[str, Any]) -> tuple[Record, bool]:
@@ -181,9 +241,10 @@ def _add(kind: _Kind, values: Mapping[str, Any]) -> tuple[Record, bool]:
 
 
 def _find_same(kind: _Kind, values: Mapping[str, Any], keys: Sequence[str | None]) -> Record | None:
-    """The record with the same id, else the oldest with one of the keys."""
-    same = kind.store.read([values["id"]]) if "id" in values else []
-    return min(same or [record for _, record in kind.store.find(list(filter(None, keys)))], key=_age, default=None)
+    """The record with the same id where one is given, and no other; else the oldest with one of the keys."""
+    if "id" in values:
+        return next(iter(kind.store.read([values["id"]])), None)
+    return min((record for _, record in kind.store.find(list(filter(None, keys)))), key=_age, default=None)
 
 
 def _fill_gaps(kind: _Kind, old: Record | None, values: Mapping[str, Any]) -> Record:
@@ -201,29 +262,33 @@ def _fill_gaps(kind: _Kind, old: Record | None, values: Mapping[str, Any]) -> Re
     return {**old, **filled, kind.entries: whole}
 
 
-def _put(kind: _Kind, record_id: str, values: Mapping[str, Any]) -> tuple[Record, bool]:
+def _put(kind: _Kind, record_id: str, values: Mapping[str, Any], versions: Versions) -> tuple[Record, bool]:
     def find() -> Record | None:
         return next(iter(kind.store.read([record_id])), None)
 
-    return _save(kind, find, lambda old: {**(old or {}), **values, "id": record_id})
+    return _save(kind, find, lambda old: {**(old or {}), **values, "id": record_id}, versions)
 
 
-def _change(kind: _Kind, record_id: str, changes: Mapping[str, Any]) -> Record:
-    return _save(kind, lambda: _get(kind, record_id), lambda old: {**(old or {}), **changes})[0]
+def _change(kind: _Kind, record_id: str, changes: Mapping[str, Any], versions: Versions) -> Record:
+    return _save(kind, lambda: _get(kind, record_id), lambda old: {**(old or {}), **changes}, versions)[0]
 
 
 def _save(
-    kind: _Kind, find: Callable[[], Record | None], change: Callable[[Record | None], Record]
+    kind: _Kind,
+    find: Callable[[], Record | None],
+    change: Callable[[Record | None], Record],
+    versions: Versions = None,
 ) -> tuple[Record, bool]:
     """Store what becomes of the record that is found, if one is; nothing is written where nothing changes."""
     for attempt in attempts():
         with attempt:
             old = find()
+            check_version(old, versions)  # under the write lock it is still the same, or all is tried again
             new = change(old)
             if new == old:
                 with store.transaction():  # also of what is only found, no answer is given before it is safe
                     return new, False
-            keys = kind.keys(new)
+            new, keys = kind.named(new), kind.keys(new)
             with store.transaction():
                 if find() == old:
                     return _store(kind, old, new, keys), old is None
@@ -240,17 +305,19 @@ def _store(
     company_id = new.get("companyId")
     if company_id is not None and not store.companies.read([company_id]):
         raise Invalid(companyId="There is no such company.")
-    moment = now()
+    moment = change_time()
     new = {**new, "createdAt": old["createdAt"] if old else moment, "updatedAt": moment}
     if old is None:
         kind.store.insert(new, keys)
     else:
         kind.store.update(old, new, keys)
-    record(kind.name, new["id"], "changed" if old else "created")
+    record(kind.name, new["id"], "changed" if old else "created", moment)
     return new
 
 
-def _delete(kind: _Kind, record_id: str) -> None:
+def _delete(kind: _Kind, record_id: str, versions: Versions) -> None:
+    if versions is not None:
+        check_version(_get(kind, record_id), versions)
     if not kind.store.delete(record_id):
         raise NotFound
     record_change(kind.name, record_id, "deleted")
@@ -284,7 +351,8 @@ class TableImport:
         self._kind = self._kind._replace(normalize=cache(self._normalize))
         for values in rows:
             with suppress(Invalid, NotOffered):
-                self._kind.keys(self._plan(values)[1])
+                new = self._plan(values)[1]
+                self._kind.keys(self._kind.named(new))
 
     def store(self, values: Record) -> str:
         """Store a row; gives "created", "changed" or "unchanged". Raises Invalid."""
@@ -292,6 +360,7 @@ class TableImport:
         if new == old:
             return "unchanged"
         with nullcontext() if self._dry_run else store.transaction():
+            new = self._kind.named(new)
             _store(self._kind, old, new, self._kind.keys(new), _record_nothing if self._dry_run else record_change)
         return "changed" if old else "created"
 
@@ -307,7 +376,7 @@ class TableImport:
         return old, {**old, **{name: value for name, value in values.items() if name in self._columns}}
 
 
-def _record_nothing(kind: str, record_id: str, action: str) -> None:
+def _record_nothing(kind: str, record_id: str, action: str, at: str) -> None:
     """Nothing has changed."""
 
 

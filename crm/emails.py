@@ -5,8 +5,8 @@ from collections.abc import Callable, Mapping, Sequence
 from json import dumps
 from typing import Any, NamedTuple
 
-from clock import later, now
-from crm.changes import calling_user, record_change
+from clock import now
+from crm.changes import calling_user, change_time, record_change
 from crm.directory import get_contact
 from crm.identity import (
     COMPARED,
@@ -19,12 +19,12 @@ from crm.identity import (
     identify,
     is_same,
 )
-from crm.matching import candidate_keys, normalize_address, normalize_message_id
+from crm.matching import candidate_keys, normalize_address, normalize_addresses, normalize_message_id
 from crm.merging import LISTS, NO_EMAIL, Hash, entries, merged, relation, removed_by
 from crm.preview import find_file, has_files, snippet, text_of
-from crm.records import Conflict, Cursor, Invalid, NotFound, Page, Record
+from crm.records import Conflict, Cursor, Invalid, NotFound, Page, Record, Versions, check_version
 from crm.seam import attempts, optional, store
-from store.drafts import Conditions, CopyKeys, Draft, Logged
+from store.drafts import MOST_RECIPIENTS, Conditions, CopyKeys, Draft, Logged
 from store.words import read_search
 
 log = logging.getLogger(__name__)
@@ -45,7 +45,8 @@ def log_emails(emails: Sequence[Mapping[str, Any]]) -> list[tuple[Record, bool]]
     """Log several emails, the new ones in one transaction. Everything that takes time is done before it."""
     hashed, user_id = _hash(), calling_user.get()
     copies = [_Copy.of(email, user_id, hashed) for email in emails]
-    drafts = {n: derive(copy.record) for n, copy in enumerate(copies) if copy.find() is None}
+    known = [copy.find() for copy in copies]
+    drafts = {n: derive(copy.record) for n, copy in enumerate(copies) if known[n] is None}
     for draft in drafts.values():
         optional(store.emails, "prepare")(None, draft)
     logged: dict[int, Record] = {}
@@ -58,7 +59,7 @@ def log_emails(emails: Sequence[Mapping[str, Any]]) -> list[tuple[Record, bool]]
                     logged[n] = _insert(drafts[n], copies[n])
     for n in logged:
         optional(store.emails, "catch_up")(drafts[n])
-    return [(logged[n], True) if n in logged else _log_copy(copy, hashed) for n, copy in enumerate(copies)]
+    return [(logged[n], True) if n in logged else _log_copy(copy, known[n], hashed) for n, copy in enumerate(copies)]
 
 
 class _Copy(NamedTuple):
@@ -89,8 +90,8 @@ class _Copy(NamedTuple):
         """What was deleted before, and is to stay away, if this is a copy of it."""
         if not (self.message_key or self.keys.copy_key):
             return None
-        message_key, [copy_key] = _hashed_keys(self.message_key, [self.keys.copy_key], hashed)
-        return identify(store.withheld.find(message_key, [copy_key]), message_key, self.keys.contents)
+        message_key, copy_key = _hashed_keys(self.message_key, self.keys.copy_key, hashed)
+        return identify(store.withheld.find(message_key, copy_key), message_key, self.keys.contents)
 
     def like(self, withheld: Logged) -> "_Copy":
         """This copy, known by what the deleted email had as well: another email with its msgId is told from both."""
@@ -112,24 +113,26 @@ class _Copy(NamedTuple):
 
 
 _NEW: Record = {"id": None, **NO_EMAIL, "withheld": False, "removed": None}
+_MOST_CHARACTERS = 1_000_000  # of recipients, of which addresses are read
 _KEPT = ("msgId", "rfc822MsgId", "receivedAt")  # of an email that is withheld
 
 
-def _log_copy(copy: _Copy, hashed: Hash) -> tuple[Record, bool]:
+def _log_copy(copy: _Copy, known: Logged | None, hashed: Hash) -> tuple[Record, bool]:
     """Log an email that is here already, or was until now."""
     for attempt in attempts():
         with attempt:
-            known = copy.find()
+            known = known or copy.find()
             if known is None:  # it was deleted in this moment
                 return log_email(copy.record)
-            found = store.emails.read([known.email_id])
-            if not found:
+            one, known = known, None  # another try looks anew
+            found = store.emails.read([one.email_id])
+            if not found or _keys(found[0])[0] != one.message_key:  # it has another Message-ID since this moment
                 continue
             [old] = found
-            if any(one.digest == copy.keys.digest for one in known.copies):
+            if any(keys.digest == copy.keys.digest for keys in one.copies):
                 with store.transaction():  # also of what is only found, no answer is given before it is safe
                     return old, False
-            new, differs = _merged(old, copy, as_logged(known), hashed)
+            new, differs = _merged(old, copy, as_logged(one), hashed)
             unchanged = _same(old, new)
             before, after = (None, None) if unchanged else (derive(old), derive(new, old))
             if before and after:
@@ -190,8 +193,8 @@ def get_attachment(email_id: str, attachment_id: str) -> Record:
     return file
 
 
-def change_email(email_id: str, changes: Mapping[str, Any]) -> Record:
-    """Give the named fields of an email new values. Raises NotFound, and Conflict for another email's rfc822MsgId.
+def change_email(email_id: str, changes: Mapping[str, Any], versions: Versions = None) -> Record:
+    """Give the named fields of an email new values. Raises NotFound, Changed, and Conflict for another's rfc822MsgId.
 
     Nothing is written where nothing changes. Of an email that is withheld, only ids and time change.
     """
@@ -199,6 +202,7 @@ def change_email(email_id: str, changes: Mapping[str, Any]) -> Record:
     for attempt in attempts():
         with attempt:
             old = get_email(email_id)
+            check_version(old, versions)  # under the write lock it is still the same, or all is tried again
             named = {name: value for name, value in changes.items() if name in _KEPT or not old["withheld"]}
             new = {**old, **named}
             if _same(old, new):
@@ -222,17 +226,22 @@ def change_email(email_id: str, changes: Mapping[str, Any]) -> Record:
 
 
 def delete_email(
-    email_id: str, unchanged_since: str | None = None, remember: bool = True, reason: str = "deleted"
+    email_id: str,
+    unchanged_since: str | None = None,
+    remember: bool = True,
+    reason: str = "deleted",
+    versions: Versions = None,
 ) -> bool:
     """Remove an email and all that was derived from it; False where it has another updatedAt than is given.
 
     To `remember` it means that its copies stay away: hashes of its ids and contents are kept, with the `reason`. If
-    not, nothing is kept, nor what was kept of it before. Raises NotFound.
+    not, nothing is kept, nor what was kept of it before. Raises NotFound and Changed.
     """
     hashed = _hash()
     for attempt in attempts():
         with attempt:
             old = derive(get_email(email_id))
+            check_version(old.record, versions)
             if unchanged_since not in (None, old.record["updatedAt"]):
                 return False
             optional(store.emails, "prepare")(old, None)
@@ -262,33 +271,34 @@ def forget_withheld(email_id: str | None = None, message_id: str | None = None) 
     ids = [email_id] if email_id is not None else []
     with store.transaction():
         if key := normalize_message_id(message_id):
-            ids += [one.email_id for one in store.withheld.find(_hash()("rfc822MsgId", key), [])]
+            ids += [one.email_id for one in store.withheld.find(_hash()("rfc822MsgId", key), None)]
         return [one for one in dict.fromkeys(ids) if store.withheld.delete(one)]
 
 
 def _withhold(logged: Logged, reason: str, hashed: Hash) -> None:
-    message_key, copy_keys = _hashed_keys(logged.message_key, [copy.copy_key for copy in logged.copies], hashed)
     contents, at = as_logged(logged), now()
-    if not message_key and not any(copy_keys):
-        return  # nothing of it could ever be known again
-    for copy_key in dict.fromkeys(filter(None, copy_keys)) or [None]:
+    for message_key, copy_key in _all_hashed_keys(logged, hashed):
         store.withheld.insert(logged.email_id, message_key, copy_key, contents, reason, at)
 
 
 def _forget(logged: Logged, hashed: Hash) -> None:
     """Drop what was kept of an email before."""
-    message_key, copy_keys = _hashed_keys(logged.message_key, [copy.copy_key for copy in logged.copies], hashed)
     contents = as_logged(logged)
-    for one in store.withheld.find(message_key, copy_keys):
-        if (message_key and one.message_key == message_key) or is_same(one, message_key, contents):
-            store.withheld.delete(one.email_id)
+    for message_key, copy_key in _all_hashed_keys(logged, hashed):
+        for one in store.withheld.find(message_key, copy_key):
+            if (message_key and one.message_key == message_key) or is_same(one, message_key, contents):
+                store.withheld.delete(one.email_id)
 
 
-def _hashed_keys(
-    message_key: str | None, copy_keys: Sequence[str | None], hashed: Hash
-) -> tuple[str | None, list[str | None]]:
-    """The keys of an email as hashes."""
-    return message_key and hashed("rfc822MsgId", message_key), [key and hashed("msgId", key) for key in copy_keys]
+def _all_hashed_keys(logged: Logged, hashed: Hash) -> list[tuple[str | None, str | None]]:
+    """The keys of each copy of an email as hashes; of one without any there is nothing by which it could be known."""
+    copy_keys = dict.fromkeys(copy.copy_key for copy in logged.copies if copy.copy_key)
+    keys = copy_keys or ([None] if logged.message_key else [])
+    return [_hashed_keys(logged.message_key, copy_key, hashed) for copy_key in keys]
+
+
+def _hashed_keys(message_key: str | None, copy_key: str | None, hashed: Hash) -> tuple[str | None, str | None]:
+    return message_key and hashed("rfc822MsgId", message_key), copy_key and hashed("msgId", copy_key)
 
 
 def _hash() -> Hash:
@@ -302,7 +312,7 @@ def _only_ids(email: Record) -> Record:
 def _bare(draft: Draft) -> Draft:
     """Of an email that is withheld: its ids and time, and nothing else."""
     record = {**_only_ids(draft.record), "htmlText": None, "withheld": True}
-    bare = Draft(record, draft.message_key, draft.copy_key, None, [], [], "", False)
+    bare = Draft(record, draft.message_key, draft.copy_key, None, [], [], [], "", False)
     optional(store.emails, "prepare")(None, bare)
     return bare
 
@@ -317,17 +327,17 @@ def _keys(email: Mapping[str, Any]) -> tuple[str | None, str | None]:
 
 def _insert(draft: Draft, copy: _Copy) -> Record:
     record = draft.record
-    record["createdAt"] = record["updatedAt"] = now()
+    record["createdAt"] = record["updatedAt"] = change_time()
     record["id"] = store.emails.insert(draft)
     copy.record_for(record["id"], {})
-    record_change("email", record["id"], "created")
+    record_change("email", record["id"], "created", record["createdAt"])
     return record
 
 
 def _update(before: Draft, after: Draft) -> None:
-    after.record["updatedAt"] = later(before.record["updatedAt"])  # it is the version that other writers compare
+    after.record["updatedAt"] = change_time()  # it is the version that other writers compare
     store.emails.update(before, after)
-    record_change("email", after.record["id"], "changed")
+    record_change("email", after.record["id"], "changed", after.record["updatedAt"])
 
 
 def _same(old: Record, new: Record) -> bool:
@@ -341,26 +351,43 @@ def derive(record: Record, old: Record | None = None) -> Draft:
         record = {**record, "htmlText": text_of(html) if html else None}
     else:
         record = dict(record)
-    lists = {"from": _sender(record), **{role: record[name] for role, name in LISTS.items()}}
+    people = _people(record)
     message_key, copy_key = _keys(record)
     return Draft(
         record=record,
         message_key=message_key,
         copy_key=copy_key,
         thread_key=normalize_message_id(record["syncThreadId"]),
-        recipients=[
-            (role, place, text, normalize_address(text))
-            for role, texts in lists.items()
-            for place, text in enumerate(texts)
-        ],
+        recipients=_recipients(people),
+        more_recipients=[(role, text) for role, _, text in people[MOST_RECIPIENTS:]],
         links=list(dict.fromkeys(filter(None, map(relation, entries(record["relatedTo"]))))),
         snippet=snippet(record["textBody"] or record["htmlText"] or ""),
         has_attachments=has_files(record["attachments"]),
     )
 
 
-def _sender(record: Mapping[str, Any]) -> list[str]:
-    return [] if record["fromAddress"] is None else [record["fromAddress"]]
+def _people(record: Mapping[str, Any]) -> list[tuple[str, int, str]]:
+    """Sender and recipients of an email: role, position and text."""
+    sender = [] if record["fromAddress"] is None else [record["fromAddress"]]
+    lists = {"from": sender, **{role: record[name] for role, name in LISTS.items()}}
+    return [(role, place, text) for role, texts in lists.items() for place, text in enumerate(texts)]
+
+
+def _recipients(people: Sequence[tuple[str, int, str]]) -> list[tuple[str, int, str | None, str | None]]:
+    """The rows of sender and recipients, as models.py has them; bounded, whatever one email has in its lists."""
+    behind = {role: place + 1 for role, place, _ in people}  # where the further addresses of a role begin
+    rows: list[tuple[str, int, str | None, str | None]] = []
+    further: list[tuple[str, str]] = []
+    characters = _MOST_CHARACTERS
+    for role, place, text in people[:MOST_RECIPIENTS]:
+        characters -= len(text)
+        key, *more = (normalize_addresses(text) if characters >= 0 else ()) or (None,)
+        rows.append((role, place, text, key))
+        further += [(role, one) for one in more if one]
+    for role, key in further[: MOST_RECIPIENTS - len(rows)]:
+        rows.append((role, behind[role], None, key))
+        behind[role] += 1
+    return rows
 
 
 # ---- finding --------------------------------------------------------------------------------------------------------
@@ -389,8 +416,8 @@ def timeline(contact_id: str, after: Cursor | None = None, limit: int = 25) -> P
     keys = _keys_of(get_contact(contact_id))
 
     def with_roles(record: Record) -> Record:
-        people = {"from": _sender(record), **{role: record[name] for role, name in LISTS.items()}}
-        roles = [role for role, texts in people.items() if not set(keys).isdisjoint(map(normalize_address, texts))]
+        people, own = _people(record)[:MOST_RECIPIENTS], set(keys)
+        roles = list(dict.fromkeys(role for role, _, text in people if not own.isdisjoint(normalize_addresses(text))))
         if ("contact", contact_id) in map(relation, entries(record["relatedTo"])):
             roles.append("relatedTo")
         return {**record, "roles": roles}

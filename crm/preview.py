@@ -2,11 +2,12 @@
 
 import re
 from base64 import b64decode
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from html import unescape
 from mimetypes import guess_type
 from typing import Any
 
+_PLACE = re.compile(r"#([1-9][0-9]{0,5})")  # of a file that has no id
 SNIPPET_LENGTH = 200  # characters: about what a mail program shows below a subject
 
 # How much of an HTML body is read, of its tags, and of its words. Newsletters have 150 kB and 3,000 tags; pictures
@@ -77,13 +78,18 @@ def snippet(text: str) -> str:
     return words if len(words) <= SNIPPET_LENGTH else words[: SNIPPET_LENGTH - 1].rstrip() + "…"
 
 
-def find_file(attachments: Iterable[Mapping[str, Any]], attachment_id: str) -> dict[str, Any] | None:
+def find_file(attachments: Sequence[Mapping[str, Any]], attachment_id: str) -> dict[str, Any] | None:
     """A file of a mail: name, mimeType and content, decoded to bytes; None where no content was sent, or no base64.
 
-    Base64 in either alphabet (RFC 4648), in one line or many, with padding or without.
+    By its id or, where that is missing, twice there or can't stand in a path, by its place: `#1` is the first. Base64
+    in either alphabet (RFC 4648), in one line or many, with padding or without.
     """
-    for entry in attachments:
-        if str(entry.get("id")) == attachment_id and isinstance(entry.get("content"), str):
+    found = [entry for entry in attachments if str(entry.get("id")) == attachment_id]
+    place = _PLACE.fullmatch(attachment_id)
+    if not found and place:
+        found = list(attachments[int(place[1]) - 1 : int(place[1])])
+    for entry in found:
+        if isinstance(entry.get("content"), str):
             try:
                 digits = entry["content"].encode("ascii").translate(_TO_BASE64, _WHITE_SPACE).rstrip(b"=")
                 content = b64decode(digits + b"=" * (-len(digits) % 4), validate=True)

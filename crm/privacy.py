@@ -59,7 +59,9 @@ def erase_person(address: str, dry_run: bool = False) -> dict[str, list[str]]:
         if not again:
             break
     if not dry_run and not store.purge():
-        log.warning("What was erased is in the write-ahead log until others stop reading; erase the address again.")
+        log.warning(
+            "What was erased is in unused parts of the file until others stop reading; erase the address again."
+        )
     return {_PLURALS[kind]: sorted(ids, key=_by_number) for kind, ids in gone.items() if kind in _PLURALS}
 
 
@@ -99,7 +101,7 @@ def _find_in(part: Any) -> Callable[[Mentions, int | None], Iterator[Record]]:
 
 
 def _has(record: Record, sought: Mentions) -> bool:
-    return sought.in_value({name: value for name, value in record.items() if name != "companyId"})
+    return sought.in_value({name: value for name, value in record.items() if name not in ("companyId", "nameKey")})
 
 
 def _find_emails(sought: Mentions, since: int | None) -> Iterator[Record]:

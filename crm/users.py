@@ -34,6 +34,13 @@ def get_user(user_id: str) -> Record:
     raise NotFound
 
 
+def remove_user(user_id: str) -> None:
+    """Remove a user, with whom the user's tokens end. Raises NotFound."""
+    with store.transaction():
+        get_user(user_id)
+        store.users.delete([user_id])
+
+
 def lookup_users(addresses: Sequence[str]) -> list[Record]:
     """The users who have any of the addresses, each once, in the order of the addresses."""
     return in_order(addresses, normalize_address, store.users.find)

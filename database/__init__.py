@@ -4,12 +4,12 @@
     with database.writing():
         database.execute("INSERT …", [...])
 
-The rooms above write SQL in SQLite's words, with ``?`` for each parameter; a `dialect` knows the few that differ.
+What each kind of database has of its own is in sqlite.py and postgresql.py; `_kind` chooses between the two.
 """
 
 from contextlib import AbstractContextManager
 from pathlib import Path
-from types import ModuleType
+from typing import Any
 
 from peewee import SqliteDatabase
 
@@ -28,44 +28,26 @@ from database.common import (
     db,
     declare,
     execute,
-    placeholders,
     rows,
 )
-from database.sqlite import PARTS, check, check_room, exclusive_use, is_in_use, locate, open_private, overwrite
-
-__all__ = [
-    "MIGRATIONS",
-    "PARTS",
-    "LOCK_TIMEOUT",
-    "Damaged",
-    "NeverReusedId",
-    "DatabaseProblem",
-    "StorageError",
-    "TookTooLong",
-    "Unavailable",
-    "Unusable",
-    "exclusive_use",
-    "attach",
-    "borrowed",
-    "attach_server",
-    "check",
-    "check_room",
-    "db",
-    "declare",
-    "execute",
-    "is_in_use",
-    "locate",
-    "open_private",
-    "overwrite",
-    "placeholders",
-    "rows",
-    "snapshot",
-]
+from database.sqlite import (
+    check_room,
+    is_in_use,
+    locate,
+    open_private,
+    overwrite,
+    parts,
+    raise_last_ids,
+)
 
 
-def _kind() -> ModuleType:
+def _kind() -> Any:
     """The module that knows the database that is open."""
-    if db.obj is None or isinstance(db.obj, SqliteDatabase):
+    return _kind_of("sqlite:" if db.obj is None or isinstance(db.obj, SqliteDatabase) else "postgresql:")
+
+
+def _kind_of(url: str) -> Any:
+    if url.startswith("sqlite:"):
         return sqlite
     from database import postgresql  # not above: with SQLite its library need not even be loaded
 
@@ -78,26 +60,25 @@ def start(url: str, most_connections: int | None = None, make: bool = True) -> N
     With `make` false it must be there and be one of the connector: raises FileNotFoundError or DatabaseError.
     """
     stop()
-    if url.startswith("postgresql://"):
-        from database import postgresql
-
-        postgresql.start(url, most_connections, make)
-    else:
-        sqlite.start(url, most_connections, make)
+    _kind_of(url).start(url, most_connections, make)
 
 
-def attach(path: Path) -> SqliteDatabase:
-    """Name a database file as it is; `start` does more."""
+def attach(url: str) -> None:
+    """Name a database as it is, with whatever tables it has; `start` does more.
+
+    Raises DatabaseError, with a sentence, for one that must not be served or changed.
+    """
     stop()
-    return sqlite.attach(path)
+    _kind_of(url).attach(url)
 
 
-def attach_server(url: str) -> None:
-    """Name a PostgreSQL database as it is, with whatever tables it has; `start` does more. Raises DatabaseError."""
-    stop()
-    from database import postgresql
+def exclusive_use(url: str) -> AbstractContextManager[Any]:
+    """Have a database to oneself, through the one connection that is given: the driver's own, beside the others.
 
-    postgresql.attach(url)
+    Nobody writes or starts on it meanwhile. Raises FileNotFoundError where there is none, and BlockingIOError where
+    somebody has it open, as a service has from its first call on.
+    """
+    return _kind_of(url).exclusive_use(url)
 
 
 def stop() -> None:
@@ -116,35 +97,32 @@ def writing(timeout: float = LOCK_TIMEOUT) -> AbstractContextManager[None]:
     Writers take turns: what is read in it stays as it is until it ends. Raises OperationalError where others don't stop
     writing for so many seconds; with 0, at once. Readers need neither lock nor transaction.
     """
-    context: AbstractContextManager[None] = _kind().writing(timeout)
-    return context
+    return _kind().writing(timeout)
 
 
 def time_limit(seconds: float) -> AbstractContextManager[None]:
     """Break off what this thread reads in it after so many seconds: raises TookTooLong. Not within a transaction."""
-    context: AbstractContextManager[None] = _kind().time_limit(seconds)
-    return context
+    return _kind().time_limit(seconds)
 
 
 def snapshot() -> AbstractContextManager[None]:
     """A transaction that only reads, and sees all as it was at one moment. It takes no lock, and may take its time."""
-    context: AbstractContextManager[None] = _kind().snapshot()
-    return context
+    return _kind().snapshot()
 
 
 def is_retryable(error: Exception) -> bool:
     """Whether a call that ended with this error has certainly left nothing, and may do better at once."""
-    return bool(_kind().is_retryable(error))
+    return _kind().is_retryable(error)
 
 
 def purge_deleted() -> bool:
     """Leave no trace of what was deleted; False where something is in the way."""
-    return bool(_kind().purge_deleted())
+    return _kind().purge_deleted()
 
 
-def had_rows(table: str) -> bool:
-    """Whether a table whose ids are never given again has, or ever had, a row."""
-    return bool(_kind().had_rows(table))
+def last_id(table: str, column: str = "id") -> int:
+    """The last id that a table with a NeverReusedId has given, also to a row that is gone; 0 if it gave none."""
+    return _kind().last_id(table, column)
 
 
 def backup(file: Path) -> int | None:
@@ -153,8 +131,7 @@ def backup(file: Path) -> int | None:
     Gives the number of emails in the copy. Removes what killed backups have left in the
     file's folder. Raises FileExistsError, OSError with ENOSPC before the disk is full, and what `start` raises.
     """
-    emails: int | None = _kind().backup(file)
-    return emails
+    return _kind().backup(file)
 
 
 def check_writable() -> None:
@@ -172,5 +149,4 @@ def reason_of(error: Exception) -> str:
 
 def problem_of(error: Exception) -> DatabaseProblem | None:
     """What one of Unavailable means; None for an error that is a fault of the program."""
-    found: DatabaseProblem | None = _kind().problem_of(error)
-    return found
+    return _kind().problem_of(error)

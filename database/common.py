@@ -1,6 +1,6 @@
 """What is the same whatever the database: the connection at hand, and how statements are run on it."""
 
-from collections.abc import Callable, Iterator, Sequence, Sized
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -50,7 +50,6 @@ Tables = Callable[[], list[type[Model]]]
 
 MIGRATIONS = Path(__file__).parent.with_name("migrations")
 LOCK_TIMEOUT = 5  # seconds that a call waits for its turn to write, and for a lock of another program
-_MOST_PARAMETERS = 30_000  # of one statement: SQLite's limit is 32,766, PostgreSQL's 65,535
 
 
 class NeverReusedId(AutoField):
@@ -77,10 +76,13 @@ def scripts() -> set[str]:
     return {script.stem for script in MIGRATIONS.glob("[0-9]*.py")}
 
 
-def check_schema(what: str, tables: set[str], applied: set[str]) -> None:
-    """Raises DatabaseError, with a sentence, for a database with tables that must not be served or changed."""
+def check_schema(what: str, tables: set[str], applied: set[str], make: bool) -> None:
+    """Raises DatabaseError, with a sentence, for a database with tables that must not be served or changed; where none
+    may be made, also for one without any."""
     if tables and "schema_migration" not in tables and _beside not in tables:
         raise DatabaseError(f"{what} belongs to another program: it has a table {min(tables)}, and none of ours")
+    if not make and "schema_migration" not in tables:
+        raise DatabaseError(f"{what} has none of the connector's tables")
     if "0001_tokens" in applied:
         raise DatabaseError(
             f"{what} is of a version before the first release, whose tables were others. "
@@ -139,8 +141,3 @@ def rows(sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
     with __exception_wrapper__:  # a page that can't be read may be one that only a later row needs
         found: list[tuple[Any, ...]] = cursor.fetchall()
     return found
-
-
-def placeholders(values: Sized) -> str:
-    """``?, ?, ?``: a parameter's place for each of the values; NULL, which equals nothing, for none."""
-    return ", ".join("?" * len(values)) or "NULL"

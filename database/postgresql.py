@@ -182,7 +182,7 @@ def _several_hosts(theirs: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 
 def attach(url: str) -> None:
-    """See `database.attach_server`."""
+    """See `database.attach`."""
     server = Server(url, None)
     db.initialize(server)
     try:
@@ -197,9 +197,7 @@ def start(url: str, most_connections: int | None = None, make: bool = True) -> N
     db.initialize(server)
     try:
         with server.atomic(300):  # another process's migration may take its time
-            _check(server)
-            if not make and not server.table_exists("schema_migration"):
-                raise DatabaseError("It has none of the connector's tables")
+            _check(server, make)
             make_tables(server)
     finally:
         stop()
@@ -207,11 +205,8 @@ def start(url: str, most_connections: int | None = None, make: bool = True) -> N
 
 @contextmanager
 def exclusive_use(url: str) -> Iterator["psycopg.Connection[Any]"]:
-    """A session beside the pool, while which nobody else writes. Raises BlockingIOError where others are connected.
-
-    Those are seen by the name that they give their sessions, once they have served a call; one that is not seen may
-    read, and waits for its turn to write in vain.
-    """
+    """See `database.exclusive_use`. Others are seen by the name that they give their sessions, once they have served a
+    call; one that is not seen may read, and waits for the write lock in vain."""
     # A session that was closed, or whose program was killed, may take a moment.
     deadline = time.monotonic() + LOCK_TIMEOUT
     with __exception_wrapper__:
@@ -237,13 +232,13 @@ _TAKE_TURN = """SELECT pg_try_advisory_lock(%s) AND NOT EXISTS (SELECT 1 FROM pg
     WHERE datname = current_database() AND application_name = 'connector')"""
 
 
-def _check(server: Server) -> None:
+def _check(server: Server, make: bool = True) -> None:
     """Raises DatabaseError, with a sentence, for a database that must not be served or changed."""
     if server.execute_sql("SHOW server_encoding").fetchone() != ("UTF8",):
         raise DatabaseError("Its encoding must be UTF8")
     tables = set(server.get_tables())
     applied = set(Runner(server, str(MIGRATIONS)).applied()) if "schema_migration" in tables else set()
-    check_schema("The database", tables, applied)
+    check_schema("The database", tables, applied, make)
 
 
 def release() -> None:
@@ -307,10 +302,10 @@ def purge_deleted() -> bool:
     return True
 
 
-def had_rows(table: str) -> bool:
-    """Whether a table whose ids are never given again has, or ever had, a row."""
-    query = "SELECT pg_sequence_last_value(pg_get_serial_sequence(%s, 'id')::regclass) IS NOT NULL"
-    return bool(db.execute_sql(query, [table]).fetchone()[0])
+def last_id(table: str, column: str = "id") -> int:
+    """See `database.last_id`."""
+    query = "SELECT coalesce(pg_sequence_last_value(pg_get_serial_sequence(%s, %s)::regclass), 0)"
+    return int(db.execute_sql(query, [table, column]).fetchone()[0])
 
 
 def backup(file: Path) -> int | None:

@@ -9,8 +9,9 @@ places of its values left open, and from then on its SQL is run as it is. What a
 SQLite and PostgreSQL differ in `is_any` and `json_list` below, and in nothing else that a query is made of.
 """
 
-from collections.abc import Callable, Generator, Iterable, Mapping
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from json import dumps
+from operator import itemgetter
 from typing import Any
 
 from peewee import SQL, Select, SqliteDatabase, Value, __exception_wrapper__, fn, logger  # type: ignore[attr-defined]
@@ -18,6 +19,7 @@ from peewee import SQL, Select, SqliteDatabase, Value, __exception_wrapper__, fn
 from database.common import db
 
 Row = tuple[Any, ...]
+_Fill = Callable[[Mapping[str, Any]], Sequence[Any]]
 
 
 class _Param:
@@ -37,7 +39,7 @@ class Prepared:
 
     def __init__(self, build: Callable[[], Any]) -> None:
         self._build = build  # a function: a query may depend on the database, which is not known at import
-        self._rendered: tuple[Any, str, list[Any]] = (None, "", [])
+        self._rendered: tuple[Any, str, _Fill] = (None, "", tuple)
 
     def __call__(self, **values: Any) -> list[Row]:
         """All rows. A list among the values is for `is_any`."""
@@ -48,8 +50,8 @@ class Prepared:
 
     def run(self, **values: Any) -> Any:
         """Run it and give the cursor: for `rowcount`."""
-        sql, parameters = self._statement()
-        return db.execute_sql(sql, _filled(parameters, values))
+        sql, fill = self._statement()
+        return db.execute_sql(sql, fill(values))
 
     def first(self, **values: Any) -> Row | None:
         """The first row, if there is one."""
@@ -58,32 +60,39 @@ class Prepared:
 
     def each(self, **values: Any) -> Generator[Row, None, None]:
         """The rows one by one, as all together may be too large for the memory. Close it to be given no more."""
-        sql, parameters = self._statement()
+        sql, fill = self._statement()
         with __exception_wrapper__:
-            yield from db.stream(sql, _filled(parameters, values))
+            yield from db.stream(sql, fill(values))
 
     def many(self, rows: Iterable[Mapping[str, Any]]) -> None:
         """Run it once for each of many rows of values."""
-        sql, parameters = self._statement()
-        given = [_filled(parameters, row) for row in rows]
+        sql, fill = self._statement()
+        given = [fill(row) for row in rows]
         if given:
             logger.debug((sql, given))  # as Peewee does with the others
             with __exception_wrapper__:
                 db.cursor().executemany(sql, given)
 
-    def _statement(self) -> tuple[str, list[Any]]:
-        known, sql, parameters = self._rendered
+    def _statement(self) -> "tuple[str, _Fill]":
+        known, sql, fill = self._rendered
         if known is not db.obj:
             sql, parameters = self._build().sql()
-            self._rendered = db.obj, sql, parameters
-        return sql, parameters
+            fill = _filler(parameters)
+            self._rendered = db.obj, sql, fill
+        return sql, fill
 
 
-def _filled(parameters: list[Any], values: Mapping[str, Any]) -> list[Any]:
-    filled = [values[one.name] if isinstance(one, _Param) else one for one in parameters]
+def _filler(parameters: list[Any]) -> _Fill:
+    """What makes the parameters of a statement of the values by their names: each statement of each call does it."""
+    fixed = {str(place): one for place, one in enumerate(parameters) if not isinstance(one, _Param)}
+    names = [one.name if isinstance(one, _Param) else str(place) for place, one in enumerate(parameters)]
+    if fixed:
+        fill = _filler([_Param(name) for name in names])
+        return lambda values: fill({**fixed, **values})
+    pick = itemgetter(*names) if len(names) > 1 else lambda values: [values[name] for name in names]
     if on_sqlite():
-        return [dumps(one) if isinstance(one, list) else one for one in filled]
-    return filled
+        return lambda values: [dumps(one) if one.__class__ is list else one for one in pick(values)]
+    return lambda values: list(pick(values))
 
 
 def on_sqlite() -> bool:
@@ -106,4 +115,9 @@ def json_list(rows: Select, *columns: Any) -> Any:
     inner = rows.select(*columns).alias("entry")
     fields = [getattr(inner.c, column.column_name) for column in columns]
     entry = fields[0] if len(fields) == 1 else (fn.json_array if on_sqlite() else fn.json_build_array)(*fields)
-    return Select((inner,), ((fn.json_group_array if on_sqlite() else fn.json_agg)(entry),))
+    return Select((inner,), (json_group(entry),))
+
+
+def json_group(value: Any) -> Any:
+    """The values of a group (GROUP BY) as one column with a JSON list."""
+    return (fn.json_group_array if on_sqlite() else fn.json_agg)(value)

@@ -9,7 +9,7 @@ import os
 import sqlite3
 import time
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager, suppress
 from fcntl import LOCK_EX, LOCK_NB, LOCK_SH, LOCK_UN, flock
 from pathlib import Path
@@ -32,6 +32,7 @@ from database.common import (
     make_tables,
     rows,
 )
+from database.unused import overwrite_unused, page_size
 
 _PRAGMAS = {
     "journal_mode": "wal",  # readers never wait for a writer
@@ -42,10 +43,11 @@ _PRAGMAS = {
     "journal_size_limit": 16 * 1024 * 1024,  # as large as that: a long read or import leaves no larger log behind
 }
 _READ_WHOLE = 256 * 1024 * 1024  # bytes: a file up to this size is checked at each start, which takes 0.15 s
-PARTS = ("", "-wal", "-journal")  # the files of a database; -shm holds nothing
+_PARTS = ("", "-wal", "-journal")  # the files of a database; -shm holds nothing
 _STEP = 1000  # pages that are copied before one looks whether it goes on
 _SHORTEST_PAUSE, _LONGEST_PAUSE = 0.0002, 0.005  # seconds between two looks at the lock file
-_MERGED = 100  # pages of the search index, written in a transaction: about 20 ms
+_MERGED = 50  # pages of the search index, written in a transaction: about 10 ms
+_OVERWRITTEN = 2000  # pages of which what is unused is overwritten at a time: about 20 ms
 _LOOKED_AT = 500  # steps of a query, after which one looks at the clock; a step of the full text reads a page
 UNFINISHED = "*-????????-unfinished"  # a backup under way, or one that was killed
 _ROOM = 1024 * 1024  # bytes: with less than this the disk counts as full
@@ -82,10 +84,6 @@ class _File(SqliteDatabase):
         reopen_if_replaced()
         super().begin(lock_type)
 
-    def dialect(self, sql: str) -> str:
-        """A statement in SQLite's words."""
-        return sql
-
     def stream(self, sql: str, parameters: Sequence[Any]) -> Iterator[tuple[Any, ...]]:
         with closing(execute(sql, parameters)) as found:
             yield from found
@@ -105,14 +103,12 @@ def start(url: str, most_connections: int | None = None, make: bool = True) -> N
     if not path.parent.exists():
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         sync(path.parent.parent)
-    file = attach(path)
+    file = _name(path)
     try:
         with write_lock(path, timeout=300):  # another process's migration, or a restore, may take its time
             if not path.exists():
                 _make(path)
-            check(path)
-            if not make and not _is_ours(path):
-                raise DatabaseError(f"{path} is not a database of the connector: it has none of its tables")
+            check(path, make)
             file.schema = make_tables(file)
     finally:
         db.close()
@@ -123,8 +119,13 @@ def locate(url: str) -> Path:
     return Path(url.removeprefix("sqlite:///")).resolve()
 
 
-def attach(path: Path) -> _File:
+def attach(url: str) -> None:
     """See `database.attach`."""
+    check(locate(url))
+    _name(locate(url))
+
+
+def _name(path: Path) -> _File:
     # IMMEDIATE: read-then-write in a deferred transaction fails at once with SQLITE_BUSY_SNAPSHOT, whatever timeout.
     file = _File(str(path), pragmas=_PRAGMAS, timeout=LOCK_TIMEOUT, lock_type="IMMEDIATE")
     db.initialize(file)
@@ -132,18 +133,17 @@ def attach(path: Path) -> _File:
 
 
 @contextmanager
-def exclusive_use(path: Path) -> Iterator[sqlite3.Connection | None]:
-    """Have a database to oneself, through the one connection that is given; None where there is no file yet.
-
-    Nobody writes, reads or starts on it meanwhile. Raises BlockingIOError where somebody has it open, as a service has
-    from its first call on.
-    """
+def exclusive_use(url: str) -> Iterator[sqlite3.Connection]:
+    """See `database.exclusive_use`."""
+    path = locate(url)
+    if not path.is_file():
+        raise FileNotFoundError(errno.ENOENT, f"There is no database {path}")
     with ExitStack() as held:
         try:
             held.enter_context(write_lock(path, timeout=1))
         except OperationalError:
             raise BlockingIOError from None
-        yield held.enter_context(_only_connection(path)) if path.exists() else None
+        yield held.enter_context(_only_connection(path))
 
 
 @contextmanager
@@ -204,7 +204,7 @@ def sync(folder: Path) -> None:
         os.close(handle)
 
 
-def check(path: Path) -> None:
+def check(path: Path, make: bool = True) -> None:
     """Raises DatabaseError, with a sentence, for a file that must not be served or changed."""
     back = "Go back to a backup: flask restore FILE"
     if path.is_file() and not path.stat().st_size:
@@ -221,12 +221,9 @@ def check(path: Path) -> None:
         if not whole:
             raise Damaged(f"{path} is damaged, or not a database. {back}")
         scripts = applied(connection)
-    check_schema(str(path), tables, scripts or set())  # not above: Peewee's wrapper would take its error for damage
-
-
-def _is_ours(path: Path) -> bool:
-    with __exception_wrapper__, closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)) as connection:
-        return bool(connection.execute("SELECT 1 FROM sqlite_schema WHERE name = 'schema_migration'").fetchall())
+    check_schema(
+        str(path), tables, scripts or set(), make
+    )  # not above: Peewee's wrapper would take its error for damage
 
 
 def applied(connection: sqlite3.Connection) -> set[str] | None:
@@ -234,6 +231,11 @@ def applied(connection: sqlite3.Connection) -> set[str] | None:
     if not connection.execute("SELECT 1 FROM sqlite_schema WHERE name = 'schema_migration'").fetchall():
         return None
     return {name for (name,) in connection.execute("SELECT name FROM schema_migration")}
+
+
+def parts(path: Path) -> list[Path]:
+    """The files of a database that are there; none of them may be left out when it is moved."""
+    return [part for part in (Path(f"{path}{ending}") for ending in _PARTS) if part.exists()]
 
 
 def _files(path: str) -> tuple[Any, Any]:
@@ -407,11 +409,10 @@ def snapshot() -> Iterator[None]:
 
 
 def purge_deleted() -> bool:
-    """Leave no trace of what was deleted, neither in the search index nor in the file's free pages.
+    """Leave no trace of what was deleted: in the search index, the write-ahead log, or between the rows of a page.
 
-    Writes the whole file anew, beside it, which takes its size twice on the disk meanwhile; nobody else writes so long.
-    False where someone's long reading kept the write-ahead log from being emptied; it is overwritten later, as mail is
-    logged.
+    Others write meanwhile, as each step takes some milliseconds. Closes this thread's connection; no other thread of
+    the process may have one. False where somebody reads for long, or the file has been given auto_vacuum.
     """
     if db.table_exists("email_words"):  # not where the emails are kept in somebody else's tables
         # All pieces of the index become one, some pages a transaction: 'optimize' would keep the write lock for seconds
@@ -422,15 +423,45 @@ def purge_deleted() -> bool:
                 before = _changes()
                 execute("INSERT INTO email_words (email_words, rank) VALUES ('merge', ?)", [pages])
             pages = _MERGED
-    with write_lock(db.database):
-        folder = str(Path(db.database).parent).replace("'", "''")
-        # SQLite's temporary copy would go to /var/tmp. There is no other way to say so once its library is loaded.
-        execute(f"PRAGMA temp_store_directory = '{folder}'")
-        try:
-            execute("VACUUM")
-        finally:
-            execute("PRAGMA temp_store_directory = ''")
-        return not rows("PRAGMA wal_checkpoint(TRUNCATE)")[0][0]
+            rows("PRAGMA wal_checkpoint(PASSIVE)")  # while others may write: a full log is emptied under the lock
+    path = Path(db.database)
+    db.close()
+    file = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+    try:
+        size, first = page_size(file), 1  # the first page has the tables' definitions and nothing else
+        if size is None:
+            return False
+        with closing(_open(path)) as connection:
+            connection.execute("PRAGMA busy_timeout = 20")  # others may wait for the write lock
+            deadline = time.monotonic() + LOCK_TIMEOUT
+            while first * size < os.fstat(file).st_size and time.monotonic() < deadline:
+                if _overwrite_unused(path, connection, file, first, size):
+                    first += _OVERWRITTEN
+                    deadline = time.monotonic() + LOCK_TIMEOUT
+                time.sleep(_LONGEST_PAUSE)
+        os.fsync(file)
+        return first * size >= os.fstat(file).st_size
+    finally:
+        os.close(file)  # not before the connection, which would lose its locks
+
+
+def _overwrite_unused(path: Path, connection: sqlite3.Connection, file: int, first: int, size: int) -> bool:
+    """Overwrite what is unused in some pages; False where somebody reads, or another program writes."""
+    with write_lock(path):
+        if connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]:
+            return False
+        with connection:
+            try:
+                connection.execute("BEGIN IMMEDIATE")
+            except sqlite3.OperationalError:
+                return False
+            if os.stat(f"{path}-wal").st_size:
+                return False
+            overwrite_unused(file, first, _OVERWRITTEN, size)
+            # Who has read a page before would write it as it was: a change makes all of them read anew.
+            [(version,)] = connection.execute("PRAGMA user_version")
+            connection.execute(f"PRAGMA user_version = {(version + 1) % 2**31}")
+    return True
 
 
 def _changes() -> int:
@@ -438,9 +469,19 @@ def _changes() -> int:
     return int(rows("SELECT total_changes()")[0][0])
 
 
-def had_rows(table: str) -> bool:
-    """Whether a table whose ids are never given again has, or ever had, a row."""
-    return bool(rows("SELECT 1 FROM sqlite_sequence WHERE name = ? AND seq > 0", [table]))
+def last_id(table: str, column: str = "id") -> int:
+    """See `database.last_id`."""
+    return int(rows("SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = ?", [table])[0][0])
+
+
+def raise_last_ids(schema: str = "main", more: int = 0) -> None:
+    """Let no table give an id again that the one of the same name in another schema (an attached file) has given, nor
+    any of so many `more`."""
+    both = f"SELECT * FROM main.sqlite_sequence UNION ALL SELECT * FROM {schema}.sqlite_sequence"
+    for (table,) in rows("SELECT name FROM main.sqlite_schema WHERE sql LIKE '%AUTOINCREMENT%'"):
+        [(last,)] = rows(f"SELECT coalesce(max(seq), 0) FROM ({both}) WHERE name = ?", [table])
+        execute("DELETE FROM main.sqlite_sequence WHERE name = ?", [table])
+        execute("INSERT INTO main.sqlite_sequence (name, seq) VALUES (?, ?)", [table, last + more])
 
 
 def backup(file: Path) -> int | None:
@@ -493,21 +534,23 @@ def _count_emails(copy: str) -> int | None:
         return int(connection.execute("SELECT count(*) FROM email").fetchone()[0])
 
 
-def overwrite(path: Path, new: Path, kept: Path) -> bool:
+def overwrite(path: Path, new: Path, kept: Path, complete: Callable[[Path | None], None]) -> bool:
     """Make a database hold what `new` does, a whole file without a log; the old one is kept. False where there is none.
 
     It happens in one transaction on the same file, so owner and mode stay, others may have it open, and they see the
-    old database or the new one; so does who comes after this process was killed. Two databases must not be open
-    elsewhere (BlockingIOError): one of another schema, which another version of the connector may serve, and one that
-    is damaged. That one is kept as it is, with its log, and `new` takes its place.
+    old database or the new one; so does who comes after this process was killed. Before that, when nobody writes any
+    more, `complete` may write to `new`; it is given the copy of the old database, or None where that can't be read.
+
+    Two databases must not be open elsewhere (BlockingIOError): one of another schema, which another version of the
+    connector may serve, and one that is damaged. That one is kept as it is, with its log, and `new` takes its place.
     """
     with write_lock(path):
         try:
             if not path.exists():
-                return _take_place(path, new, kept)
+                return _take_place(path, new, kept, complete)
             check(path)
         except Damaged:
-            return _take_place(path, new, kept)
+            return _take_place(path, new, kept, complete)
         except DatabaseError:  # of another version, or somebody else's: it may well be replaced
             pass
         with closing(_open(new)) as source, closing(_open(path)) as present:
@@ -516,15 +559,17 @@ def overwrite(path: Path, new: Path, kept: Path) -> bool:
             if source.execute("PRAGMA page_size").fetchone() != (size,):  # of a file in use it can't be changed
                 source.execute(f"PRAGMA page_size = {size}")
                 source.execute("VACUUM")
-        with closing(_open(new)) as source, closing(_open(path)) if same else _only_connection(path) as live:
+        with closing(_open(path)) if same else _only_connection(path) as live:
             unfinished = Path(f"{new}-kept")
             os.close(open_private(unfinished))
             with closing(_open(unfinished)) as old:
                 _copy(live, old)
+            complete(unfinished)
             unfinished.rename(kept)
             sync(path.parent)
             live.execute("PRAGMA journal_mode = wal")
-            _copy(source, live)
+            with closing(_open(new)) as source:
+                _copy(source, live)
             live.execute("PRAGMA wal_checkpoint(TRUNCATE)")
             return True
 
@@ -541,11 +586,12 @@ def _copy(source: sqlite3.Connection, target: sqlite3.Connection) -> None:
         source.backup(target, pages=_STEP, progress=watch, sleep=0.01)
 
 
-def _take_place(path: Path, new: Path, kept: Path) -> bool:
+def _take_place(path: Path, new: Path, kept: Path, complete: Callable[[Path | None], None]) -> bool:
     """Give what is left of a database other names, and leave nothing that the new one would take for its log."""
     with suppress(sqlite3.DatabaseError), _only_connection(path):
         pass  # so nobody has it open who could still read it
-    parts = [ending for ending in PARTS if Path(f"{path}{ending}").exists()]
+    complete(None)
+    parts = [ending for ending in _PARTS if Path(f"{path}{ending}").exists()]
     for ending in parts:
         os.link(f"{path}{ending}", f"{kept}{ending}")
     sync(path.parent)

@@ -12,10 +12,11 @@ changes = Blueprint("changes", __name__, url_prefix="/api/v1/changes", descripti
 @changes.get("", scope="admin")
 @changes.arguments(ChangeQuery(), location="query")
 @changes.response(200, Change(many=True))
+@changes.alt_response(409, "CONFLICT")
 def list_changes(query: dict[str, Any]) -> Any:
     """List changes
 
     What was created, changed and deleted, in order. A reader that asks on with the last `seq` misses nothing and sees
-    nothing twice.
+    nothing twice. A number that was not given yet is a conflict: it was read from another database.
     """
     return crm.list_changes(**query)

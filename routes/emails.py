@@ -4,7 +4,18 @@ from typing import Any
 
 import crm
 from schemas import Email, EmailCopy, EmailDelete, EmailIn, EmailPatch, EmailPut, EmailQuery, PageQuery
-from web.wire import FILE_NAME, LOCATION, NEXT, Blueprint, created_or_ok, download, page_response
+from web.wire import (
+    ETAG,
+    FILE_NAME,
+    LOCATION,
+    NEXT,
+    Blueprint,
+    created_or_ok,
+    download,
+    if_match,
+    page_response,
+    record_response,
+)
 
 emails = Blueprint("emails", __name__, url_prefix="/api/v1/emails", description=__doc__)
 
@@ -12,7 +23,9 @@ emails = Blueprint("emails", __name__, url_prefix="/api/v1/emails", description=
 @emails.post("", scope="sync")
 @emails.arguments(EmailIn())
 @emails.response(201, Email(), headers=LOCATION, description="Logged")
-@emails.alt_response(200, schema=Email(), description="Here already; what the copy adds was kept", success=True)
+@emails.alt_response(
+    200, schema=Email(), headers=ETAG, description="Here already; what the copy adds was kept", success=True
+)
 def log_email(email: dict[str, Any]) -> Any:
     """Log an email
 
@@ -39,15 +52,15 @@ def find_emails(query: dict[str, Any]) -> Any:
 
 
 @emails.get("/{id}", scope="sync")
-@emails.response(200, Email())
+@emails.response(200, Email(), headers=ETAG)
 def get_email(record_id: str) -> Any:
     """Get an email"""
-    return crm.get_email(record_id)
+    return record_response(crm.get_email(record_id))
 
 
 @emails.patch("/{id}", scope="sync")
 @emails.arguments(EmailPatch())
-@emails.response(200, Email())
+@emails.response(200, Email(), headers=ETAG)
 @emails.alt_response(409, "CONFLICT")
 def change_email(changes: dict[str, Any], record_id: str) -> Any:
     """Change fields of an email
@@ -55,19 +68,19 @@ def change_email(changes: dict[str, Any], record_id: str) -> Any:
     Only the named fields change; a list is replaced whole. Links a mail to a contact: `{"relatedTo": [{"type":
     "Contact", "id": "1"}]}`.
     """
-    return crm.change_email(record_id, changes)
+    return record_response(crm.change_email(record_id, changes, if_match()))
 
 
 @emails.put("/{id}", scope="sync")
 @emails.arguments(EmailPut())
-@emails.response(200, Email())
+@emails.response(200, Email(), headers=ETAG)
 @emails.alt_response(409, "CONFLICT")
 def replace_email(email: dict[str, Any], record_id: str) -> Any:
     """Replace an email
 
     All fields change: those that are not named become empty, but for `msgId` and `rfc822MsgId`.
     """
-    return crm.change_email(record_id, email)
+    return record_response(crm.change_email(record_id, email, if_match()))
 
 
 @emails.delete("/{id}", scope="admin")
@@ -79,7 +92,7 @@ def delete_email(query: dict[str, Any], record_id: str) -> None:
     It stays away: another copy of it makes a record without content. Hashes of its ids and contents are kept for that;
     with `remember=false` nothing is kept, and a copy is logged anew.
     """
-    crm.delete_email(record_id, **query)
+    crm.delete_email(record_id, **query, versions=if_match())
 
 
 @emails.get("/{id}/copies", scope="admin")
@@ -98,7 +111,8 @@ def list_copies(query: dict[str, Any], record_id: str) -> Any:
 def get_attachment(record_id: str, attachment_id: str) -> Any:
     """Download an attachment
 
-    The decoded file, under its name and media type, always to be saved and never to be shown by a browser. 404 where
-    only its description was logged.
+    The decoded file, under its name and media type, always to be saved and never to be shown by a browser. By its id
+    or, where that is missing, twice there or can't stand in a path, by its place: `#1`, as `%231`, is the first. 404
+    where only its description was logged.
     """
     return download(crm.get_attachment(record_id, attachment_id))

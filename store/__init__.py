@@ -5,15 +5,16 @@ schema on the wire, times are RFC 3339 texts in UTC, ids are texts; a key is a n
 Nothing is normalized, parsed or decided here: `crm` brings all of that along. What changes something is called within
 `transaction()`, which only one caller at a time has, over all processes; what only reads is called outside as well.
 
-    contacts, companies   read, find, insert, update, delete, page; contacts.of_company
+    contacts, companies   read, find, insert, update, delete, page, deleted; contacts.of_company,
+                          companies.named
     users                 read, find, insert, delete, page
     emails                read, version, find, logged, known, prepare, insert, update, delete, record_copy,
                           catch_up, page, page_of_copies, scan, scan_one, scan_copies
-    changes               append, page, last, delete
+    changes               append, page, last, newest, delete
     withheld              key, find, insert, delete, page
     transaction, check, purge
 
-A function that is not supplied makes the calls that need it 501, and nothing else; `prepare` and `catch_up` need not be
+A function that is not supplied makes the calls that need it 501, and nothing else. `prepare` and `catch_up` need not be
 there.
 """
 

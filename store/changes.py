@@ -4,6 +4,7 @@ from typing import Any
 
 from peewee import fn
 
+from database import last_id
 from database.query import Prepared, param
 from models import Change
 
@@ -24,7 +25,7 @@ _PAGE = Prepared(
         .limit(param("limit"))
     )
 )
-_LAST = Prepared(lambda: Change.select(fn.COALESCE(fn.MAX(Change.seq), 0)))
+_NEWEST = Prepared(lambda: Change.select(Change.at).where(Change.seq == Change.select(fn.MAX(Change.seq))))
 _DELETE = Prepared(lambda: Change.delete().where(Change.seq == param("seq")))
 _NAMES = ["seq", "at", "type", "id", "action", "tokenId"]
 
@@ -40,8 +41,14 @@ def page(after: int, limit: int) -> list[dict[str, Any]]:
 
 
 def last() -> int:
-    """The number of the last change."""
-    return int(_LAST()[0][0])
+    """The last number that was given, also to a change that is not here any more."""
+    return last_id("change", "seq")
+
+
+def newest() -> str:
+    """The time of the last change; "" where there is none."""
+    row = _NEWEST.first()
+    return row[0] if row else ""
 
 
 def delete(seq: int) -> None:

@@ -4,10 +4,10 @@ from collections.abc import Mapping, Sequence
 from json import loads
 from typing import Any
 
-from peewee import Field, Tuple
+from peewee import SQL, Field, Tuple, fn
 
-from database.query import Prepared, Row, is_any, json_list, param
-from models import Company, CompanyDomain, Contact, ContactAddress
+from database.query import Prepared, Row, is_any, json_group, json_list, param
+from models import Change, Company, CompanyDomain, Contact, ContactAddress
 
 Record = dict[str, Any]
 
@@ -15,8 +15,9 @@ Record = dict[str, Any]
 class _Directory:
     """One kind of record: a table, and a table of the entries by which a record is found."""
 
-    def __init__(self, table: Any, entry: Any, owner: Field, fields: Mapping[str, Field], listed: str):
-        """`owner`: the entry's foreign key; `fields`: wire name → column; `listed`: the wire name of the entries."""
+    def __init__(self, kind: str, table: Any, entry: Any, owner: Field, fields: Mapping[str, Field], listed: str):
+        """`kind`: in the change feed; `owner`: the entry's foreign key; `fields`: wire name → column; `listed`: the
+        wire name of the entries."""
         self._fields = dict(fields)
         self._listed = listed
         entries = entry.select().where(owner == table.id).order_by(entry.position)
@@ -28,16 +29,28 @@ class _Directory:
         def found_by_key() -> Any:
             key = entry.alias("key")
             owned = getattr(key, owner.name) == table.id
-            return records(key.normalized).join(key, on=owned).where(is_any(key.normalized, "keys"))
+            found = records(json_group(key.normalized)).join(key, on=owned)
+            return found.where(is_any(key.normalized, "keys")).group_by(table.id)
 
         def page() -> Any:
             place = Tuple(table.updated_at, table.id)
             behind = place > Tuple(param("updated_at"), param("after_id"))
             return records().where(behind).order_by(table.updated_at, table.id).limit(param("limit"))
 
+        self._named = Prepared(lambda: records().where(table.name_key == param("key")))
         self._read = Prepared(lambda: records().where(is_any(table.id, "ids")))
         self._find = Prepared(found_by_key)
+
+        def gone() -> Any:
+            at = Change.at.alias("updated_at")
+            of_kind = (Change.type == kind) & (Change.action == SQL("'deleted'"))  # as the index has it
+            behind = Tuple(Change.at, Change.record_id) > Tuple(param("updated_at"), param("after_id"))
+            again = table.select(SQL("1")).where(table.id == Change.record_id)
+            found = Change.select(Change.record_id, at).where(of_kind, behind, ~fn.EXISTS(again))
+            return found.order_by(Change.at, Change.record_id).limit(param("limit"))
+
         self._page = Prepared(page)
+        self._gone = Prepared(gone)
         self._insert = Prepared(lambda: table.insert(values))
         self._update = Prepared(lambda: table.update(values).where(table.id == param("id")))
         self._delete = Prepared(lambda: table.delete().where(table.id == param("id")))
@@ -59,11 +72,17 @@ class _Directory:
 
     def find(self, keys: Sequence[str]) -> list[tuple[str, Record]]:
         """Each record that has one of the keys, with the key; in any order."""
-        return [(row[-1], self._record(row)) for row in self._find(keys=list(keys))] if keys else []
+        found = [(loads(row[-1]), self._record(row)) for row in self._find(keys=list(keys))] if keys else []
+        return [(key, record) for matched, record in found for key in matched]
 
     def page(self, since: str, after_id: str, limit: int) -> list[Record]:
         """Records in the order of (updatedAt, id), from behind such a pair."""
         return [self._record(row) for row in self._page(updated_at=since, after_id=after_id, limit=limit)]
+
+    def deleted(self, since: str, after_id: str, limit: int) -> list[Record]:
+        """What was deleted and not made again: id, deleted, and updatedAt, which is when; in the same order."""
+        gone = self._gone(updated_at=since, after_id=after_id, limit=limit)
+        return [{"id": record_id, "updatedAt": at, "deleted": True} for record_id, at in gone]
 
     def insert(self, record: Record, keys: Sequence[str | None]) -> None:
         """Store a new record; `keys` has the normalized form of each of its entries, None for what has none."""
@@ -108,7 +127,16 @@ class _Contacts(_Directory):
         return [contact_id for (contact_id,) in self._of_company(company_id=company_id, limit=limit)]
 
 
+class _Companies(_Directory):
+    """Companies, which have names."""
+
+    def named(self, key: str) -> list[Record]:
+        """The companies with this normalized name, in any order."""
+        return [self._record(row) for row in self._named(key=key)]
+
+
 contacts = _Contacts(
+    "contact",
     Contact,
     ContactAddress,
     ContactAddress.contact,
@@ -122,10 +150,17 @@ contacts = _Contacts(
     },
     "emailAddresses",
 )
-companies = _Directory(
+companies = _Companies(
+    "company",
     Company,
     CompanyDomain,
     CompanyDomain.company,
-    {"id": Company.id, "name": Company.name, "createdAt": Company.created_at, "updatedAt": Company.updated_at},
+    {
+        "id": Company.id,
+        "name": Company.name,
+        "nameKey": Company.name_key,
+        "createdAt": Company.created_at,
+        "updatedAt": Company.updated_at,
+    },
     "domains",
 )

@@ -7,6 +7,8 @@ from store.words import Search
 
 Record = dict[str, Any]
 
+MOST_RECIPIENTS = 2_000  # of an email, by which it can be found: to store more would hold the write lock for long
+
 
 @dataclass
 class Draft:
@@ -16,7 +18,8 @@ class Draft:
     message_key: str | None
     copy_key: str | None  # msgId, normalized
     thread_key: str | None
-    recipients: list[tuple[str, int, str, str | None]]  # role, position, text, normalized address
+    recipients: list[tuple[str, int, str | None, str | None]]  # role, position, text, normalized address: models.py
+    more_recipients: list[tuple[str, str]]  # role and text of those behind them: kept to the letter, and not looked up
     links: list[tuple[str, str]]  # type and id of the CRM's records
     snippet: str
     has_attachments: bool

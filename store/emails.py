@@ -1,16 +1,18 @@
 """Emails: rows in, rows out, and pages."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing, nullcontext
+from contextlib import closing, contextmanager, nullcontext
 from functools import cache, reduce
 from itertools import groupby
 from json import dumps, loads
 from operator import or_
+from threading import BoundedSemaphore
+from time import monotonic
 from typing import Any, NamedTuple
 
-from peewee import JOIN, SQL, Join, Select, Tuple, fn
+from peewee import JOIN, SQL, Join, OperationalError, Select, Tuple, fn
 
-from database import Unavailable, db, time_limit, writing
+from database import TookTooLong, Unavailable, db, time_limit, writing
 from database.query import Prepared, Row, is_any, json_list, on_sqlite, param
 from models import Copy, Email, Link, Recipient
 from store import search
@@ -43,6 +45,8 @@ _LARGEST_PAGE = 8 * 1024 * 1024  # characters, after which a page ends early: a 
 
 
 SEARCH_TIMEOUT = 2  # seconds; what an index gives at once has none
+_SEARCHES = BoundedSemaphore(2)  # in a process at the same time, so that threads are left for other calls
+_LONGEST_WAIT = 0.2  # seconds: a usual search takes some milliseconds
 _BOTH = {"address_key", "contact_id"}  # of two that write much, but not to each other, all emails are looked through
 
 
@@ -51,11 +55,11 @@ _BOTH = {"address_key", "contact_id"}  # of two that write much, but not to each
 
 def _select(fields: Mapping[str, Any]) -> Any:
     recipients = Recipient.select().where(Recipient.email == Email.id).order_by(Recipient.role, Recipient.position)
-    return Email.select(*fields.values(), json_list(recipients, Recipient.role, Recipient.text))
+    return Email.select(*fields.values(), Email.more_recipients, json_list(recipients, Recipient.role, Recipient.text))
 
 
 def _record(fields: Mapping[str, Any], row: Row) -> Record:
-    *values, recipients = row
+    *values, more, recipients = row
     record = dict(zip(fields, values, strict=True))
     record["id"] = str(record["id"])
     for name in ("relatedTo", "attachments"):
@@ -67,8 +71,9 @@ def _record(fields: Mapping[str, Any], row: Row) -> Record:
         record["withheld"] = bool(record["withheld"])
         record["removed"] = record["removed"] and loads(record["removed"])
     lists: dict[str, list[str]] = {"from": [], "to": [], "cc": [], "bcc": []}
-    for role, text in loads(recipients or "[]"):
-        lists[role].append(text)
+    for role, text in loads(recipients or "[]") + loads(more or "[]"):
+        if text is not None:  # a further address of an entry
+            lists[role].append(text)
     record["fromAddress"] = lists["from"][0] if lists["from"] else None
     for role, name in _LISTS.items():
         record[name] = lists[role]
@@ -77,23 +82,21 @@ def _record(fields: Mapping[str, Any], row: Row) -> Record:
 
 _READ = Prepared(lambda: _select(_WHOLE).where(is_any(Email.id, "ids")))
 _VERSION = Prepared(lambda: Email.select(Email.updated_at).where(Email.id == param("id")))
-
-
-def _logged(*emails: Any) -> Any:
-    """Emails, of each query those that it finds, with all their copies, the oldest first."""
-    found = reduce(or_, emails).alias("found")
-    query = Email.select(Email.id, Email.message_key, Copy.digest, Copy.msg_key, Copy.contents)
-    query = query.join(found, on=Email.id == found.c.id).join(Copy, JOIN.LEFT_OUTER, on=Copy.email == Email.id)
-    return query.order_by(Email.id, Copy.logged_at.asc(nulls="LAST"), Copy.digest)
-
-
 _FIND = Prepared(
-    lambda: _logged(
-        Email.select(Email.id.alias("id")).where(Email.message_key == param("message_key")),
-        Copy.select(Copy.email.alias("id")).where(Copy.msg_key == param("copy_key")),
+    lambda: (
+        Email.select(Email.id)
+        .where(Email.message_key == param("message_key"))
+        .union_all(Copy.select(Copy.email).where(Copy.msg_key == param("copy_key")))
     )
 )
-_LOGGED = Prepared(lambda: _logged(Email.select(Email.id.alias("id")).where(Email.id == param("id"))))
+_LOGGED = Prepared(
+    lambda: (
+        Email.select(Email.id, Email.message_key, Copy.digest, Copy.msg_key, Copy.contents)
+        .join(Copy, JOIN.LEFT_OUTER, on=Copy.email == Email.id)
+        .where(is_any(Email.id, "ids"))
+        .order_by(Email.id, Copy.logged_at.asc(nulls="LAST"), Copy.digest)
+    )
+)
 _COPY = ("email", "digest", "msg_key", "contents", "msg_id", "user_id", "logged_at", "differs")
 _RECORD_COPY = Prepared(lambda: Copy.insert({name: param(name) for name in _COPY}).on_conflict_ignore())
 _PLACES_OF_COPIES = Prepared(
@@ -126,7 +129,6 @@ _WAITING = Prepared(
 )
 _VERSIONS = Prepared(lambda: Email.select(Email.id, Email.updated_at).where(Email.id > param("after")))
 _CATCH_UP_TIMEOUT = 0.1  # seconds
-_ALL = 2**62
 
 _KNOWN = {
     "message": Prepared(lambda: Email.select(Email.message_key).where(is_any(Email.message_key, "keys"))),
@@ -154,16 +156,17 @@ def version(email_id: str) -> str | None:
 def find(message_key: str | None, copy_key: str | None) -> list[Logged]:
     """The emails with this normalized rfc822MsgId, of which there is one at the most, and those of which a copy has
     this normalized msgId, the oldest first."""
-    return _as_logged(_FIND(message_key=message_key, copy_key=copy_key))
+    return _logged([row_id for (row_id,) in _FIND(message_key=message_key, copy_key=copy_key)])
 
 
 def logged(email_id: str) -> Logged:
     """What is known of an email that is here by its copies."""
-    [found] = _as_logged(_LOGGED(id=int(email_id)))
+    [found] = _logged([int(email_id)])
     return found
 
 
-def _as_logged(rows: Sequence[Row]) -> list[Logged]:
+def _logged(ids: list[int]) -> list[Logged]:
+    rows = _LOGGED(ids=ids) if ids else []  # nearly always there is none
     return [
         Logged(str(row_id), key, [CopyKeys(row[2], row[3], loads(row[4])) for row in of_email if row[2] is not None])
         for (row_id, key), of_email in groupby(rows, lambda row: row[:2])
@@ -211,9 +214,16 @@ def delete(old: Draft) -> None:
 
 def record_copy(email_id: str, keys: CopyKeys, copy: Record) -> None:
     """Keep a copy of an email (msgId, userId, loggedAt, differs), but for one with the digest of another."""
-    values = (int(email_id), keys.digest, keys.copy_key, dumps(keys.contents))
-    more = (copy["msgId"], copy["userId"], copy["loggedAt"], copy["differs"] and _json(copy["differs"]))
-    _RECORD_COPY.run(**dict(zip(_COPY, (*values, *more), strict=True)))
+    _RECORD_COPY.run(
+        email=int(email_id),
+        digest=keys.digest,
+        msg_key=keys.copy_key,
+        contents=dumps(keys.contents),
+        msg_id=copy["msgId"],
+        user_id=copy["userId"],
+        logged_at=copy["loggedAt"],
+        differs=copy["differs"] and _json(copy["differs"]),
+    )
 
 
 def page_of_copies(
@@ -288,16 +298,26 @@ _words: dict[int, tuple[Any, str, list[str]]] = {}  # of emails that wait: the d
 
 
 def _waiting_words() -> dict[int, list[str]]:
-    """The words of the emails that are not indexed yet, by their rows. Each is read and split once in a process."""
+    """The words of the emails that are not indexed yet, by their rows. Each is read and split once in a process.
+
+    Raises TookTooLong after SEARCH_TIMEOUT: where others have written for long, many wait. What was split is kept.
+    """
     if not on_sqlite():
         return {}
+    deadline = monotonic() + SEARCH_TIMEOUT
     versions = {row_id: (db.obj, updated_at) for row_id, updated_at in _VERSIONS(after=search.last_indexed())}
     kept = {row_id: words for row_id, (*version, words) in _words.copy().items() if versions.get(row_id) == (*version,)}
     if kept.keys() != versions.keys():
-        _words.clear()
-        for row_id, record in _waiting(_ALL):
-            kept[row_id] = kept.get(row_id) or joined(search.texts_of(record))
-            _words[row_id] = db.obj, record["updatedAt"], kept[row_id]
+        for row_id in _words.keys() - kept.keys():
+            _words.pop(row_id, None)
+        for row_id in versions.keys() - kept.keys():
+            for row in _WAITING(after=row_id - 1, limit=1):
+                record = _record({**_HEAD, **_TEXTS}, row)
+                if record["id"] == str(row_id):  # not where it was deleted in this moment
+                    kept[row_id] = joined(search.texts_of(record))
+                    _words[row_id] = db.obj, record["updatedAt"], kept[row_id]
+            if monotonic() > deadline:
+                raise TookTooLong
     return kept
 
 
@@ -318,6 +338,7 @@ def _columns(draft: Draft) -> dict[str, Any]:
         "related_to": _json(record["relatedTo"]),
         "attachments": _json(record["attachments"]),
         "removed": record["removed"] and _json(record["removed"]),
+        "more_recipients": _json(draft.more_recipients),
     }
 
 
@@ -411,24 +432,37 @@ def page(
         bounds.append((given["received_before"], 0))
     if bounds:
         values["at"], values["id"] = min(bounds)
-    if "search" in given:
-        values |= search.values(given["search"], _waiting_words())
     keys = conditions.contact_keys
     separate = len(keys) <= _MOST_STREAMS
     values |= {f"key{n}": key for n, key in enumerate(keys)} if separate else {}
     values["contact_keys"] = list(keys)
+    limited = _search() if "search" in given or given.keys() >= _BOTH else nullcontext()
     query = _page(frozenset(given), len(keys) if separate else None, bool(bounds), whole)
     fields = _WHOLE if whole else _LISTED
     found: list[tuple[str, Record]] = []
     room = _LARGEST_PAGE
-    limited = time_limit(SEARCH_TIMEOUT) if "search" in given or given.keys() >= _BOTH else nullcontext()
-    with limited, closing(query.each(**values)) as rows:
-        for at, *row in rows:
-            if room < 0 or len(found) == limit:
-                return found, True
-            found.append((at, _record(fields, tuple(row))))
-            room -= sum(len(value) for value in row if isinstance(value, str))
+    with limited:
+        if "search" in given:
+            values |= search.values(given["search"], _waiting_words())
+        with closing(query.each(**values)) as rows:
+            for at, *row in rows:
+                if room < 0 or len(found) == limit:
+                    return found, True
+                found.append((at, _record(fields, tuple(row))))
+                room -= sum(len(value) for value in row if isinstance(value, str))
     return found, False
+
+
+@contextmanager
+def _search() -> Iterator[None]:
+    """What may take long. Raises OperationalError, for a 503, where others search, and TookTooLong."""
+    if not _SEARCHES.acquire(timeout=_LONGEST_WAIT):
+        raise OperationalError("Too many searches at the same time")
+    try:
+        with time_limit(SEARCH_TIMEOUT):
+            yield
+    finally:
+        _SEARCHES.release()
 
 
 _FIRST = JOIN.CROSS  # to SQLite it says: begin with the table on the left (https://sqlite.org/optoverview.html, 8.2)

@@ -12,11 +12,12 @@ from peewee import SQL, Cast, Expression, Select, Table, fn
 
 from database import execute
 from database.query import Prepared, on_sqlite, param
-from models import EmailVector, EmailWords
-from store.drafts import Draft
+from models import Email, EmailVector, EmailWords
+from store.drafts import MOST_RECIPIENTS, Draft
 from store.words import Phrase, Search, for_fts5, matches, split_texts
 
 AT_A_TIME = 16  # emails; with 32 or 64 to log one costs 3 % less, and a search looks through twice as many by itself
+_LONGEST_NAMES = 100_000  # characters, as many as 2,000 addresses have
 LARGE = 100_000  # characters: a larger email is indexed at once, so that no search has to look through it
 
 Words = Any  # what `words` makes of an email's texts: as the database reads them
@@ -27,6 +28,17 @@ _LAST = Prepared(lambda: _INDEXED.select(fn.COALESCE(fn.MAX(_INDEXED.c.id), 0)))
 _IS_INDEXED = Prepared(lambda: _INDEXED.select(_INDEXED.c.id).where(_INDEXED.c.id == param("id")))
 _PUT_IN = Prepared(
     lambda: EmailWords.insert({EmailWords.rowid: param("id")} | {getattr(EmailWords, n): param(n) for n in _NAMES})
+)
+_STRAYS = Prepared(lambda: _INDEXED.select(_INDEXED.c.id).where(_INDEXED.c.id.not_in(Email.select(Email.id))))
+# How many words each text has (https://sqlite.org/fts5.html, 2.3.4).
+_SIZES = Prepared(lambda: _INDEXED.select(_INDEXED.c.sz).where(_INDEXED.c.id == param("id")))
+_IS_FOUND = Prepared(
+    lambda: EmailWords.select(EmailWords.rowid).where(EmailWords.match(param("match")), EmailWords.rowid == param("id"))
+)
+_HAS_VECTOR = Prepared(
+    lambda: EmailVector.select(EmailVector.email).where(
+        EmailVector.email == param("id"), EmailVector.words == Cast(param("words"), "tsvector")
+    )
 )
 # A command of FTS5, for which Peewee has no word: https://sqlite.org/fts5.html, 6.3
 _TAKE_OUT = f"INSERT INTO email_words (email_words, rowid, {', '.join(_NAMES)}) VALUES ('delete', ?, ?, ?, ?, ?)"
@@ -42,7 +54,8 @@ def texts_of(record: dict[str, Any]) -> list[str | None]:
     """The texts of an email in which a search finds words: subject, names and addresses, both bodies."""
     people = [record["fromName"], record["fromAddress"]]
     people += [text for name in ("toAddresses", "ccAddresses", "bccAddresses") for text in record[name]]
-    return [record["subject"], "\n".join(filter(None, people)), record["textBody"], record["htmlText"]]
+    names = "\n".join(filter(None, people[: MOST_RECIPIENTS + 1]))[:_LONGEST_NAMES]
+    return [record["subject"], names, record["textBody"], record["htmlText"]]
 
 
 # ---- the index ------------------------------------------------------------------------------------------------------
@@ -62,7 +75,7 @@ def prepare(old: Draft | None, new: Draft | None) -> None:
 
 def words(texts: Sequence[str | None]) -> Words:
     """The texts of an email as they are indexed."""
-    return for_fts5(texts) if on_sqlite() else _vector(split_texts(texts))
+    return for_fts5(texts) if on_sqlite() else vector(split_texts(texts))
 
 
 def insert(row_id: int, new: Draft) -> None:
@@ -91,6 +104,35 @@ def delete(row_id: int, old: Draft) -> None:
 def last_indexed() -> int:
     """On SQLite the row of the last email that is indexed: those behind it wait."""
     return int(_LAST()[0][0])
+
+
+def strays() -> list[int]:
+    """The rows that are indexed, and are no emails any more. On PostgreSQL a foreign key sees to it."""
+    return [row_id for (row_id,) in _STRAYS()] if on_sqlite() else []
+
+
+def has_words(row_id: int, texts: Sequence[str | None]) -> bool:
+    """Whether an email with these texts is found by their words, and by no others; one that waits is.
+
+    On SQLite it is asked how many words each text has in the index, and for the longest: to ask for each would take
+    minutes for ten thousand emails.
+    """
+    split = split_texts(texts)
+    if not on_sqlite():
+        return bool(_HAS_VECTOR(id=row_id, words=vector(split)))
+    sizes = _SIZES.first(id=row_id)
+    if sizes is None:
+        return row_id > last_indexed()
+    if sizes[0] != b"".join(_varint(len(words)) for words in split):
+        return False
+    longest = ((name, max(words, key=len)) for name, words in zip(_NAMES, split, strict=True) if words)
+    return all(_IS_FOUND(id=row_id, match=f'{name} : "{word}"') for name, word in longest)
+
+
+def _varint(number: int) -> bytes:
+    """https://sqlite.org/fileformat2.html#varint, of a number below 2 ** 56"""
+    rest = _varint(number >> 7) if number > 127 else b""
+    return bytes(byte | 128 for byte in rest) + bytes([number & 127])
 
 
 def put_in(row_id: int, words: Words) -> None:
@@ -156,7 +198,7 @@ _LAST_PLACE = 16_383
 _MOST_PLACES = 255  # of one word
 
 
-def _vector(texts: list[list[str]]) -> str:
+def vector(texts: list[list[str]]) -> str:
     """The words of an email and their places, as PostgreSQL reads them."""
     places: dict[str, list[str]] = {}
     place, room = 0, _ROOM

@@ -1,7 +1,5 @@
 """Emails that must not come back, and the key of all hashes. Which they are, only the hashes say."""
 
-from collections.abc import Sequence
-from itertools import groupby
 from json import dumps, loads
 from secrets import token_hex
 from typing import Any
@@ -9,17 +7,23 @@ from typing import Any
 from peewee import fn
 
 from database import db, writing
-from database.query import Prepared, is_any, param
+from database.query import Prepared, param
 from models import Secret, Withheld
 from store.drafts import CopyKeys, Logged
 
 _KEY = Prepared(lambda: Secret.select(Secret.key))
 _MAKE_KEY = Prepared(lambda: Secret.insert(key=param("key")).on_conflict_ignore())
+
+
+def _found(condition: Any) -> Any:
+    return Withheld.select(
+        Withheld.seq, Withheld.email, Withheld.message_key, Withheld.msg_key, Withheld.contents
+    ).where(condition)
+
+
 _FIND = Prepared(
-    lambda: (
-        Withheld.select(Withheld.email, Withheld.message_key, Withheld.msg_key, Withheld.contents)
-        .where((Withheld.message_key == param("message_key")) | is_any(Withheld.msg_key, "copy_keys"))
-        .order_by(Withheld.seq)
+    lambda: _found(Withheld.message_key == param("message_key")).union_all(
+        _found(Withheld.msg_key == param("copy_key"))
     )
 )
 _COLUMNS = ("email", "message_key", "msg_key", "contents", "reason", "at")
@@ -58,13 +62,11 @@ def _make_key() -> str:
     return made
 
 
-def find(message_key: str | None, copy_keys: Sequence[str | None]) -> list[Logged]:
-    """What is withheld with this Message-ID, or any of these msgIds; all are hashes, but for the ids that it had."""
-    rows = _FIND(message_key=message_key, copy_keys=[key for key in copy_keys if key])
-    return [
-        Logged(email_id, message, [CopyKeys("", row[2], loads(row[3])) for row in of_email])
-        for (email_id, message), of_email in groupby(rows, lambda row: (row[0], row[1]))
-    ]
+def find(message_key: str | None, copy_key: str | None) -> list[Logged]:
+    """What is withheld with this Message-ID, or this msgId, in the order in which it was; both are hashes. The ids are
+    those that the records had."""
+    rows = _FIND(message_key=message_key, copy_key=copy_key)
+    return [Logged(row[1], row[2], [CopyKeys("", row[3], loads(row[4]))]) for row in sorted(set(rows))] if rows else []
 
 
 def insert(

@@ -1,7 +1,8 @@
 """How a text is split into words for the full-text search, and how a search is read.  Pure functions.
 
-One way for both databases, and for the look at what waits for the index: NFKC, case-folded, without accents; the
-dotless i is an i; letters and digits make words, and everything else (emoji, symbols, punctuation) stands between them.
+One way for both databases, and for the look at what waits for the index: NFKC, case-folded, without accents, points and
+invisible characters; the dotless i is an i, and a digit of any script a digit; letters and digits make words, and
+everything else (emoji, symbols, punctuation) stands between them.
 Scripts that are written without spaces (Chinese, Japanese, Thai …) are split into overlapping pairs of characters.
 
 >>> split("Grüße, 東京都!")
@@ -12,7 +13,7 @@ import re
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from typing import NamedTuple
-from unicodedata import category, normalize
+from unicodedata import category, decimal, normalize
 
 # Of an email's texts, what can be searched: to index more would hold the write lock for long. So many words have a
 # million characters of English; in Chinese each character makes one.
@@ -73,13 +74,16 @@ def _plain(text: str) -> str:
 
 
 def _plain_piece(text: str) -> str:
-    folded = normalize("NFD", normalize("NFKC", text).casefold()).replace("ı", "i")
-    return normalize("NFC", "".join([c for c in folded if c.isascii() or not _is_mark(c)]))
+    folded = normalize("NFD", normalize("NFKC", text).casefold())
+    return normalize("NFC", "".join([c if c.isascii() else _plain_character(c) for c in folded]))
 
 
 @lru_cache(4096)
-def _is_mark(character: str) -> bool:
-    return category(character).startswith("M")
+def _plain_character(character: str) -> str:
+    kind = category(character)
+    if kind[0] == "M" or kind == "Cf":  # an accent, a vowel sign; a soft hyphen, a joiner
+        return ""
+    return "i" if character == "ı" else str(decimal(character)) if kind == "Nd" else character
 
 
 def split_texts(texts: Iterable[str | None]) -> list[list[str]]:
@@ -117,7 +121,7 @@ def _phrase(text: str, beginning: bool) -> Phrase:
     words = split(text)
     if words and len(words[-1]) == 1 and _IS_PAIRED.match(words[-1]):  # what follows it in the text is not known
         return Phrase(tuple(words[:-1]), beginning) if len(words) > 1 else Phrase(tuple(words), True)
-    return Phrase(tuple(words), beginning)
+    return Phrase(tuple(words), beginning or bool(words) and len(words[-1]) == _LONGEST_WORD)
 
 
 def for_fts5(texts: Iterable[str | None]) -> list[str]:

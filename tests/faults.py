@@ -32,7 +32,7 @@ from conformance.rules import emails as rules
 from crm import directory, emails, merging
 from crm.matching import bare_address, normalize_address, normalize_domain, normalize_message_id, parent_domains
 from crm.merging import LISTS, NO_EMAIL, entries, union
-from crm.records import Conflict, Cursor, Invalid, Page, Record
+from crm.records import Conflict, Cursor, Invalid, NotFound, Page, Record
 from store.drafts import Draft
 from tests import memory
 from web import tokens, wire
@@ -144,7 +144,7 @@ def contacts_where(holds: Callable[[str, Record], bool]) -> Plant:
 def companies_where(holds: Callable[[str, str], bool]) -> Plant:
     """A company is found where this holds for the domain asked for and one of its own, both normalized."""
 
-    def lookup(domain: str) -> list[Record]:
+    def lookup(domain: str, **_: Any) -> list[Record]:
         asked = normalize_domain(domain) or domain
         companies = memory.RECORDS["company"].values()
         return [one for one in companies if any(holds(asked, own) for own in memory.KEYS["company"][one["id"]])]
@@ -384,7 +384,7 @@ def forgets_its_msg_id(email: Mapping[str, Any]) -> tuple[Record, bool]:
     return REAL.log_email({**email, "msgId": None} if find_copy(email) else email)
 
 
-def change_forgets_msg_id(email_id: str, changes: Mapping[str, Any]) -> Record:
+def change_forgets_msg_id(email_id: str, changes: Mapping[str, Any], *_: Any) -> Record:
     old = EMAILS._keys(REAL.get_email(email_id))[1]
     record: Record = REAL.change_email(email_id, changes)
     if EMAILS._keys(record)[1] != old:
@@ -400,7 +400,7 @@ def put_forgets_ids(environ: dict[str, Any]) -> None:
         environ["wsgi.input"], environ["CONTENT_LENGTH"] = BytesIO(sent), str(len(sent))
 
 
-def change_without_conflict(email_id: str, changes: Mapping[str, Any]) -> Record:
+def change_without_conflict(email_id: str, changes: Mapping[str, Any], *_: Any) -> Record:
     try:
         return REAL.change_email(email_id, changes)
     except Conflict:
@@ -409,18 +409,18 @@ def change_without_conflict(email_id: str, changes: Mapping[str, Any]) -> Record
         return new.record
 
 
-def change_before_conflict(email_id: str, changes: Mapping[str, Any]) -> Record:
+def change_before_conflict(email_id: str, changes: Mapping[str, Any], *_: Any) -> Record:
     REAL.change_email(email_id, {name: value for name, value in changes.items() if name != "rfc822MsgId"})
     return REAL.change_email(email_id, changes)
 
 
-def change_by_adding(email_id: str, changes: Mapping[str, Any]) -> Record:
+def change_by_adding(email_id: str, changes: Mapping[str, Any], *_: Any) -> Record:
     old = REAL.get_email(email_id)
     lists = {name: old[name] + value for name, value in changes.items() if isinstance(value, list)}
     return REAL.change_email(email_id, {**changes, **lists})
 
 
-def change_or_create(email_id: str, changes: Mapping[str, Any]) -> Record:
+def change_or_create(email_id: str, changes: Mapping[str, Any], *_: Any) -> Record:
     return REAL.change_email(email_id, changes) if email_id in memory.EMAILS else REAL.log_email(changes)[0]
 
 
@@ -473,7 +473,14 @@ def deleted_softly(patch: pytest.MonkeyPatch, app: Flask) -> None:
     patch.setattr(memory.emails, "delete", lambda old: delete(old.record["id"]))
 
 
-def delete_with_mail(contact_id: str) -> None:
+def deleted_once(directory: memory.Directory, since: str, after_id: str, limit: int) -> list[Record]:
+    """What was ever deleted, whether it was made again or not."""
+    gone = [one for one in memory.CHANGES if (one["type"], one["action"]) == (directory.kind, "deleted")]
+    found = [one for one in gone if (one["at"], one["id"]) > (since, after_id)][:limit]
+    return [{"id": one["id"], "updatedAt": one["at"], "deleted": True} for one in found]
+
+
+def delete_with_mail(contact_id: str, *_: Any) -> None:
     for email in REAL.timeline(contact_id, None, ALL).records:
         REAL.delete_email(email["id"])
     REAL.delete_contact(contact_id)
@@ -484,7 +491,7 @@ def add_overwriting(contact: Mapping[str, Any]) -> tuple[Record, bool]:
     return REAL.put_contact(same[0]["id"], contact) if same else REAL.add_contact(contact)
 
 
-def put_merging(contact_id: str, contact: Mapping[str, Any]) -> tuple[Record, bool]:
+def put_merging(contact_id: str, contact: Mapping[str, Any], *_: Any) -> tuple[Record, bool]:
     same = REAL.lookup_contacts(contact["emailAddresses"])
     return REAL.put_contact(same[0]["id"] if same else contact_id, contact)
 
@@ -587,6 +594,26 @@ KEPT: dict[str, tuple[str, Plant]] = {
         "email-long-address",
         field("toAddresses", lambda texts: [text[:320] for text in texts]),
     ),
+    "an address must be called address": (
+        "participant-email",
+        body(lambda sent: re.sub(rb'"email": ', b'"mail": ', sent)),
+    ),
+    "Graph is not known": (
+        "participant-graph",
+        body(lambda sent: re.sub(rb'"emailAddress": ', b'"graph": ', sent)),
+    ),
+    "an object without an address is an empty recipient": (
+        "participant-without-address",
+        attribute(
+            schemas.Recipient,
+            "_deserialize",
+            lambda field, value, attr, data, **more: value.get("address") or value.get("name") or "",
+        ),
+    ),
+    "a null in a list is not foreseen": (
+        "participant-null",
+        body(lambda sent: b"refused" if re.search(rb"\[null|null\]", sent) else sent),
+    ),
     "a sender has to be an address": ("email-from-odd", field("fromAddress", normalize_address)),
     "a sender's name is not kept": ("email-from", field("fromName", lambda text: None)),
     "an object's name is lost": (
@@ -633,6 +660,7 @@ KEPT: dict[str, tuple[str, Plant]] = {
         "email-attachments",
         field("attachments", lambda files: [{**file, "content": None} for file in files]),
     ),
+    "files have no place": ("attachment-download", status(404, 200, "attachments/#")),
     "attachments are not kept": ("email-attachment-names", field("attachments", lambda files: [])),
     "true becomes 1": ("email-attachments email-attachment-keys", field("attachments", truth_as_number)),
     "relatedTo is not kept": ("email-related", field("relatedTo", lambda related: [])),
@@ -768,19 +796,19 @@ IDENTITY: dict[str, tuple[str, Plant]] = {
 CHANGED: dict[str, tuple[str, Plant]] = {
     "PATCH wipes what it does not name": (
         "email-link patch-related patch-each-field patch-nothing",
-        verb("change_email", lambda email_id, changes: REAL.change_email(email_id, {**NO_EMAIL, **changes})),
+        verb("change_email", lambda email_id, changes, *_: REAL.change_email(email_id, {**NO_EMAIL, **changes})),
     ),
     "PATCH adds to lists": ("patch-list patch-each-field", verb("change_email", change_by_adding)),
     "null changes nothing": (
         "patch-null put-replaces",
         verb(
             "change_email",
-            lambda email_id, changes: REAL.change_email(email_id, {k: v for k, v in changes.items() if v}),
+            lambda email_id, changes, *_: REAL.change_email(email_id, {k: v for k, v in changes.items() if v}),
         ),
     ),
     "PATCH is not kept": (
         "patch-related email-link",
-        verb("change_email", lambda email_id, changes: {**REAL.get_email(email_id), **changes}),
+        verb("change_email", lambda email_id, changes, *_: {**REAL.get_email(email_id), **changes}),
     ),
     "PATCH creates": ("patch-unknown put-unknown", verb("change_email", change_or_create)),
     "a Message-ID may be another's": ("patch-conflict put-conflict", verb("change_email", change_without_conflict)),
@@ -789,7 +817,7 @@ CHANGED: dict[str, tuple[str, Plant]] = {
         "patch-message-id",
         crash(
             "change_email",
-            lambda email_id, changes: find_copy({"rfc822MsgId": changes.get("rfc822MsgId")}),
+            lambda email_id, changes, *_: find_copy({"rfc822MsgId": changes.get("rfc822MsgId")}),
             Conflict("taken"),
         ),
     ),
@@ -804,7 +832,7 @@ CHANGED: dict[str, tuple[str, Plant]] = {
     "PUT takes the ids away": ("put-keeps-ids", asked(put_forgets_ids)),
     "what was deleted comes back": (
         "email-withheld",
-        attribute(memory.withheld, "find", lambda message_key, copy_keys: []),
+        attribute(memory.withheld, "find", lambda message_key, copy_key: []),
     ),
     "what was deleted comes back without a trace": ("email-withheld", inside("_bare", lambda draft: draft)),
     "what is withheld is in lists": (
@@ -889,9 +917,22 @@ FOUND: dict[str, tuple[str, Plant]] = {
         "emails-by-address-folded",
         drafted(
             lambda draft: draft.recipients.__setitem__(
-                slice(None), [one if one[2] == one[2].lower() else (*one[:3], None) for one in draft.recipients]
+                slice(None),
+                [(*one[:3], one[3] if one[2] == (one[2] or "").lower() else None) for one in draft.recipients],
             )
         ),
+    ),
+    "the first address of an entry is enough": (
+        "emails-by-each-address",
+        drafted(
+            lambda draft: draft.recipients.__setitem__(
+                slice(None), [one for one in draft.recipients if one[2] is not None]
+            )
+        ),
+    ),
+    "unknown filters are ignored": (
+        "emails-unknown-filter",
+        query(lambda pairs: [one for one in pairs if one[0] in schemas.EmailQuery().fields]),
     ),
     "links by address are copies": (
         "emails-by-contact emails-by-new-address timeline-later",
@@ -959,13 +1000,19 @@ LOOKED_UP: dict[str, tuple[str, Plant]] = {
         contacts_where(lambda asked, contact: any(like(asked, own) for own in contact["emailAddresses"])),
     ),
     "a part of an address finds it": (
-        "lookup-whole-address lookup-nonsense",
+        "lookup-whole-address lookup-nonsense your-contact-stranger",
         contacts_where(lambda asked, contact: any(asked.strip() in own for own in contact["emailAddresses"])),
     ),
-    "everybody is found": ("lookup-stranger lookup-none", contacts_where(lambda asked, contact: True)),
-    "nobody is found": ("lookup-one lookup-two lookup-200", contacts_where(lambda asked, contact: False)),
+    "everybody is found": (
+        "lookup-stranger lookup-none your-contact-lookup",
+        contacts_where(lambda asked, contact: True),
+    ),
+    "nobody is found": (
+        "lookup-one lookup-two lookup-200 your-contact-lookup your-contacts-together",
+        contacts_where(lambda asked, contact: False),
+    ),
     "addresses are compared as written": (
-        "lookup-case lookup-display-form contact-found",
+        "lookup-case lookup-display-form contact-found your-contact-letter-case",
         compared("contact", lambda text: text.strip()),
     ),
     "only ASCII has letter case": (
@@ -994,6 +1041,10 @@ LOOKED_UP: dict[str, tuple[str, Plant]] = {
             "contact",
             lambda text: normalize_address(text) and text.replace(text.strip(), normalize_address(text) or ""),
         ),
+    ),
+    "addresses are looked for where they are written best": (
+        "lookup-comment lookup-mailto lookup-invisible lookup-quotes lookup-punctuation lookup-quoted-local-part",
+        compared("contact", lambda text: bare_address(text).casefold()),
     ),
     "dots in local parts are dropped": (
         "lookup-no-tricks",
@@ -1073,11 +1124,27 @@ LOOKED_UP: dict[str, tuple[str, Plant]] = {
         "contact-by-id contact-kept",
         verb("get_contact", lambda contact_id: {**REAL.get_contact(contact_id), "firstName": "Jane"}),
     ),
+    "a contact by id is whoever came first": (
+        "your-contact-by-id",
+        verb("get_contact", lambda contact_id: next(iter(memory.RECORDS["contact"].values()))),
+    ),
+    "no contact has an id": (
+        "your-contact-by-id contact-by-id",
+        crash("get_contact", lambda contact_id: True, NotFound()),
+    ),
+    "a contact that was deleted is shown": (
+        "your-deleted",
+        verb("get_contact", lambda contact_id: {**next(iter(memory.RECORDS["contact"].values())), "id": contact_id}),
+    ),
 }
 
 COMPANIES: dict[str, tuple[str, Plant]] = {
     "domains are compared by LIKE": ("company-stranger", companies_where(like)),
-    "the end of a domain finds it": ("company-no-sibling", companies_where(lambda asked, own: asked.endswith(own))),
+    "the end of a domain finds it": (
+        "company-no-sibling your-company-stranger",
+        companies_where(lambda asked, own: asked.endswith(own)),
+    ),
+    "no company is found": ("company-lookup your-company-lookup", companies_where(lambda asked, own: False)),
     "a child's domain finds the parent's": (
         "company-no-sibling",
         companies_where(lambda asked, own: own.endswith(asked)),
@@ -1104,6 +1171,15 @@ COMPANIES: dict[str, tuple[str, Plant]] = {
         "company-idna",
         compared("company", lambda text: re.sub(r"^www\.", "", text.casefold().strip("."))),
     ),
+    "a public suffix is a parent": (
+        "company-public-suffix",
+        inside("parent_domains", lambda domain: [domain, *(domain[at.end() :] for at in re.finditer(r"\.", domain))]),
+    ),
+    "free mail is a company": ("company-free-mail", inside("is_free_mail", lambda domains: False)),
+    "every company has the name": (
+        "company-by-name",
+        attribute(memory.companies, "named", lambda key: [*memory.RECORDS["company"].values()]),
+    ),
     "a company's name is not kept": (
         "company-lookup company-kept company-put company-patch",
         saved("company", lambda one: {**one, "name": None}),
@@ -1117,7 +1193,7 @@ COMPANIES: dict[str, tuple[str, Plant]] = {
         "company-patch",
         verb(
             "change_company",
-            lambda company_id, changes: REAL.put_company(company_id, {"name": None, "domains": [], **changes})[0],
+            lambda company_id, changes, *_: REAL.put_company(company_id, {"name": None, "domains": [], **changes})[0],
         ),
     ),
 }
@@ -1136,6 +1212,14 @@ CONTACTS: dict[str, tuple[str, Plant]] = {
         "contact-found contact-oldest contact-gaps",
         inside("_add", lambda kind, values: DIRECTORY._put(kind, str(time.monotonic_ns()), values)),
     ),
+    "a contact with an id is whoever has the address": (
+        "contact-own-id",
+        inside(
+            "_find_same",
+            lambda kind, values, keys: DIRECTORY._find_same(kind, values, keys) or DIRECTORY._find_same(kind, {}, keys),
+        ),
+    ),
+    "two changes may have one time": ("times-move-on", inside("change_time", lambda: f"{now()[:20]}000000Z")),
     "the youngest contact is found": (
         "contact-oldest",
         lambda patch, app: patch.setattr(directory, "min", max, raising=False),
@@ -1151,14 +1235,14 @@ CONTACTS: dict[str, tuple[str, Plant]] = {
         "contact-id-case",
         together(
             verb("get_contact", lambda contact_id: REAL.get_contact(contact_id.lower())),
-            verb("put_contact", lambda contact_id, contact: REAL.put_contact(contact_id.lower(), contact)),
+            verb("put_contact", lambda contact_id, contact, *_: REAL.put_contact(contact_id.lower(), contact)),
         ),
     ),
     "PATCH of a contact wipes": (
         "contact-patch",
         verb(
             "change_contact",
-            lambda contact_id, changes: REAL.put_contact(
+            lambda contact_id, changes, *_: REAL.put_contact(
                 contact_id, {"firstName": None, "lastName": None, "emailAddresses": [], "companyId": None, **changes}
             )[0],
         ),
@@ -1174,21 +1258,25 @@ CALLERS: dict[str, tuple[str, Plant]] = {
     ),
     "every user is found": ("users-lookup", verb("lookup_users", lambda addresses: [*memory.RECORDS["user"].values()])),
     "users are found by their address as written": (
-        "users-lookup-folded",
+        "users-lookup-folded your-user-lookup",
         verb(
             "lookup_users",
             lambda addresses: [one for one in memory.RECORDS["user"].values() if one["email"] in addresses],
         ),
     ),
     "nobody needs a token": (
-        "token-missing token-wrong token-malformed token-basic-wrong",
+        "token-missing token-wrong token-malformed token-basic-wrong door-without-token door-wrong-token "
+        "door-nothing-kept",
         attribute(
             tokens,
             "authenticate",
             lambda token: tokens.Caller(0, next(iter(memory.RECORDS["user"])), {"sync", "admin"}),
         ),
     ),
-    "POST needs no token": ("token-missing token-wrong", status(200, 401, "POST /api/v1/contacts")),
+    "POST needs no token": (
+        "token-missing token-wrong door-without-token door-wrong-token",
+        status(200, 401, "POST /api/v1/contacts"),
+    ),
     "letter case of tokens is ignored": ("token-changed", attribute(tokens, "authenticate", authenticate_any_case)),
     "there is no Basic": (
         "token-basic-password token-basic-user",
@@ -1209,6 +1297,10 @@ CALLERS: dict[str, tuple[str, Plant]] = {
     "every token may do all": (
         "scope-sync",
         lambda patch, app: patch.setitem(tokens.SCOPES, "sync", {"sync", "admin"}),
+    ),
+    "sync may only find and create": (
+        "scope-sync-upkeep",
+        status(403, 201, "PUT .*/(contacts|companies)"),
     ),
     "there are no health calls": ("health-live health-ready", status(500, 200, "/health/")),
     "the description is not OpenAPI 3": ("openapi", text(r'"openapi": *"3', '"swagger": "2')),
@@ -1240,6 +1332,10 @@ HOSTILE: dict[str, tuple[str, Plant]] = {
         "hostile-content-type hostile-everywhere",
         asked(lambda environ: environ.update(CONTENT_TYPE="application/json")),
     ),
+    "compressed bodies are read as they are": (
+        "hostile-compressed",
+        asked(lambda environ: environ.pop("HTTP_CONTENT_ENCODING", None)),
+    ),
     "NUL is kept": ("hostile-nul hostile-nul-contact", attribute(wire, "_UNSTORABLE", re.compile("[\ud800-\udfff]"))),
     "surrogates are kept": ("hostile-surrogate", attribute(wire, "_UNSTORABLE", re.compile("\0"))),
     "NUL is dropped": (
@@ -1251,13 +1347,14 @@ HOSTILE: dict[str, tuple[str, Plant]] = {
         crash("log_email", lambda email: [entry["type"] for entry in entries(email["relatedTo"])] and False),
     ),
     "an apostrophe is not foreseen": (
-        "hostile-queries",
+        "hostile-queries server-errors",
         crash("find_emails", lambda filters, **page: "'" in "".join(filters.values())),
     ),
     "too many recipients are not foreseen": (
         "hostile-long-list",
         crash("log_email", lambda email: len(email["toAddresses"]) > 999),
     ),
+    "subjects get a letter": ("kept-once-acknowledged never-mixed email-subject", text('"subject":"', '"subject":"x')),
     "errors are pages": ("error-shape", status(404, 404, "", "<h1>Not Found</h1>")),
     "errors do not name the field": ("error-shape", text(r'"receivedAt":\["Not', '"field":["Not')),
     "bodies are cut in chunks": ("body-chunked", asked(cut_chunks)),
@@ -1284,20 +1381,45 @@ OWN_USE: dict[str, tuple[str, Plant]] = {
         "contacts-list companies-list",
         query(lambda pairs: [one for one in pairs if one[0] != "updatedSince"]),
     ),
+    "includeDeleted is not looked at": (
+        "contacts-deleted companies-deleted",
+        query(lambda pairs: [one for one in pairs if one[0] != "includeDeleted"]),
+    ),
+    "what was made again is told to be deleted": (
+        "contacts-deleted companies-deleted",
+        attribute(memory.Directory, "deleted", deleted_once),
+    ),
+    "records have no version": (
+        "etag if-match if-match-at-once if-none-match",
+        answered(lambda _, response: response.headers.remove("ETag")),
+    ),
+    "If-Match is not looked at": (
+        "if-match if-match-at-once",
+        asked(lambda environ: environ.pop("HTTP_IF_MATCH", None)),
+    ),
+    "every version is the record's": (
+        "if-none-match",
+        asked(lambda environ: environ.update(HTTP_IF_NONE_MATCH="*") if "HTTP_IF_NONE_MATCH" in environ else None),
+    ),
     "deletions are not told": (
         "changes",
         inside(
             "record_change",
-            lambda kind, record_id, action: action == "deleted" or EMAILS.record_change(kind, record_id, action),
+            lambda kind, record_id, action, at=None: (
+                action == "deleted" or EMAILS.record_change(kind, record_id, action, at)
+            ),
         ),
     ),
     "changes are told as creations": (
         "changes changes-copy",
         inside(
             "record_change",
-            lambda kind, record_id, action: EMAILS.record_change(kind, record_id, action.replace("changed", "created")),
+            lambda kind, record_id, action, at=None: EMAILS.record_change(
+                kind, record_id, action.replace("changed", "created"), at
+            ),
         ),
     ),
+    "the feed has no end": ("changes-beyond-the-end", attribute(memory.changes, "last", lambda: 2**63)),
     "the last change is told again": (
         "changes changes-at-once changes-copy",
         verb("list_changes", lambda after, limit: REAL.list_changes(max(after - 1, 0), limit)),

@@ -24,6 +24,7 @@ EMAILS: dict[str, Draft] = {}
 COPIES: dict[str, dict[str, tuple[CopyKeys, Record]]] = {}  # an email's id: its copies by their digests
 WITHHELD: list[tuple[Logged, Record]] = []
 CHANGES: list[Record] = []
+GIVEN: list[int] = []  # numbers of changes, also of those that are not here any more
 NUMBERS = count(1)  # of changes and emails
 LOCK = RLock()
 
@@ -38,6 +39,7 @@ def stand_in(patch: pytest.MonkeyPatch) -> None:
     COPIES.clear()
     WITHHELD.clear()
     CHANGES.clear()
+    GIVEN.clear()
     global NUMBERS
     NUMBERS = count(1)
     for name in store.__all__:
@@ -67,7 +69,7 @@ class Directory:
     """Records of a kind, and the keys by which they are found."""
 
     def __init__(self, kind: str) -> None:
-        self.records, self.keys = RECORDS[kind], KEYS[kind]
+        self.kind, self.records, self.keys = kind, RECORDS[kind], KEYS[kind]
 
     def read(self, ids: Sequence[str]) -> list[Record]:
         """The records with these ids."""
@@ -96,6 +98,17 @@ class Directory:
         places = sorted((record["updatedAt"], record["id"]) for record in self.records.values())
         return [self.records[place[1]] for place in places if place > (since, after_id)][:limit]
 
+    def deleted(self, since: str, after_id: str, limit: int) -> list[Record]:
+        """What was deleted and not made again, in the same order."""
+        gone = [one for one in CHANGES if (one["type"], one["action"]) == (self.kind, "deleted")]
+        places = sorted((one["at"], one["id"]) for one in gone if one["id"] not in self.records)
+        found = [place for place in places if place > (since, after_id)][:limit]
+        return [{"id": record_id, "updatedAt": at, "deleted": True} for at, record_id in found]
+
+    def named(self, key: str) -> list[Record]:
+        """The companies with this normalized name."""
+        return [record for record in self.records.values() if record["nameKey"] == key]
+
     def of_company(self, company_id: str, limit: int) -> list[str]:
         """The ids of the oldest contacts of a company."""
         found = [record for record in self.records.values() if record["companyId"] == company_id]
@@ -117,15 +130,15 @@ users = SimpleNamespace(
 
 def append(kind: str, record_id: str, action: str, at: str, token_id: int | None) -> None:
     """Note a change."""
-    CHANGES.append(
-        {"seq": next(NUMBERS), "at": at, "type": kind, "id": record_id, "action": action, "tokenId": token_id}
-    )
+    GIVEN.append(next(NUMBERS))
+    CHANGES.append({"seq": GIVEN[-1], "at": at, "type": kind, "id": record_id, "action": action, "tokenId": token_id})
 
 
 changes = SimpleNamespace(
     append=append,
     page=lambda after, limit: [change for change in CHANGES if change["seq"] > after][:limit],
-    last=lambda: CHANGES[-1]["seq"] if CHANGES else 0,
+    last=lambda: GIVEN[-1] if GIVEN else 0,
+    newest=lambda: CHANGES[-1]["at"] if CHANGES else "",
     delete=lambda seq: CHANGES.__setitem__(slice(None), [change for change in CHANGES if change["seq"] != seq]),
 )
 
@@ -295,13 +308,12 @@ emails = SimpleNamespace(
 # ---- what stays away ------------------------------------------------------------------------------------------------
 
 
-def find_withheld(message_key: str | None, copy_keys: Sequence[str | None]) -> list[Logged]:
-    """What is withheld with this Message-ID, or any of these msgIds."""
-    asked = {*copy_keys} - {None}
+def find_withheld(message_key: str | None, copy_key: str | None) -> list[Logged]:
+    """What is withheld with this Message-ID, or this msgId."""
     return [
         one
         for one, _ in WITHHELD
-        if (message_key and one.message_key == message_key) or one.copies[0].copy_key in asked
+        if (message_key and one.message_key == message_key) or (copy_key and one.copies[0].copy_key == copy_key)
     ]
 
 

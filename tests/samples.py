@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from http.client import HTTPConnection, HTTPMessage
 from pathlib import Path
+from random import Random, SystemRandom
 from typing import Any, NamedTuple
 
 PROJECT = Path(__file__).parent.parent
@@ -43,6 +44,13 @@ def assert_error(response: Any, status: int) -> dict[str, Any]:
     assert isinstance(body["message"], str)
     assert isinstance(body["errors"], dict)
     return body
+
+
+def new_random() -> Random:
+    """Random numbers that differ in each run; what fails shows the seed, and `SEED=…` gives the same ones again."""
+    seed = int(os.environ.get("SEED", SystemRandom().getrandbits(32)))
+    print(f"SEED={seed}")  # noqa: T201
+    return Random(seed)
 
 
 def free_port() -> int:
@@ -88,6 +96,8 @@ def serving(folder: Path, *command: str, **settings: object) -> Iterator[Server]
         try:
             host = str(settings.get("HOST", "127.0.0.1"))
             wait_until_it_listens(host, port, process, output)
+            if not command or command[0] == "commands":
+                until(lambda: "Booting worker" in output.read_text())  # by then it has shown its token
             shown = re.search(r"bsc_\w+", output.read_text())
             yield Server(port, shown[0] if shown else "", output, requests, process)
         finally:

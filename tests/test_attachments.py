@@ -117,3 +117,20 @@ def test_a_name_is_never_a_folder(client, name):
     options = parse_options_header(client.get(attach(client, name=name)).headers["Content-Disposition"])[1]
     assert options["filename"].strip(".")
     assert len(options["filename"]) <= 255
+
+
+@pytest.mark.parametrize("odd", [{}, {"id": None}, {"id": "same"}, {"id": "a/b"}, {"id": ""}])
+def test_a_file_without_a_usable_id_is_found_by_its_place(client, odd):
+    """Ids are the mailbox's: missing, twice there, or with a slash."""
+    files = [{**odd, "name": name, "content": b64encode(name.encode()).decode()} for name in ("a.txt", "b.txt")]
+    email = client.post("/api/v1/emails", json={"attachments": files}).json["id"]
+    path = f"/api/v1/emails/{email}/attachments/"
+    assert [client.get(f"{path}%23{n}").data for n in (1, 2)] == [b"a.txt", b"b.txt"]
+    assert [client.get(f"{path}%23{n}").status_code for n in ("0", "3", "-1", "x", "01", "9" * 50)] == [404] * 6
+
+
+def test_an_id_that_looks_like_a_place_is_an_id(client):
+    """What is called `#2` is found under its name, wherever it stands."""
+    files = [{"id": id, "content": b64encode(id.encode()).decode()} for id in ("#2", "#1")]
+    email = client.post("/api/v1/emails", json={"attachments": files}).json["id"]
+    assert client.get(f"/api/v1/emails/{email}/attachments/%232").data == b"#2"

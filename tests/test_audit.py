@@ -249,14 +249,14 @@ def test_a_refused_call_is_kept_without_what_it_said(app: Flask, anonymous: Any,
     anonymous.patch(f"{EMAILS}/{marker}?x={marker}", json={"subject": marker}, headers=headers)
     other = {"REMOTE_ADDR": "127.0.0.2"}
     anonymous.open(f"/api/v1/{marker}", method="MARKER", headers=headers, environ_base=other)
-    sync.put(f"{CONTACTS}/{marker}?x={marker}", json={"lastName": marker})
+    sync.delete(f"{EMAILS}/{marker}?x={marker}", json={"lastName": marker})
     lines = told("--refused")
     assert [{name: line[name] for name in line.keys() - {"seq", "at"}} for line in lines] == [
         {**place, "status": status, "address": address, "tokenId": number, "token": token, "times": 1}
         for place, status, address, number, token in [
             ({"method": "PATCH", "route": "/api/v1/emails/{id}"}, 401, "127.0.0.1", None, "-"),
             ({"method": "-", "route": "-"}, 401, "127.0.0.2", None, "-"),
-            ({"method": "PUT", "route": "/api/v1/contacts/{id}"}, 403, "127.0.0.1", 1, "token 1"),
+            ({"method": "DELETE", "route": "/api/v1/emails/{id}"}, 403, "127.0.0.1", 1, "token 1"),
         ]
     ]
     assert "marker" not in str(database.rows("SELECT * FROM refusal")).casefold()

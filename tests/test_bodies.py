@@ -94,6 +94,15 @@ def test_json_that_would_lose_something_is_a_bad_request(sync: Any, data: bytes)
     assert_error(post(sync, data), 400)
 
 
+@pytest.mark.parametrize("encoding", ["gzip", "GZIP", "deflate", "br", "zstd", "gzip, identity"])
+def test_a_compressed_body_is_refused(sync: Any, encoding: str) -> None:
+    """415, with what is taken: a kilobyte may stand for a gigabyte."""
+    answer = sync.post(EMAILS, json={"subject": "x"}, headers={"Content-Encoding": encoding})
+    assert_error(answer, 415)
+    assert answer.headers["Accept-Encoding"] == "identity"
+    assert sync.post(EMAILS, json={"subject": "x"}, headers={"Content-Encoding": "identity"}).status_code == 201
+
+
 @pytest.mark.parametrize("data", [b"[]", b'[{"subject": "x"}]', b"null", b'"subject"', b"1", b"1.5", b"true"])
 def test_json_that_is_no_object_is_refused(client: Any, data: bytes) -> None:
     """422: it can be read, and is not a record."""

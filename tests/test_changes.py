@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+import store
 from tests.samples import EMAILS, MAIL, assert_error, log
 
 CHANGES = "/api/v1/changes"
@@ -128,11 +129,22 @@ def test_pages_of_changes(client: Any) -> None:
     assert len(seen) == len(set(seen)) == 30
 
 
-def test_after_the_end_there_is_nothing(client: Any) -> None:
-    """A number that is not given yet is no error."""
+def test_a_number_beyond_the_end_is_a_conflict(client: Any) -> None:
+    """The reader has it from another database, and would miss what comes before it. The last one is none, nor is 0."""
+    assert feed(client, 0) == []
     log(client)
-    for after in (2**63 - 1, 10**6):
-        assert feed(client, after) == []
+    [change] = client.get(CHANGES).json
+    assert feed(client, change["seq"]) == []
+    for after in (2**63 - 1, 10**6, change["seq"] + 1):
+        assert_error(client.get(CHANGES, query_string={"after": after}), 409)
+
+
+def test_the_last_number_stays_one_when_its_change_is_removed(client: Any) -> None:
+    """As when its record's id was the address of somebody who is erased: the reader that has read it just goes on."""
+    log(client)
+    last = client.get(CHANGES).json[-1]["seq"]
+    store.changes.delete(last)
+    assert feed(client, last) == []
 
 
 WRONG = [

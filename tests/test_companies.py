@@ -74,6 +74,13 @@ def test_null_missing_and_empty_all_mean_none(sync: Any, sent: dict[str, Any]) -
     assert own(response.json) == NONE
 
 
+def test_an_own_id_is_never_another_company(client: Any) -> None:
+    """Though they share a domain."""
+    put(client, "7", domains=["acme.example"])
+    made = client.post(COMPANIES, json={"id": 42, "domains": ["acme.example"]})
+    assert (made.status_code, made.json["id"]) == (201, "42")
+
+
 def test_an_own_id_is_kept_and_found_again(client: Any) -> None:
     """Also one that is an integer."""
     first, second = (client.post(COMPANIES, json={"id": company_id}) for company_id in (7, "7"))
@@ -157,6 +164,18 @@ def test_the_list_comes_in_pages_the_longest_unchanged_first(client: Any) -> Non
     assert pages == [["d", "b", "c"], ["a"]]
     assert [company["id"] for company in client.get(f"{COMPANIES}?updatedSince={since}").json] == ["c", "a"]
     assert client.get(f"{COMPANIES}?updatedSince=").json == []
+
+
+def test_what_was_deleted_since_is_told_where_it_is_asked_for(client: Any) -> None:
+    """By id and time alone; a contact of the same id is another matter."""
+    since = put(client, "a")["updatedAt"]
+    put(client, "b")
+    client.put("/api/v1/contacts/b", json={})
+    client.delete(f"{COMPANIES}/a")
+    client.delete("/api/v1/contacts/b")
+    found = client.get(f"{COMPANIES}?updatedSince={since}&includeDeleted=true").json
+    assert [(company["id"], company.get("deleted")) for company in found] == [("b", None), ("a", True)]
+    assert found[1].keys() == {"id", "updatedAt", "deleted"}
 
 
 @pytest.mark.parametrize(("name", "value"), [("limit", "0"), ("cursor", "x"), ("updatedSince", "2026-01-31")])

@@ -9,12 +9,8 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from itertools import count
 from pathlib import Path
-from typing import Any, ClassVar, NamedTuple
-from urllib.parse import parse_qs, urlsplit
+from typing import Any, NamedTuple
 from xml.etree import ElementTree
 
 import pytest
@@ -24,18 +20,19 @@ from werkzeug.serving import WSGIRequestHandler, make_server
 import crm
 import database
 from app import create_app
-from commands.cli import FIRST_USER
+from commands.serve import FIRST_USER
 from conformance import RULES, run
 from conformance.__main__ import main
+from conformance.client import NotOffered
 from conformance.run import check
-from conformance.session import Session
-from tests import memory
+from conformance.session import Known, Named, Session, at
+from tests import memory, plain_server
 from tests.faults import FAULTS
+from tests.plain_server import ADDRESS, TOKEN, PlainServer
 from tests.postgresql import Databases
 from tests.samples import PROJECT, environment, serving
 from web import tokens
 
-ADDRESS = "jane@connector.example"
 USER = {"id": "u1", "orgId": "org", "name": "Jane Doe", "email": ADDRESS, "timezone": "Europe/Berlin"}
 
 
@@ -45,6 +42,18 @@ class Live(NamedTuple):
     base_url: str
     token: str
     admin_token: str
+
+
+def _named(live: Live) -> Known:
+    """Records that are there before the kit comes: two contacts, a company, and a contact that is deleted again."""
+    crm = Session(*live)
+    contacts = [Named("there-1", "Known.Jane@there.example"), Named("there-2", "joe@there.example")]
+    company, deleted = Named("there-3", "there.example"), Named("there-4", "gone@there.example")
+    for contact in [*contacts, deleted]:
+        crm.put(at("contacts", contact.id), {"emailAddresses": ["other@elsewhere.example", contact.key]}).ok()
+    crm.put(at("companies", company.id), {"domains": [company.key]}).ok()
+    crm.delete(at("contacts", deleted.id)).ok()
+    return Known(contacts, [company], [deleted], [crm.get("/users/me").record["email"]])
 
 
 @pytest.fixture(scope="module")
@@ -117,7 +126,8 @@ def _served(application: Flask) -> Iterator[str]:
 @pytest.fixture(scope="module", params=["ours", "on_postgresql", "in_memory"])
 def session(request: pytest.FixtureRequest) -> Iterator[Session]:
     """A session with each of the three."""
-    opened = Session(*request.getfixturevalue(request.param))
+    live: Live = request.getfixturevalue(request.param)
+    opened = Session(live.base_url, live.token, live.admin_token, _named(live))
     yield opened
     assert opened.clean_up() == []
 
@@ -133,8 +143,9 @@ def test_our_server_keeps(rule_id: str, session: Session) -> None:
 def test_the_fault_is_found(name: str, app: Flask, in_memory: Live, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each fault that was planted is found by each of the rules that are about it."""
     rules, plant = FAULTS[name]
+    named = _named(in_memory)
     plant(monkeypatch, app)
-    report = run(*in_memory, only=rules.split())
+    report = run(*in_memory, only=rules.split(), named=named)
     assert {result.rule.id: result.status for result in report.results} == dict.fromkeys(rules.split(), "failed")
 
 
@@ -143,115 +154,50 @@ def test_every_rule_can_fail() -> None:
     assert {rule for rules, _ in FAULTS.values() for rule in rules.split()} == RULES.keys()
 
 
-class OtherCRM(BaseHTTPRequestHandler):
-    """A sound connector of other choices: integer ids, 200 for a new record, 409 for one that is here, 400 with a
-    plain text for what it refuses, PUT but no PATCH, comma lists only, no deletion, times with an offset."""
-
-    token: ClassVar[str] = "other-token"
-    loses: ClassVar[str] = ""
-    ids: ClassVar[Iterator[int]] = count(1)
-    emails: ClassVar[dict[int, dict[str, Any]]] = {}
-    contacts: ClassVar[dict[int, dict[str, Any]]] = {}
-    companies: ClassVar[dict[int, dict[str, Any]]] = {}
-    lock: ClassVar[threading.RLock] = threading.RLock()
-
-    def log_message(self, *_: object) -> None:
-        pass
-
-    def do_GET(self) -> None:
-        with self.lock:
-            self._answer(*self._route(self.command, urlsplit(self.path)))
-
-    do_POST = do_PUT = do_PATCH = do_DELETE = do_GET
-
-    def _answer(self, status: int, answer: object) -> None:
-        body = json.dumps(answer).encode() if not isinstance(answer, str) else answer.encode()
-        self.send_response(status)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def _route(self, method: str, url: Any) -> tuple[int, object]:
-        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-        if self.headers["Authorization"] != f"Bearer {self.token}":
-            return 401, "no"
-        noun, *rest = url.path.removeprefix("/api/v1/").split("/")
-        query = {name: values[0] for name, values in parse_qs(url.query).items()}
-        user = {"id": 1, "orgId": None, "name": "Jane", "email": ADDRESS, "timezone": None}
-        if noun == "users":
-            return 200, user if rest == ["me"] else [user] if query.get("emails") == ADDRESS else []
-        records = getattr(self, noun, None)
-        if records is None:
-            return 404, "no"
-        if method == "GET" and rest == ["lookup"]:
-            wanted, field = {"contacts": ("emails", "emailAddresses"), "companies": ("domain", "domains")}[noun]
-            values = query.get(wanted, "").split(",")
-            return 200, [record for record in records.values() if set(values) & set(record[field])]
-        if method == "GET" and not rest:
-            return 200, [
-                mail for mail in records.values() if mail.get("rfc822MsgId") == _plain(query.get("rfc822MsgId"))
-            ]
-        if method == "GET":
-            return (200, records[int(rest[0])]) if rest[0].isdigit() and int(rest[0]) in records else (404, "no")
-        if method not in ("POST", "PUT") or (method == "PUT" and noun != "emails"):
-            return 405, "no"
-        try:
-            fields = json.loads(body)
-            if method == "POST":
-                return self._create(noun, records, fields)
-            records[int(rest[0])] = self._mail(fields, int(rest[0]))
-            return 200, records[int(rest[0])]
-        except (AttributeError, KeyError, RecursionError, TypeError, ValueError):
-            return 400, "no"
-
-    def _create(self, noun: str, records: dict[int, dict[str, Any]], fields: dict[str, Any]) -> tuple[int, object]:
-        new = next(self.ids)
-        if noun != "emails":
-            records[new] = fields | {"id": new, "owner": "Jane"}
-            return 200, {"id": new}
-        message_id = _plain(fields.get("rfc822MsgId"))
-        if message_id and any(mail["rfc822MsgId"] == message_id for mail in records.values()):
-            return 409, "here already"
-        records[new] = self._mail(fields, new)
-        return 200, {"id": new}
-
-    def _mail(self, fields: dict[str, Any], email_id: int) -> dict[str, Any]:
-        related = fields.get("relatedTo") or []
-        received = fields.get("receivedAt")
-        when = datetime.fromisoformat(received).astimezone(UTC).isoformat(timespec="seconds") if received else None
-        mail = fields | {"id": email_id, "rfc822MsgId": _plain(fields.get("rfc822MsgId")), "receivedAt": when}
-        mail["relatedTo"] = related if isinstance(related, list) else [related]
-        mail.pop(self.loses, None)
-        return mail
-
-
-def _plain(message_id: str | None) -> str:
-    return (message_id or "").strip("<>")
-
-
 @pytest.fixture(scope="module")
 def other_server() -> Iterator[str]:
-    with ThreadingHTTPServer(("127.0.0.1", 0), OtherCRM) as server:
-        server.daemon_threads = True
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
+    with plain_server.serve() as url:
+        yield url
+
+
+def _named_there(url: str) -> Known:
+    """Records that are in the server of other choices before the kit comes."""
+    crm = Session(url, TOKEN)
+    contacts = [Named(crm.contact(address), address) for address in ("known.jane@there.example", "joe@there.example")]
+    company, deleted = Named(crm.company("there.example"), "there.example"), crm.contact("gone@there.example")
+    PlainServer.deleted[int(deleted)] = PlainServer.contacts.pop(int(deleted))
+    return Known(contacts, [company], [Named(deleted, "gone@there.example")], [])
 
 
 def test_other_choices_raise_no_false_alarm(other_server: str) -> None:
-    """A sound server that settled things differently keeps all that Aurinko demands, and offers it."""
-    aurinko = [rule.id for rule in RULES.values() if rule.demand == "aurinko"]
-    report = run(other_server, OtherCRM.token, only=aurinko)
-    assert [
-        (result.rule.id, result.expected, result.got) for result in report.results if result.status != "passed"
-    ] == []
+    """A sound server that settled things differently keeps all that Aurinko's page names, offers it, and is safe."""
+    demanded = [rule.id for rule in RULES.values() if rule.demand != "ours"]
+    report = run(other_server, TOKEN, only=demanded, named=_named_there(other_server))
+    others = {result.rule.id: result for result in report.results if result.status != "passed"}
+    assert {rule_id: result.status for rule_id, result in others.items()} == {
+        "users-lookup": "not offered",
+        "your-user-lookup": "not offered",
+    }
     assert "emails of this run stay on the server: DELETE /emails/{id} answered 405" in report.left_behind[0]
+
+
+@pytest.mark.parametrize("name", plain_server.FAULTS)
+def test_the_fault_of_a_server_of_other_choices_is_found(
+    name: str, other_server: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a client would feel is found by rules that decide the exit status, whatever the server's own choices."""
+    rules, plant = plain_server.FAULTS[name]
+    named = _named_there(other_server)
+    plant(monkeypatch)
+    report = run(other_server, TOKEN, only=rules.split(), named=named)
+    assert {result.rule.id: result.status for result in report.results} == dict.fromkeys(rules.split(), "failed")
+    assert any(result.rule.demand != "ours" for result in report.results)
 
 
 def test_what_is_lost_is_found(other_server: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """A server that drops the blind copies fails the demand, and the failure says how to see it."""
-    monkeypatch.setattr(OtherCRM, "loses", "bccAddresses")
-    (result,) = run(other_server, OtherCRM.token, only=["email-bcc"]).results
+    plain_server.loses("bccAddresses")(monkeypatch)
+    (result,) = run(other_server, TOKEN, only=["email-bcc"]).results
     assert result.status == "failed"
     assert result.expected == 'bccAddresses ["bea@x.example", "ben@x.example"]'
     assert result.got == "null"
@@ -262,14 +208,13 @@ def test_what_is_lost_is_found(other_server: str, monkeypatch: pytest.MonkeyPatc
 @pytest.mark.parametrize("rule_id", ["email-bcc", "hostile-nesting", "email-long-text", "body-chunked"])
 def test_the_curl_lines_can_be_pasted(rule_id: str, other_server: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """The curl lines of a failure do what the kit did, the token coming from $TOKEN."""
-    monkeypatch.setattr(
-        OtherCRM, "loses", {"email-bcc": "bccAddresses", "email-long-text": "textBody"}.get(rule_id, "")
-    )
-    (result,) = run(other_server, OtherCRM.token, only=[rule_id]).results
+    fault = {"email-bcc": "bccAddresses is not kept", "email-long-text": "textBody is not kept"}.get(rule_id)
+    plain_server.FAULTS[fault or "what is not foreseen is a server error"][1](monkeypatch)
+    (result,) = run(other_server, TOKEN, only=[rule_id]).results
     assert result.status == "failed"
-    assert OtherCRM.token not in result.curl
+    assert TOKEN not in result.curl
     shell = ["bash", "-ec", result.curl]
-    done = subprocess.run(shell, env=os.environ | {"TOKEN": OtherCRM.token}, capture_output=True, text=True, check=True)
+    done = subprocess.run(shell, env=os.environ | {"TOKEN": TOKEN}, capture_output=True, text=True, check=True)
     assert "HTTP/1.0 401" not in done.stdout
     assert done.stdout.startswith("HTTP/1.0 ")
 
@@ -279,11 +224,11 @@ def test_the_report_is_written(
 ) -> None:
     """The exit status tells Aurinko's demands from ours; both files name each rule; no token is shown."""
     files = {"--json": tmp_path / "report.json", "--junit": tmp_path / "report.xml"}
-    options = ["--base-url", other_server, "--token", OtherCRM.token, "--only", "email-bcc", "--only", "email-delete"]
+    options = ["--base-url", other_server, "--token", TOKEN, "--only", "email-bcc", "--only", "email-delete"]
     options += ["--only", "lookup-repeated", *(str(word) for option in files.items() for word in option)]
     assert main(options) == 0
     assert main([*options, "--strict"]) == 1
-    monkeypatch.setattr(OtherCRM, "loses", "bccAddresses")
+    plain_server.loses("bccAddresses")(monkeypatch)
     assert main(options) == 1
 
     rules = {rule["id"]: rule for rule in json.loads(files["--json"].read_text(encoding="utf-8"))["rules"]}
@@ -297,7 +242,7 @@ def test_the_report_is_written(
     assert [suite.get(name) for name in ("tests", "failures", "skipped")] == ["3", "2", "1"]
     shown = capsys.readouterr().out + "".join(file.read_text(encoding="utf-8") for file in files.values())
     assert "✗ email-bcc (aurinko)" in shown
-    assert OtherCRM.token not in shown
+    assert TOKEN not in shown
 
 
 @pytest.mark.parametrize(
@@ -326,3 +271,50 @@ def test_it_lists_its_rules(capsys: pytest.CaptureFixture[str]) -> None:
     assert [line.split()[:2] for line in capsys.readouterr().out.splitlines()] == [
         [r.id, r.demand] for r in RULES.values()
     ]
+
+
+def test_a_run_that_saw_no_contact_is_no_pass(
+    other_server: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where contacts can't be made and none is named, the report says first that it has verified nothing about them."""
+    monkeypatch.setattr(Session, "_create", _makes_none)
+    command = ["--base-url", other_server, "--token", TOKEN]
+    assert main(command) == 1
+    _, _, summary = capsys.readouterr().out.rpartition("\n  safety")
+    first = summary.partition("\n\n")[2]
+    assert first.startswith("This run has verified nothing about contacts, and is no pass")
+
+
+def _makes_none(self: Session, path: str, record: Any) -> str:
+    raise NotOffered(f"POST {path} answered 405")
+
+
+def test_failures_with_one_cause_are_told_once(
+    other_server: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rules that fail by the same answer stand under the first of them; ours are named, and told with --strict."""
+    monkeypatch.setattr(PlainServer, "create", lambda *_: (503, "the same sorrow"))
+    command = ["--base-url", other_server, "--token", TOKEN]
+    assert main(command) == 1
+    shown = capsys.readouterr().out
+    assert shown.count("got:      503 the same sorrow") == 1
+    assert "more failed with the same answer: " in shown
+    assert "Of what we settled, these failed (--strict tells why): " in shown
+
+
+def test_a_hostile_value_is_named(
+    other_server: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the curl line can only show a body packed, the report says how long it is and what it holds."""
+    plain_server.FAULTS["what is not foreseen is a server error"][1](monkeypatch)
+    main(["--base-url", other_server, "--token", TOKEN, "--strict", "--only", "hostile-nesting"])
+    shown = capsys.readouterr().out
+    assert re.search(r"    sent:     [\d,]+ bytes, beginning with .*\[\[\[", shown)
+    assert "| base64 -d | gunzip |" in shown
+
+
+def test_a_database_in_use_is_warned_of(other_server: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Before it writes to a server that has emails, the kit says so."""
+    Session(other_server, TOKEN).log()
+    main(["--base-url", other_server, "--token", TOKEN, "--only", "users-me"])
+    assert capsys.readouterr().out.splitlines()[1].startswith("The server has emails already. This run makes some")

@@ -10,7 +10,7 @@ from flask import Flask
 import crm
 import database
 from commands.consistency import problems
-from store.emails import _index, _waiting
+from store.emails import index_all
 from tests.samples import ACME, JANE, MAIL, NO_MAIL, WITHIN
 
 HTML_MAIL = {"subject": "Héllo", "htmlBody": "<p>Only <b>HTML</b></p>", "toAddresses": ["undisclosed-recipients:;", ""]}
@@ -29,15 +29,11 @@ def full(app: Flask) -> Flask:
     crm.log_email({**MAIL, "msgId": "<copy>", "ccAddresses": ["late@acme.example"], "relatedTo": {"type": "Deal"}})
     crm.log_email(HTML_MAIL)
     crm.log_email({})
-    _index_all()
+    with database.writing():
+        list(index_all())  # these are in the search index, and what comes now waits for it
     crm.change_email("2", {"subject": "Hello", "relatedTo": {"type": "DEAL", "id": 4711}})
     crm.delete_email("3")
     return app
-
-
-def _index_all() -> None:
-    """These are in the search index, and what comes now waits for it."""
-    _index(_waiting(100))
 
 
 def plant(*statements: str) -> None:
@@ -63,43 +59,44 @@ def test_an_empty_database_has_no_problems() -> None:
 @pytest.mark.parametrize(
     ("damage", "found"),
     [
-        ("DELETE FROM recipient WHERE email_id = 1 AND role = 'to' AND position = 0", "emails that have lost a .*: 1"),
+        (
+            "DELETE FROM recipient WHERE email_id = 1 AND role = 'to' AND position = 0",
+            "emails whose recipients and .*: 1",
+        ),
         ("DELETE FROM recipient WHERE email_id = 1 AND role = 'to' AND position = 1", "emails whose words can't .*: 1"),
         ("UPDATE recipient SET text = 'x' WHERE email_id = 1 AND role = 'cc'", "emails whose words can't .*: 1"),
         ("UPDATE recipient SET role = 'by' WHERE email_id = 1 AND role = 'cc'", "emails that can't be read: 1"),
-        ("UPDATE recipient SET normalized = NULL WHERE role = 'bcc'", "emails with a recipient that can't .*: 1"),
-        ("UPDATE recipient SET normalized = 'a@b.x' WHERE text = ''", "emails with a recipient that can't .*: 2"),
+        ("UPDATE recipient SET normalized = NULL WHERE role = 'bcc'", "emails whose recipients and .*: 1"),
+        ("UPDATE recipient SET normalized = 'a@b.x' WHERE text = ''", "emails whose recipients and .*: 2"),
         (
             "UPDATE contact_address SET normalized = 'x@y' WHERE contact_id = '42'",
-            "contacts with an address that can't .*: 42",
+            "contacts that have lost an address, or .*: 42",
         ),
-        ("UPDATE recipient SET at = '2020' WHERE email_id = 2", "emails whose recipients have another time: 2"),
-        ("UPDATE link SET at = '2020' WHERE email_id = 2", "emails whose links have another time: 2"),
-        ("DELETE FROM link WHERE email_id = 2", "emails whose links are not .*: 2"),
+        ("UPDATE recipient SET at = '2020' WHERE email_id = 2", "emails whose recipients and .*: 2"),
+        ("UPDATE link SET at = '2020' WHERE email_id = 2", "emails whose links and .*: 2"),
+        ("DELETE FROM link WHERE email_id = 2", "emails whose links and .*: 2"),
         (
             "INSERT INTO link VALUES (1, 'x', '1', '2026-01-31T09:30:00.000000Z')",
-            "emails whose links are not .*: 1",
+            "emails whose links and .*: 1",
         ),
         ("UPDATE email SET related_to = '[' WHERE id = 1", "emails that can't be read: 1"),
         ("UPDATE email SET related_to = '[7]' WHERE id = 1", "emails that can't be read: 1"),
-        ("UPDATE email SET at = '2020' WHERE id = 1", "emails whose at does not .*: 1"),
-        ("UPDATE email SET message_key = 'x' WHERE id = 1", "emails whose message_key does not .*: 1"),
-        ("UPDATE email SET thread_key = NULL WHERE id = 1", "emails whose thread_key does not .*: 1"),
-        ("UPDATE email SET has_attachments = 1 WHERE id = 2", "emails whose has_attachments does not .*: 2"),
-        ("UPDATE email SET snippet = 'x' WHERE id = 2", "emails whose snippet does not .*: 2"),
-        ("UPDATE email SET html_text = NULL WHERE id = 2", "emails whose html_text does not .*: 2"),
+        ("UPDATE email SET at = '2020' WHERE id = 1", "emails whose at and .*: 1"),
+        ("UPDATE email SET message_key = 'x' WHERE id = 1", "emails whose message_key and .*: 1"),
+        ("UPDATE email SET thread_key = NULL WHERE id = 1", "emails whose thread_key and .*: 1"),
+        ("UPDATE email SET has_attachments = 1 WHERE id = 2", "emails whose has_attachments and .*: 2"),
+        ("UPDATE email SET snippet = 'x' WHERE id = 2", "emails whose snippet and .*: 2"),
+        ("UPDATE email SET html_text = NULL WHERE id = 2", "emails whose html_text and .*: 2"),
         ("DELETE FROM copy WHERE msg_key = '18c2f0a9d1e4'", "emails that can't be found by their msgId: 1"),
-        ("DELETE FROM contact_address WHERE position = 0", "contacts that have lost an address: 43"),
-        ("UPDATE company_domain SET normalized = NULL", "companies with a domain that can't .*: "),
-        ("UPDATE company_domain SET position = 1", "companies that have lost a domain: "),
-        ("UPDATE crm_user SET normalized = 'x@y'", "users with an address that can't .*: u1"),
+        ("DELETE FROM contact_address WHERE position = 0", "contacts that have lost an address, or .*: 43"),
+        ("UPDATE company_domain SET normalized = NULL", "companies that have lost a domain, or .*: "),
+        ("UPDATE company_domain SET position = 1", "companies that have lost a domain, or .*: "),
+        ("UPDATE crm_user SET normalized = 'x@y'", "users who can't be found .*: u1"),
         ("DELETE FROM company", "rows of contact that name a missing company: "),
         ("DELETE FROM email WHERE id = 1", "rows of recipient that name a missing email: "),
         ("DELETE FROM crm_user; DELETE FROM email WHERE id = 2", "the change feed tells of and .* not here: email 2"),
         ("DELETE FROM change WHERE type = 'company'", "records of which the change feed does not tell: company "),
-        ("UPDATE change SET action = 'changed' WHERE seq = 1", "records whose changes are out of order: company "),
-        ("UPDATE change SET action = 'created' WHERE type = 'email'", "records whose changes are out of .*: email "),
-        ("DROP INDEX email_at_id_withheld", "The index email_at_id_withheld is not there"),
+        ("DROP INDEX email_at_id_withheld", "indexes that are not there: email_at_id_withheld"),
         ("DELETE FROM email_words_docsize WHERE id = 1", "emails whose words can't be found: 1"),
         ("INSERT INTO email_words (rowid, subject) VALUES (1, 'zugzwang')", "emails whose words can't be found: 1"),
         ("INSERT INTO email_words (rowid, subject) VALUES (77, 'zugzwang')", "and that are not here: 77"),

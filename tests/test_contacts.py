@@ -1,10 +1,12 @@
 """Contacts: found or created by BrightSync, kept by the CRM under its own ids."""
 
+from threading import Thread
 from typing import Any
 from urllib.parse import quote, unquote
 
 import pytest
 
+import database
 from tests.samples import ACME, JANE, assert_error
 
 CONTACTS = "/api/v1/contacts"
@@ -115,6 +117,16 @@ def test_null_missing_and_empty_all_mean_none(sync: Any, sent: dict[str, Any]) -
     response = sync.post(CONTACTS, json=sent)
     assert response.status_code == 201, response.text
     assert own(response.json) == NOBODY
+
+
+def test_an_own_id_is_never_another_contact(client: Any) -> None:
+    """Two people who share an address stay two, and so do their emails."""
+    put(client, "7", **JANE)
+    made = client.post(CONTACTS, json={"id": "42", **JANE})
+    assert (made.status_code, made.json["id"], made.headers["Location"]) == (201, "42", f"{CONTACTS}/42")
+    assert client.get(f"{CONTACTS}/42").json == made.json
+    found = client.get(f"{CONTACTS}/lookup?emails=jane@acme.example").json
+    assert [contact["id"] for contact in found] == ["7", "42"]
 
 
 def test_an_own_id_is_kept_and_found_again(client: Any) -> None:
@@ -329,8 +341,8 @@ def test_pages_hold_each_contact_once(client: Any, seven: list[str], limit: int,
 def test_pages_of_contacts_that_changed_at_one_time_hold_each_once(
     client: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """An import stores thousands within one tick of the clock."""
-    monkeypatch.setattr("crm.directory.now", lambda: "2026-01-31T09:30:00.000000Z")
+    """A CRM whose own programs write the tables may give many one time."""
+    monkeypatch.setattr("crm.directory.change_time", lambda: "2026-01-31T09:30:00.000000Z")
     for name in "cabed":
         put(client, name)
     assert all_pages(client, f"{CONTACTS}?limit=2") == [["a", "b"], ["c", "d"], ["e"]]
@@ -360,6 +372,49 @@ def test_updated_since_gives_what_changed_at_or_after_a_time(client: Any, seven:
     assert all_pages(client, f"{CONTACTS}?updatedSince={since.removesuffix('Z')}") == [["b", "e", "c", "d"]]
     assert all_pages(client, f"{CONTACTS}?updatedSince=2000-01-01T00:00:00%2B02:00") == [seven]
     assert all_pages(client, f"{CONTACTS}?updatedSince=2999-01-01T00:00:00Z") == [[]]
+
+
+def test_what_was_deleted_since_is_told_where_it_is_asked_for(client: Any, seven: list[str]) -> None:
+    """In its place among the others, by id and time alone; not what was made again; elsewhere it is left out."""
+    since = client.get(f"{CONTACTS}/b").json["updatedAt"]
+    for name in "gacb":
+        assert client.delete(f"{CONTACTS}/{name}").status_code == 204
+    client.delete(f"/api/v1/companies/{client.put('/api/v1/companies/7', json={}).json['id']}")
+    put(client, "c")
+    query = f"updatedSince={since}&includeDeleted=true"
+    assert all_pages(client, f"{CONTACTS}?limit=2&{query}") == [["e", "d"], ["g", "a"], ["b", "c"]]
+    deleted = client.get(f"{CONTACTS}?{query}").json[2]
+    told = {change["id"]: change["at"] for change in client.get("/api/v1/changes?limit=100").json}
+    assert deleted == {"id": "g", "updatedAt": told["g"], "deleted": True}
+    assert all_pages(client, f"{CONTACTS}?updatedSince={told['a']}&includeDeleted=1") == [["a", "b", "c"]]
+    for without in ("", "&includeDeleted=false"):
+        assert all_pages(client, f"{CONTACTS}?updatedSince={since}{without}") == [["e", "d", "c"]]
+    assert all_pages(client, f"{CONTACTS}?includeDeleted=true") == [["f", "e", "d", "g", "a", "b", "c"]]
+
+
+def test_who_asks_for_what_was_deleted_too_misses_nothing(client: Any) -> None:
+    """A reader follows the last updatedAt, while others make, change and delete: it ends with what is there."""
+
+    def write(name: str) -> None:
+        for n in range(25):
+            other = client.application.test_client()
+            for method in ("PUT", "PATCH", *["DELETE"] * (n % 3 > 0), *["PUT"] * (n % 3 > 1)):
+                path, headers = f"{CONTACTS}/{name}{n}", {"Authorization": f"Bearer {client.token}"}
+                assert other.open(path, method=method, json={"lastName": method}, headers=headers).status_code < 300
+        database.stop()
+
+    writers = [Thread(target=write, args=(name,)) for name in "ab"]
+    for writer in writers:
+        writer.start()
+    here: dict[str, Any] = {}
+    since, left = "2000-01-01T00:00:00Z", 2
+    while left:
+        left = left if any(writer.is_alive() for writer in writers) else left - 1
+        for one in client.get(f"{CONTACTS}?limit=100&includeDeleted=true&updatedSince={since}").json:
+            since = one["updatedAt"]
+            here[one["id"]] = None if one.get("deleted") else one
+    assert {one for one in here if here[one]} == {f"{name}{n}" for name in "ab" for n in range(25) if n % 3 != 1}
+    assert all(client.get(f"{CONTACTS}/{one}").json == here[one] for one in here if here[one])
 
 
 def test_an_empty_filter_matches_nothing(client: Any, seven: list[str]) -> None:

@@ -242,7 +242,7 @@ def test_a_database_that_cannot_be_written_is_said_in_a_sentence(run: Any, monke
     monkeypatch.setattr(TableImport, "store", fail)
     result = run(HEADER + JANE)
     assert result.exit_code == 1
-    assert result.stderr.startswith("Error: The database can't be written: database or disk is full.")
+    assert result.stderr.startswith("Error: The database can't serve now: database or disk is full.")
 
 
 def test_a_terminal_gets_a_bar_and_standard_output_only_the_summary(run: Any) -> None:

@@ -83,13 +83,13 @@ def side_files(file: Path) -> list[Path]:
 # ---- no room --------------------------------------------------------------------------------------------------------
 
 
-def test_a_full_disk_is_507_until_there_is_room(client: Any, service: Any, monkeypatch: Any, caplog: Any) -> None:
+def test_a_full_disk_is_503_until_there_is_room(client: Any, service: Any, monkeypatch: Any, caplog: Any) -> None:
     """A mail that does not fit is refused whole; reads go on; the log does not quote it."""
     logged = log(client, **MAIL)
     database.execute(f"PRAGMA max_page_count = {database.rows('PRAGMA page_count')[0][0]}")
     for _ in range(3):
         answer = client.post(EMAILS, json={"subject": "secret", "textBody": "x" * 100_000})
-        assert_error(answer, 507)
+        assert_error(answer, 503)
         assert int(answer.headers["Retry-After"]) > 0
     assert client.get(EMAILS).json == [logged]
     assert [change["action"] for change in client.get("/api/v1/changes").json] == ["created"]
@@ -128,7 +128,7 @@ def test_no_room_for_what_processes_share_is_a_full_disk(client: Any, monkeypatc
     monkeypatch.setattr(crm, "log_email", refuse)
     assert_error(client.post(EMAILS, json={}), 503)
     monkeypatch.setattr(os, "posix_fallocate", full)
-    assert_error(client.post(EMAILS, json={}), 507)
+    assert_error(client.post(EMAILS, json={}), 503)
 
 
 def test_who_is_still_sending_sees_that_it_is_refused(client: Any, monkeypatch: Any) -> None:

@@ -4,6 +4,7 @@ import json
 import re
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Callable
+from random import Random
 from typing import Any
 from urllib.parse import parse_qs, quote, urlsplit
 
@@ -11,7 +12,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.samples import EMAILS, MAIL, assert_error, log, pages
+from store.words import joined, matches, read_search
+from tests.samples import EMAILS, MAIL, assert_error, log, new_random, pages
 
 FILTERS = ["rfc822MsgId", "msgId", "syncThreadId", "address", "contactId", "receivedAfter", "receivedBefore", "q"]
 
@@ -113,6 +115,31 @@ def test_a_mail_is_found_by_any_of_its_addresses(client: Any, role: str) -> None
     assert found(client, address="jürgen") == found(client, address="münchen.example") == []
 
 
+def test_each_address_of_an_entry_finds_the_mail(client: Any) -> None:
+    """Of a group each member, and beside a comment; the entry stays as it was written, also after a change, a copy."""
+    entries = ["Team: ann@a.example, Bob <bob@b.example>;", "carl@c.example (Carl)", "plain@a.example"]
+    mail = {
+        "rfc822MsgId": "1",
+        "fromAddress": "mailto:jane@j.example",
+        "toAddresses": entries,
+        "ccAddresses": entries[:1],
+    }
+    record = log(client, **mail)
+    assert record["toAddresses"] == entries
+    addresses = ("ann@a.example", "BOB@b.example", "carl@c.example", "plain@a.example", "jane@j.example")
+    for address in addresses:
+        assert found(client, f"address={address}") == [record["id"]], address
+    client.put("/api/v1/contacts/1", json={"emailAddresses": ["bob@b.example"]})
+    assert client.get("/api/v1/contacts/1/emails").json[0]["roles"] == ["to", "cc"]
+    copy = mail | {"toAddresses": ["ann@a.example"], "ccAddresses": ["Two: bob@b.example, dave@d.example;"]}
+    record = client.post(EMAILS, json=copy).json
+    assert record["toAddresses"] == [*entries, "ann@a.example"]
+    assert found(client, "address=dave@d.example") == [record["id"]]
+    record = client.patch(f"{EMAILS}/{record['id']}", json={"toAddresses": entries[1:], "ccAddresses": []}).json
+    assert found(client, "address=ann@a.example") == found(client, "address=dave@d.example") == []
+    assert client.get(f"{EMAILS}/{record['id']}").json == record
+
+
 def test_an_address_may_stand_in_the_query_as_plain_utf_8(client: Any) -> None:
     """What curl sends of an address that was not percent-encoded."""
     record = log(client, fromAddress="jürgen@a.example")
@@ -170,6 +197,13 @@ def test_unknown_parameters_are_ignored(client: Any) -> None:
     """A client that learns a new filter is not refused."""
     record = log(client, **MAIL)
     assert found(client, f"msgId={MAIL['msgId']}&sort=asc&x[]=1&=&&") == [record["id"]]
+
+
+@pytest.mark.parametrize("query", ["rfc822msgid=none", "rfc822MsgID=none&limit=1", "from=jane@acme.example&cursor="])
+def test_unknown_parameters_alone_are_refused(client: Any, query: str) -> None:
+    """A mistyped filter must not answer that somebody's mail is the one that was asked for."""
+    log(client, **MAIL)
+    assert_error(client.get(f"{EMAILS}?{query}"), 422)
 
 
 def test_a_very_long_filter_matches_nothing(client: Any) -> None:
@@ -546,6 +580,115 @@ def test_a_query_that_can_not_be_searched_for_says_why(client: Any) -> None:
         [[reason]] = error["errors"]["query"].values()
         assert re.fullmatch(r"[A-Z].*\.", reason)
         assert not re.search("fts|sql|syntax", reason, re.IGNORECASE)
+
+
+# What stands in a mail, and what is asked for.
+SAME_WORD = [
+    ("東京都に行く", "東京"),
+    ("東京都に行く", "京都"),
+    ("東京都に行く", "く"),
+    ("ｶﾞｸ", "ガク"),
+    ("한국어", "국어"),
+    ("สวัสดีครับ", "ครับ"),
+    ("Danke🙂", "danke"),
+    ("5000₽", "5000"),
+    ("٥٠٠٠ ريال", "5000"),
+    ("IŞIK", "ışık"),
+    ("ışık", "ISIK"),
+    ("İŞIK", "işık"),
+    ("ｆｕｌｌ　ｗｉｄｔｈ", '"full width"'),
+    ("ﬁnance", "finance"),
+    ("Straße", "STRASSE"),
+    ("ΟΔΟΣ", "οδός"),
+    ("مُحَمَّد", "محمد"),
+    ("می\u200cخواهم", "میخواهم"),
+    ("שָׁלוֹם", "שלום"),
+    ("co\u00adope\u200brate", "cooperate"),
+    ("a" * 600, "a" * 600),
+]
+
+
+def test_a_word_is_found_in_every_script(client: Any) -> None:
+    """As a reader sees it: in any case and width, with or without accents, points, and characters that nobody sees."""
+    for text, q in SAME_WORD:
+        record = log(client, textBody=f"({text})")["id"]
+        assert found(client, q=q) == [record], (text, q)
+        client.delete(f"{EMAILS}/{record}")
+
+
+# Words of some scripts, and what may stand between two of them. Of those without spaces, any pieces.
+VOCABULARY = [
+    "offer",
+    "Offers",
+    "OFFER",
+    "naïve",
+    "Café",
+    "Straße",
+    "İstanbul",
+    "IŞIK",
+    "ışık",
+    "łódź",
+    "ﬁnance",
+    "ｗｉｄｔｈ",
+    "5000",
+    "٥٠٠٠",
+    "Ελλάδα",
+    "ΟΔΟΣ",
+    "Привет",
+    "ёлка",
+    "мир",
+    "العربية",
+    "مُحَمَّد",
+    "שָׁלוֹם",
+    "שלום",
+    "हिन्दी",
+    "नमस्ते",
+    "தமிழ்",
+    "o'neill",
+    "a_b",
+    "x@y.example",
+    "co\xadop",
+    "می\u200cخواهم",
+    "½",
+    "km²",
+    "№5",
+    "Ⅻ",
+]
+UNSPACED = "東京都に行くカード決済ｶﾞｸ人々한국어สวัสดีครับភាសាខ្មែរမြန်မာ𠀀字"
+BETWEEN = [" ", " ", " ", "\n", ", ", "-", "🙂", "₽", "\u3000", "。", "/", ""]
+
+
+def words_of(random: Random, most: int) -> str:
+    """A text of some words."""
+    text = ""
+    for _ in range(random.randint(1, most)):
+        start = random.randrange(len(UNSPACED))
+        pieces = [random.choice(VOCABULARY), UNSPACED[start : start + random.randint(1, 6)]]
+        text += random.choice(pieces) + random.choice(BETWEEN)
+    return text
+
+
+def test_both_databases_find_what_the_words_say(client: Any) -> None:
+    """Made-up searches in made-up texts, anew in each run: the index, what waits for it, and the plain comparison."""
+    random = new_random()
+    texts = [(words_of(random, 4), words_of(random, 30)) for _ in range(40)]
+    ids = [log(client, subject=subject, textBody=text)["id"] for subject, text in texts]
+    for _ in range(150):
+        asked = []
+        for _ in range(random.randint(1, 3)):
+            text = random.choice(random.choice(texts))
+            start = random.randrange(len(text))
+            piece = text[start : start + random.randint(1, 8)].replace('"', "")
+            asked.append(random.choice(["{}", "{}", "{}*", '"{}"', "-{}", '-"{}"']).format(piece))
+        q = " ".join(asked)
+        answer = client.get(EMAILS, query_string={"q": q, "limit": 100})
+        try:
+            search = read_search(q)
+        except ValueError:
+            assert answer.status_code == 422, q
+        else:
+            expected = {one for one, text in zip(ids, texts, strict=True) if matches(search, joined(text))}
+            assert {record["id"] for record in answer.json} == expected, q
 
 
 def test_the_search_keeps_step_with_the_mail(client: Any) -> None:

@@ -112,7 +112,7 @@ def test_a_full_disk_loses_nothing(sync: Any) -> None:
     logged = log(sync).json
     pages = database.rows("PRAGMA page_count")[0][0]
     database.execute(f"PRAGMA max_page_count = {pages}")
-    assert_error(sync.post(EMAILS, json={"textBody": "x" * 100_000}), 507)
+    assert_error(sync.post(EMAILS, json={"textBody": "x" * 100_000}), 503)
     assert sync.get(EMAILS).json == [logged]
 
 

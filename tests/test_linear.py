@@ -28,8 +28,8 @@ from crm.merging import NO_EMAIL, entries, merged, relation, removed_by
 from schemas import (
     AddressQuery,
     CompanyNew,
+    CompanyQuery,
     ContactNew,
-    DomainQuery,
     EmailIn,
     EmailPatch,
     EmailQuery,
@@ -185,7 +185,7 @@ READERS: dict[str, dict[str, Callable[[str], Any]]] = {
         "split_texts": lambda text: words.split_texts([text, text]),
         "read_search": words.read_search,
         "matches": lambda text: words.matches(words.read_search("a b"), words.joined([text])),
-        "vector": lambda text: search._vector(words.split_texts([text])),
+        "vector": lambda text: search.vector(words.split_texts([text])),
         "in_text": JANE.in_text,
     },
     "json": {
@@ -197,7 +197,7 @@ READERS: dict[str, dict[str, Callable[[str], Any]]] = {
         "request id": logs.request_id,
         "cursor": lambda text: Position().deserialize(text),
         "AddressQuery": lambda text: AddressQuery().load({"emails": [text]}),
-        "DomainQuery": query(DomainQuery(), "domain"),
+        "CompanyQuery": query(CompanyQuery(), "domain"),
         "EmailQuery": query(EmailQuery(), "limit"),
         "UpdatedQuery": query(UpdatedQuery(), "updatedSince"),
         "EmailIn": lambda text: EmailIn().load({"toAddresses": text.split(",", 20_000), "fromAddress": {"name": text}}),
@@ -245,9 +245,12 @@ def slow_doubling(read: Callable[[str], Any], make: Callable[[int], str]) -> tup
         now = seconds(read, make(length))
         if now > FLOOR * length + most * before:
             runs = 5 if now < 2 else 1
-            # Half of it as well: a bound that is passed, and from which on more is done, is one step.
-            now, half, before = (seconds(read, make(n), runs) for n in (length, length // 2, shorter))
-            if now > FLOOR * length + max(most * before, MOST * half):
+            for _ in range(3):  # others use the machine as well: what is slow is slow again
+                # Half of it as well: a bound that is passed, and from which on more is done, is one step.
+                now, half, before = (seconds(read, make(n), runs) for n in (length, length // 2, shorter))
+                if now <= FLOOR * length + max(most * before, MOST * half):
+                    break
+            else:
                 return shorter, before, length, now
     return None
 

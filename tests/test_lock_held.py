@@ -12,7 +12,7 @@ from peewee import OperationalError
 import crm
 import database
 import store
-from commands import consistency, imports, upkeep
+from commands import consistency, doctor, imports
 from crm import directory, matching, preview
 from crm import emails as crm_emails
 from tests.samples import WITHIN
@@ -285,10 +285,10 @@ def test_doctor_compares_all_records_without_the_lock(client: Any, url: str) -> 
 
 def test_doctor_waits_but_a_moment_for_the_lock(client: Any, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """And says that it could not have it."""
-    monkeypatch.setattr(upkeep, "_GLANCE", 0.01)
+    monkeypatch.setattr(doctor, "_GLANCE", 0.01)
     with lock_held_elsewhere(url):
-        found = list(upkeep.examine({"DATABASE_URL": url, "HOST": "127.0.0.1", "PORT": 1}))
-    (problem,) = [finding.text for finding in found if finding.level == upkeep.PROBLEM]
+        found = list(doctor.examine({"DATABASE_URL": url, "HOST": "127.0.0.1", "PORT": 1}))
+    (problem,) = [finding.text for finding in found if finding.level == doctor.PROBLEM]
     assert problem.startswith("Writing can't be looked at. ")
     assert "locked" in problem
 

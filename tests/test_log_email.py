@@ -455,8 +455,13 @@ def test_a_sender_is_evidence(client: Any) -> None:
         ({"address": "jane@a.example"}, "jane@a.example"),
         ({"name": None, "address": "jane@a.example"}, "jane@a.example"),
         ({"name": "", "address": "jane@a.example", "type": "to"}, "jane@a.example"),
-        ({"name": "Jane Doe"}, "Jane Doe"),
-        ({"name": "Jane Doe", "address": None}, "Jane Doe"),
+        ({"name": "Jane Doe", "address": ""}, "Jane Doe"),
+        ({"name": "Jane Doe", "email": "jane@a.example"}, "Jane Doe <jane@a.example>"),
+        ({"email": "jane@a.example"}, "jane@a.example"),
+        ({"name": "Jane Doe", "address": None, "email": "jane@a.example"}, "Jane Doe <jane@a.example>"),
+        ({"emailAddress": {"name": "Jane Doe", "address": "jane@a.example"}}, "Jane Doe <jane@a.example>"),
+        ({"emailAddress": {"address": "jane@a.example"}, "type": "required"}, "jane@a.example"),
+        ({"name": "Jane Doe", "emailAddress": "jane@a.example"}, "Jane Doe <jane@a.example>"),
         ({"name": 'Doe, "J"', "address": "JANE@a.example"}, 'Doe, "J" <JANE@a.example>'),
     ],
 )
@@ -465,12 +470,22 @@ def test_a_recipient_may_be_an_object(client: Any, sent: Any, returned: str) -> 
     record = log(client, fromAddress=sent, toAddresses=["x", sent], ccAddresses=[sent, sent], bccAddresses=[sent])
     assert record["fromAddress"] == returned
     assert [record[name] for name in PEOPLE] == [["x", returned], [returned, returned], [returned]]
-    if sent.get("address"):
+    if "@" in returned:
         assert found(client, address="jane@a.example") == [record["id"]]
 
 
+def test_a_null_in_a_list_is_left_out(client: Any) -> None:
+    """It refuses no email, wherever it stands."""
+    sent = {"toAddresses": [None, "a@a.example", None], "ccAddresses": [None], "attachments": [None, {"id": "1"}]}
+    record = log(client, **sent, relatedTo=[None, {"type": "Deal", "id": "1"}])
+    assert (record["toAddresses"], record["ccAddresses"]) == (["a@a.example"], [])
+    assert (record["attachments"], record["relatedTo"]) == ([{"id": "1"}], [{"type": "Deal", "id": "1"}])
+    contact = client.post("/api/v1/contacts", json={"emailAddresses": [None, "a@a.example"]}).json
+    assert contact["emailAddresses"] == ["a@a.example"]
+
+
 def test_five_thousand_recipients_are_kept(client: Any) -> None:
-    """A mail to a whole company is a mail like another: all come back in order, and the last one is found."""
+    """A mail to a whole company is a mail like another: all come back in order. The first 2,000 people are found."""
     people = [f"Employee {n} <e{n}@acme.example>" for n in range(5000)]
     record = log(client, rfc822MsgId="m", toAddresses=people)
     assert record["toAddresses"] == people
@@ -478,7 +493,22 @@ def test_five_thousand_recipients_are_kept(client: Any) -> None:
         *people,
         "boss@acme.example",
     ]
-    assert found(client, address="e4999@acme.example") == [record["id"]]
+    assert found(client, address="e1998@acme.example") == [record["id"]]
+    assert found(client, q="e1998") == [record["id"]]
+    assert found(client, address="e2000@acme.example") == found(client, q="e2000") == []
+    shorter = client.patch(f"/api/v1/emails/{record['id']}", json={"toAddresses": people[1000:]}).json
+    assert shorter["toAddresses"] == people[1000:]
+    assert found(client, address="e2000@acme.example") == [record["id"]]
+    assert client.get(f"/api/v1/emails/{record['id']}").json == shorter
+
+
+def test_an_address_is_sought_in_what_may_have_one(client: Any) -> None:
+    """An entry of megabytes is kept, and no pattern looks at it."""
+    entry = "<a>" * 7_000 + "<jane@a.example>"
+    record = log(client, rfc822MsgId="m", fromAddress=entry, toAddresses=[entry, "<a>" * 3_000 + "<bob@a.example>"])
+    assert (record["fromAddress"], record["toAddresses"][0]) == (entry, entry)
+    assert found(client, address="jane@a.example") == []
+    assert found(client, address="bob@a.example") == [record["id"]]
 
 
 ODD_FILES = [
@@ -706,10 +736,11 @@ def test_a_charset_and_a_byte_order_mark_do_no_harm(client: Any) -> None:
 
 
 WRONG: dict[str, list[Any]] = {name: [5, 0, True, False, ["a"], {}] for name in SCALARS if name != "receivedAt"}
-WRONG |= {name: ["a@b.example", "", 5, {}, [5], [None], [["a"]]] for name in PEOPLE}
+WRONG |= {name: ["a@b.example", "", 5, {}, [5], [{}], [{"name": "Jane"}], [["a"]]] for name in PEOPLE}
 WRONG |= {"fromAddress": [5, False, ["a@b.example"], {"address": 5}, {"address": {}}, {"name": ["x"]}, {"name": False}]}
-WRONG |= {"attachments": ["x", "", 5, {}, ["x"], [None], [[]], [{}, 1]]}
-WRONG |= {"relatedTo": ["Contact", "", 5, True, ["x"], [None], [[]], [{}, 1]]}
+WRONG["fromAddress"] += [{}, {"name": "Jane"}, {"name": "Jane", "address": None}, {"emailAddress": {"name": "Jane"}}]
+WRONG |= {"attachments": ["x", "", 5, {}, ["x"], [[]], [{}, 1]]}
+WRONG |= {"relatedTo": ["Contact", "", 5, True, ["x"], [[]], [{}, 1]]}
 
 
 @pytest.mark.parametrize("name", WRONG)

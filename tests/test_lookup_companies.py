@@ -123,6 +123,50 @@ def test_what_is_no_domain_finds_nothing(client: Any) -> None:
         assert ids(client, domain) == [], domain
 
 
+@pytest.mark.parametrize(
+    ("own", "below"),
+    [("co.uk", "acme.co.uk"), ("github.io", "acme.github.io"), ("example", "acme.example"), ("公司.cn", "a.公司.cn")],
+)
+def test_a_public_suffix_finds_nobody_below_it(client: Any, own: str, below: str) -> None:
+    """What is below it belongs to others; the suffix itself is a domain like any other."""
+    put(client, "suffix", own)
+    assert ids(client, below) == ids(client, f"eu.{below}") == []
+    assert ids(client, own) == ["suffix"]
+    put(client, "acme", below)
+    assert ids(client, f"eu.{below}") == ["acme"]
+
+
+def test_a_domain_of_free_mail_finds_nothing_unless_a_setting_says_so(client: Any, monkeypatch: Any) -> None:
+    """Else everybody with such an address would belong to the first one who was kept as a company."""
+    put(client, "sole trader", "gmail.com", "web.de")
+    asked = ("gmail.com", "GMAIL.com.", "jane@gmail.com", "mail.web.de")
+    assert [ids(client, domain) for domain in asked] == [[]] * 4
+    monkeypatch.setitem(client.application.config, "FREE_MAIL_COMPANIES", "on")
+    assert [ids(client, domain) for domain in asked] == [["sole trader"]] * 4
+
+
+def test_a_name_finds_the_companies_of_that_name(client: Any) -> None:
+    """Whatever the letter case, white space and width of its letters; the whole name, the oldest company first."""
+    for n, name in enumerate(["Acme Ltd", "Straße & Söhne", "ACME  LTD", "Acme", None, ""]):
+        client.put(f"/api/v1/companies/{n}", json={"name": name, "domains": [f"acme{n}.example"]})
+
+    def named(name: str, **more: str) -> list[str]:
+        response = client.get(LOOKUP, query_string={"name": name, **more})
+        assert response.status_code == 200
+        return [company["id"] for company in response.json]
+
+    assert named("acme ltd") == named("\tＡｃｍｅ\u3000Ltd ") == ["0", "2"]
+    assert named("STRASSE & SO\u0308HNE") == ["1"]
+    assert [named(name) for name in ("Acm", "Acme L%", "", " ", "x" * 5000)] == [[]] * 5
+    assert named("Acme Ltd", domain="acme2.example") == ["2"]
+    assert named("Acme Ltd", domain="acme3.example") == named("Acme Ltd", domain="") == []
+    client.patch("/api/v1/companies/2", json={"name": "x" * 1000})
+    client.patch("/api/v1/companies/0", json={"domains": []})
+    assert (named("acme ltd"), named("X" * 1000)) == (["0"], ["2"])
+    client.delete("/api/v1/companies/0")
+    assert named("acme ltd") == []
+
+
 def test_a_missing_domain_is_refused(client: Any) -> None:
     """422, by the name of the parameter."""
     error = assert_error(client.get(LOOKUP), 422)

@@ -332,6 +332,76 @@ def test_a_body_that_cannot_be_taken_apart_is_shown_whole(content_type: str) -> 
     assert mail(f"Content-Type: {content_type}")["textBody"] == "Hello"
 
 
+PDF = b"""\
+Content-Type: application/pdf
+Content-Disposition: attachment; filename=a.pdf
+Content-Transfer-Encoding: base64
+
+JVBERg==
+"""
+TEXT = b"Content-Type: text/plain\n\nHello"
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        [b"--b", b"Content-Type: multipart/mixed; boundary=b", b"", b"--b", TEXT, b"--b--", b"", b"--b", PDF, b"--b--"],
+        [b"--b", TEXT, b"--b--", b"--b", PDF, b"--b--"],
+        [b"--b", b"Content-Type: multipart/mixed; boundary=bb", b"", b"--bb", TEXT, b"--bb--", b"--b", PDF],
+        [b"--b", b"Content-Type: multipart/mixed; boundary=c", b"", b"--c", TEXT, b"--b", PDF, b"--b--"],
+        [b"--b \t", TEXT, b"--b", b"--b", b"", b"--b", PDF.replace(b"\n", b"\r\n")],
+        [b"--b", TEXT, b"--b", b"no field", PDF],
+        [b"--b", TEXT, b"--b", PDF.replace(b"; ", b";\n")],
+        [b"--b", TEXT, b"--b", PDF.replace(b":", b" :")],
+        [b"--b", b"Hello", b"--b", PDF],
+    ],
+    ids=["equal", "after the end", "one begins another", "not closed", "nothing", "stray", "indent", "blank", "bare"],
+)
+def test_no_part_of_a_broken_multipart_is_lost(lines: list[bytes]) -> None:
+    """Boundaries that are equal or missing, and header fields that are broken, as real mail has them."""
+    payload = mail("Content-Type: multipart/mixed; boundary=b", body=b"\n".join([b"preamble", *lines]))
+    assert payload["textBody"] == "Hello"
+    assert [(a["name"], b64decode(a["content"])) for a in payload["attachments"]] == [("a.pdf", b"%PDF")]
+
+
+@pytest.mark.parametrize(
+    "before",
+    [b"Subject : x\n", b"Subject: x\nbroken\n", b"Subject: x\n>From a\n\t b\n", b">From a\nFrom b\nSubject: x\n"],
+)
+def test_a_broken_header_line_hides_no_other(before: bytes) -> None:
+    """White space before the colon, a line that is no field, one of an mbox."""
+    payload = as_email(before + b"Message-ID\t: <1@x.test>\nTo: a@x.test\n\nHello")
+    assert payload["rfc822MsgId"] == "<1@x.test>"
+    assert (payload["subject"], payload["toAddresses"], payload["textBody"]) == ("x", ["a@x.test"], "Hello")
+
+
+@pytest.mark.parametrize("body", [b"no empty line\nNote: x\n", b"This is in parts.\n--b\nContent-Type: text/html\n\nx"])
+def test_a_body_without_an_empty_line_before_it_is_whole(body: bytes) -> None:
+    """Only a field that belongs to a header shows that the header goes on."""
+    assert as_email(b"Subject: x\n" + body)["textBody"] == body.decode()
+
+
+@pytest.mark.parametrize(
+    ("encoded", "content"),
+    [
+        (b"JVBERg==\nLSBtb3Jl", b"%PDF- more"),  # one after another
+        (b"JVBERg==\n\n--b-->\nThe footer of a list", b"%PDF"),
+        (b"JVB!ERi\n0gbW9y\nZ", b"%PDF- mor"),  # damaged, without padding, with a digit too many
+        (b"plain words, and no base64", b"plain words, and no base64"),
+        (b"", b""),
+    ],
+)
+def test_base64_is_read_as_far_as_it_goes(encoded: bytes, content: bytes) -> None:
+    """What stands around it is no part of the file."""
+    payload = mail("Content-Type: a/b", "Content-Transfer-Encoding: BASE64", body=encoded)
+    assert [b64decode(a["content"]) for a in payload["attachments"]] == [content]
+
+
+def test_a_comment_behind_the_encoding_is_no_part_of_its_name() -> None:
+    """RFC 2045 allows it (6.1, 5.1)."""
+    assert mail("Content-Transfer-Encoding: Quoted-Printable (7bit)", body=b"=C3=A9")["textBody"] == "é"
+
+
 def test_parts_nested_deeper_than_the_stack_are_read() -> None:
     """A message that was built to exhaust the parser still makes a record."""
     nested = "".join(f"Content-Type: multipart/mixed; boundary=b{n}\n\n--b{n}\n" for n in range(5000))

@@ -4,6 +4,8 @@ import base64
 import json
 import random
 import sqlite3
+from contextlib import closing
+from hashlib import sha256
 from unicodedata import normalize
 
 import pytest
@@ -11,6 +13,8 @@ import pytest
 import crm
 import database
 from crm.matching import normalize_address
+from crm.merging import NO_EMAIL
+from database.unused import overwrite_unused
 from web import tokens
 
 
@@ -193,8 +197,8 @@ def placed(address, chance):
         {"attachments": [{"id": address, "name": "a"}]},
     ]
     contacts = [
-        {"emailAddresses": [f"mailto:{address}"]},
-        {"emailAddresses": [f"{address} (Zoe)"]},
+        {"id": "z1", "emailAddresses": [f"mailto:{address}"]},  # else the second would be found by the first
+        {"id": "z2", "emailAddresses": [f"{address} (Zoe)"]},
         {"emailAddresses": [f"b@b.example {address}"]},
         {"firstName": address},
         {"lastName": f"Kent {address}"},
@@ -294,26 +298,61 @@ def test_what_is_printed_moves_no_cursor(app, client):
 
 def test_a_database_whose_only_user_was_erased_is_not_new(app, client, capsys):
     """Who starts the service next is not given all rights."""
-    from commands.cli import _welcome
+    from commands.serve import welcome
 
     run(app, "erase", "john@brightsync.example")
     assert tokens.listed() == []
-    _welcome(app.config)
+    welcome(app.config)
     assert tokens.listed() == []
-    assert "no token left" in capsys.readouterr().err
+    assert "There is no token." in capsys.readouterr().err
 
 
-@pytest.mark.sqlite("its temporary copy")
-def test_no_copy_lies_elsewhere(app, client, tmp_path, monkeypatch):
-    """SQLite's own place for it is /var/tmp."""
-    places = []
-    execute = database.execute
+def log_crowds():
+    """Emails that fill pages which are then divided; those with Zoe have names of their own."""
+    for number in range(300):
+        name = "gone" if number % 7 == 0 else "here"
+        people = [f"{name}-{sha256(f'{number} {n}'.encode()).hexdigest()[: 8 + n]}@x.example" for n in range(20)]
+        crm.log_email({**NO_EMAIL, "toAddresses": people, "ccAddresses": ["zoe@x.example"] * (name == "gone")})
 
-    def watched(sql, *parameters):
-        if sql == "VACUUM":
-            places.extend(database.rows("PRAGMA temp_store_directory"))
-        return execute(sql, *parameters)
 
-    monkeypatch.setattr("database.sqlite.execute", watched)
+@pytest.mark.sqlite("its pages")
+def test_nothing_is_left_where_rows_have_moved(app, tmp_path):
+    """A page that was divided keeps copies of the rows that it had, which no deletion reaches."""
+    log_crowds()
+    assert len(crm.erase_person("zoe@x.example")["emails"]) == 43
+    assert not [file.name for file in tmp_path.glob("connector.db*") if b"gone-" in file.read_bytes()]
+    assert database.rows("PRAGMA integrity_check") == [("ok",)]
+
+
+@pytest.mark.sqlite("its pages")
+def test_what_others_know_of_a_page_is_not_written_again(app, tmp_path, monkeypatch):
+    """Another connection reads the pages before they are overwritten, and writes to them afterwards."""
+    log_crowds()
+    with closing(sqlite3.connect(tmp_path / "connector.db", isolation_level=None)) as other:
+
+        def overwrite(*pages):
+            other.execute("SELECT max(at), count(text) FROM recipient WHERE normalized >= ''").fetchall()
+            overwrite_unused(*pages)
+
+        monkeypatch.setattr("database.sqlite.overwrite_unused", overwrite)
+        crm.erase_person("zoe@x.example")
+        other.execute("UPDATE recipient SET at = substr(at, 2) || 'x'")
+        other.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    assert not [file.name for file in tmp_path.glob("connector.db*") if b"gone-" in file.read_bytes()]
+
+
+@pytest.mark.sqlite("its write lock")
+def test_others_write_while_what_was_deleted_is_overwritten(app, client, monkeypatch):
+    """The lock is not held for the whole file."""
+    for number in range(50):
+        client.post("/api/v1/emails", json={"textBody": f"zoe{number} " * 1000})
+    logged: list[int] = []
+
+    def pause(seconds):
+        if len(logged) < 5:
+            logged.append(client.post("/api/v1/emails", json={"textBody": "meanwhile"}).status_code)
+
+    monkeypatch.setattr("database.sqlite._OVERWRITTEN", 20)
+    monkeypatch.setattr("database.sqlite.time.sleep", pause)
     assert database.purge_deleted()
-    assert places == [(str(tmp_path),)]
+    assert logged == [201] * 5

@@ -20,7 +20,7 @@ from flask import Flask
 
 import crm
 import database
-from commands import upkeep
+from commands import restore
 from commands.consistency import problems
 from database import common, sqlite
 from tests.conftest import USER
@@ -58,6 +58,13 @@ class Scene:
 
     def restore(self, *words: object) -> Any:
         return self.runner.invoke(args=["restore", *map(str, words or [self.copy])])
+
+    def restore_and_start(self) -> None:
+        """And use the database."""
+        leave(self.folder)
+        result = self.restore()
+        assert (result.exit_code, result.stderr) == (0, "")
+        database.start(f"sqlite:///{self.file}")
 
     def run(self) -> "subprocess.CompletedProcess[str]":
         """In a process of its own."""
@@ -112,7 +119,9 @@ def test_tokens_come_from_the_copy_and_it_says_so(app: Flask, tmp_path: Path) ->
     tokens.revoke(1)
     assert tokens.authenticate(token) is None
     leave(tmp_path)
-    assert "a token that was revoked since is valid again" in scene.restore().stdout
+    result = scene.restore()
+    assert result.exit_code == 0
+    assert "a token that was revoked since is valid again" in result.stdout
     database.start(f"sqlite:///{scene.file}")
     assert tokens.authenticate(token) is not None
 
@@ -123,6 +132,7 @@ def test_it_makes_a_database_where_there_is_none(scene: Scene) -> None:
     result = scene.restore()
     assert result.exit_code == 0
     assert "kept" not in result.stdout
+    assert "could not be read" in result.stdout
     assert S_IMODE((scene.folder / "new").stat().st_mode) == 0o700
     assert subjects(scene.folder / "new" / "connector.db") == ["before"]
 
@@ -136,6 +146,133 @@ def test_all_files_stay_their_owners_alone(scene: Scene) -> None:
     finally:
         os.umask(before)
     assert {oct(S_IMODE(part.stat().st_mode)) for part in scene.folder.glob("connector.db*")} == {"0o600"}
+
+
+# ids and the change feed
+
+
+CONTACT: dict[str, Any] = {"firstName": None, "lastName": None, "emailAddresses": [], "companyId": None}
+
+
+@pytest.fixture
+def changed(app: Flask, tmp_path: Path) -> Scene:
+    """Records of every kind that stay, change, come and go after the copy was made."""
+    for one in ("stays", "changes", "goes", "comes again"):
+        crm.put_contact(one, CONTACT)
+        crm.put_company(one, {"name": None, "domains": []})
+    for one in ("2 changes", "3 goes"):
+        crm.log_email({"subject": one})
+    scene = Scene(app, tmp_path)  # with the emails 4, in the copy, and 5, "after"
+    database.start(f"sqlite:///{scene.file}")
+    crm.put_contact("changes", CONTACT | {"firstName": "Jane"})
+    crm.change_company("changes", {"name": "Acme"})
+    crm.change_email("1", {"subject": "changed"})
+    crm.delete_email("2")
+    for kind in ("contact", "company"):
+        delete, put = getattr(crm, f"delete_{kind}"), getattr(crm, f"put_{kind}")
+        delete("goes")
+        delete("comes again")
+        put("comes again", CONTACT if kind == "contact" else {"name": None, "domains": []})
+        put("is new", CONTACT if kind == "contact" else {"name": None, "domains": []})
+    tokens.create(USER["id"])
+    crm.delete_email(crm.log_email({"subject": "gone again"})[0]["id"])
+    return scene
+
+
+WHAT_A_RESTORE_DOES = {
+    *((kind, one, "changed") for kind in ("contact", "company") for one in ("changes", "comes again")),
+    *((kind, "goes", "created") for kind in ("contact", "company")),
+    *((kind, "is new", "deleted") for kind in ("contact", "company")),
+    ("email", "1", "changed"),
+    ("email", "2", "created"),
+    ("email", "4", "deleted"),
+}
+
+
+def feed(after: int = 0) -> list[tuple[str, str, str]]:
+    return [(one["type"], one["id"], one["action"]) for one in crm.list_changes(after, 1000)]
+
+
+def followed(changes: list[tuple[str, str, str]]) -> set[tuple[str, str]]:
+    """What is there, by the feed; each step must follow from the one before."""
+    here: set[tuple[str, str]] = set()
+    for kind, record_id, action in changes:
+        assert (action == "created") == ((kind, record_id) not in here), (kind, record_id, action)
+        (here.discard if action == "deleted" else here.add)((kind, record_id))
+    return here
+
+
+def test_the_feed_tells_of_each_record_that_it_changed(changed: Scene) -> None:
+    """Behind all numbers that were given before, and of no other; what was done since the copy stays known."""
+    before = crm.list_changes(0, 1000)
+    changed.restore_and_start()
+    now = crm.list_changes(0, 1000)
+    assert now[: len(before)] == before
+    assert sorted(feed(before[-1]["seq"])) == sorted(WHAT_A_RESTORE_DOES)
+    assert now[len(before)]["at"] > before[-1]["at"]
+    ids = [("email", str(row_id)) for (row_id,) in database.rows("SELECT id FROM email")]
+    people = [(kind, one) for kind in ("contact", "company") for one in ("stays", "changes", "goes", "comes again")]
+    assert followed(feed()) == {*ids, *people}
+    assert problems() == []
+
+
+def test_the_feed_goes_on_when_the_restore_is_undone(changed: Scene) -> None:
+    """Back and forth: numbers rise, and each record is told of again."""
+    before = crm.list_changes(0, 1000)
+    changed.restore_and_start()
+    middle = crm.list_changes(0, 1000)[-1]["seq"]
+    leave(changed.folder)
+    [kept] = changed.kept()
+    assert changed.restore(kept).exit_code == 0
+    database.start(f"sqlite:///{changed.file}")
+    assert crm.list_changes(0, 1000)[: len(before)] == before
+    opposite = {"created": "deleted", "deleted": "created", "changed": "changed"}
+    assert set(feed(middle)) == {(kind, one, opposite[action]) for kind, one, action in WHAT_A_RESTORE_DOES}
+    followed(feed())
+
+
+def test_no_id_is_given_a_second_time(changed: Scene) -> None:
+    """Neither one that a client has seen, nor the one of a record that was gone before."""
+    tokens.Brake().refuse(401, "wrong", "192.0.2.1", "GET", "/")
+    tables = {"email": "id", "change": "seq", "token": "id", "refusal": "seq"}
+    given = {table: database.last_id(table, column) for table, column in tables.items()}
+    assert all(given.values())
+    changed.restore_and_start()
+    assert {
+        table: database.last_id(table, column) >= given[table] for table, column in tables.items()
+    } == dict.fromkeys(tables, True)
+    assert int(crm.log_email({})[0]["id"]) == given["email"] + 1
+    tokens.create(USER["id"])
+    assert tokens.listed()[-1]["id"] == given["token"] + 1
+
+
+@pytest.mark.parametrize("damage", [Path.unlink, lambda file: file.write_text("no database " * 100)])
+def test_what_may_have_been_given_is_left_out_where_nobody_knows(changed: Scene, damage: Any) -> None:
+    """The old database is gone or damaged. Each record is told of; it is said that this may not be all."""
+    last = {"email": database.last_id("email"), "change": database.last_id("change", "seq")}
+    leave(changed.folder)
+    damage(changed.file)
+    result = changed.restore()
+    assert result.exit_code == 0
+    assert "let programs that read /changes begin again at 0" in result.stdout
+    database.start(f"sqlite:///{changed.file}")
+    ids = [str(row_id) for (row_id,) in database.rows("SELECT id FROM email")]
+    assert {one for kind, one, action in feed(last["change"]) if (kind, action) == ("email", "changed")} == set(ids)
+    assert int(crm.log_email({})[0]["id"]) > last["email"] + 1000
+    assert problems() == []
+
+
+def test_a_database_with_other_tables_is_compared_as_far_as_it_goes(changed: Scene) -> None:
+    """The way back from an upgrade: it knows which ids were given, if it has the tables."""
+    before = crm.list_changes(0, 1000)
+    leave(changed.folder)
+    sql(NEWER, "CREATE TABLE later (x)")(changed.file)
+    changed.restore_and_start()
+    assert set(feed(before[-1]["seq"])) == WHAT_A_RESTORE_DOES
+    leave(changed.folder)
+    sql(NEWER, "ALTER TABLE contact RENAME COLUMN updated_at TO later")(changed.file)
+    assert "let programs that read /changes begin again at 0" in changed.restore().stdout
+    assert len(subjects(changed.file)) == 3
 
 
 # when it must not
@@ -171,13 +308,15 @@ def test_while_another_program_writes_it_is_refused(scene: Scene, monkeypatch: p
     monkeypatch.setattr(database.sqlite, "LOCK_TIMEOUT", 0.1)
     with closing(sqlite3.connect(scene.file, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
-        assert "locked" in scene.restore().stderr
+        result = scene.restore()
+    assert result.exit_code == 1
+    assert result.stderr == "Error: Nothing was replaced. database is locked.\n"
     assert subjects(scene.file) == ["before", "after"]
 
 
 def test_one_restore_at_a_time(scene: Scene) -> None:
     """Two would take each other's files."""
-    with upkeep._only_restore(scene.folder):
+    with restore._only_restore(scene.folder):
         scene.refuses(because="Another restore is under way")
 
 
@@ -292,7 +431,7 @@ def sql(*statements: str) -> Any:
         (sql("INSERT INTO schema_migration (name, applied) VALUES ('9999_later', '')"), "newer version"),
         (sql("DROP TABLE schema_migration"), "another program"),
         (sql("DELETE FROM recipient", "DELETE FROM change WHERE type = 'email'"), "does not tell: email 1."),
-        (sql("DROP INDEX email_at_id_withheld", "INSERT INTO change VALUES (99, '', '', '', '', 1)"), "."),
+        (sql("DROP INDEX email_at_id_withheld"), "There are indexes that are not there: email_at_id_withheld."),
     ],
 )
 def test_a_file_that_is_not_good_enough_is_refused(scene: Scene, spoil: Any, because: str) -> None:
@@ -409,7 +548,7 @@ def test_killed_at_any_moment_it_leaves_the_old_or_the_new(scene: Scene) -> None
     while _restore_until(scene, step):
         seen.append(subjects(scene.file))
         leave(scene.folder)
-        assert upkeep.restore(scene.file, scene.copy)
+        assert restore.go_back(scene.file, scene.copy)
         assert not list(scene.folder.glob("*-restoring*"))
         assert {S_IMODE(part.stat().st_mode) for part in scene.folder.glob("connector.db*")} == {0o600}
         assert raw(scene.file) == new
@@ -445,7 +584,7 @@ def test_killed_at_any_page_it_leaves_the_old_or_the_new(scene: Scene) -> None:
 
             sqlite._copy = copy_some
             try:
-                upkeep.restore(scene.file, scene.copy)
+                restore.go_back(scene.file, scene.copy)
             finally:
                 os._exit(0)
         if os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0:
@@ -482,7 +621,7 @@ def _restore_until(scene: Scene, step: int) -> bool:
 
         try:
             sys.addaudithook(count)
-            upkeep.restore(scene.file, scene.copy)
+            restore.go_back(scene.file, scene.copy)
             os._exit(0)
         finally:
             os._exit(1)

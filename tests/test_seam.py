@@ -123,6 +123,7 @@ CALLS: list[tuple[str, str, Any]] = [
     ("PUT", "contacts/c1", {"emailAddresses": ["other@x.example"]}),
     ("PATCH", "contacts/c1", {"firstName": "C"}),
     ("GET", "contacts", None),
+    ("GET", "contacts?updatedSince=2020-01-01T00:00:00Z&includeDeleted=true", None),
     ("GET", "contacts/c1", None),
     ("GET", "contacts/c1/emails", None),
     ("GET", "contacts/lookup?emails=a@x.example", None),
@@ -130,6 +131,8 @@ CALLS: list[tuple[str, str, Any]] = [
     ("PUT", "companies/f1", {"domains": ["other.example"]}),
     ("PATCH", "companies/f1", {"name": "F"}),
     ("GET", "companies", None),
+    ("GET", "companies?updatedSince=2020-01-01T00:00:00Z&includeDeleted=true", None),
+    ("GET", "companies/lookup?name=F", None),
     ("GET", "companies/f1", None),
     ("GET", "companies/lookup?domain=x.example", None),
     ("GET", "users/me", None),
@@ -215,7 +218,7 @@ def test_tokens_live_on_when_the_store_is_replaced(app: Flask, client: Any, monk
     """They name their user by the id alone, so that users may be in anybody's tables."""
     me = client.get("/api/v1/users/me").json
     memory.stand_in(monkeypatch)
-    assert_error(client.get("/api/v1/users/me"), 404)
+    assert_error(client.get("/api/v1/users/me"), 401)  # nobody there has this id
     crm.add_user({**me, "name": "John in another CRM"})
     assert client.get("/api/v1/users/me").json["name"] == "John in another CRM"
     assert [token["scope"] for token in tokens.listed()] == ["admin"]
@@ -325,9 +328,10 @@ def some_call(random: Random) -> tuple[str, list[Any]]:
         (f"change_{kind}", [own, part(record)]),
         (f"delete_{kind}", [own]),
         (f"get_{kind}", [own]),
-        (f"list_{kinds}", [None, None, one([2, 100])]),
+        (f"list_{kinds}", [None, None, one([2, 100]), one([False, True])]),
         ("lookup_contacts", [several(ADDRESSES)]),
-        ("lookup_companies", [one(DOMAINS)]),
+        ("lookup_companies", [one(DOMAINS), one([None, "n", "N ", ""])]),
+        ("lookup_companies", [None, one(["n", "N ", ""])]),
         ("lookup_users", [several(ADDRESSES)]),
         ("add_user", [user]),
         ("list_changes", [0, 1000]),

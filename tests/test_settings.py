@@ -19,6 +19,7 @@ DEFAULTS: dict[str, Any] = {
     "BODY_LIMIT": 36 * 1024 * 1024,
     "METRICS": "off",
     "TRUSTED_PROXIES": 0,
+    "FREE_MAIL_COMPANIES": "off",
     "ORG_ID": "default",
 }
 
@@ -31,7 +32,13 @@ def test_without_any_setting_the_defaults_are_used() -> None:
 def test_settings_are_read_from_the_environment() -> None:
     """Numbers from their digits; what is no setting of ours is nobody's business here."""
     own = {"DATABASE_URL": "sqlite:////data/x.db", "HOST": "::", "PORT": "80", "WORKERS": "8", "THREADS": "1"}
-    own |= {"BODY_LIMIT": "1048576", "ORG_ID": "acme", "METRICS": "on", "TRUSTED_PROXIES": "1"}
+    own |= {
+        "BODY_LIMIT": "1048576",
+        "ORG_ID": "acme",
+        "METRICS": "on",
+        "TRUSTED_PROXIES": "1",
+        "FREE_MAIL_COMPANIES": "on",
+    }
     numbers = {"PORT": 80, "WORKERS": 8, "THREADS": 1, "BODY_LIMIT": 1048576, "TRUSTED_PROXIES": 1}
     assert settings.load({**own, "PATH": "/bin", "FLASK_DEBUG": "1"}) == {**own, **numbers}
 

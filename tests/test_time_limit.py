@@ -1,7 +1,7 @@
 """A search that takes too long is broken off, and nothing else on its connection is."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import pytest
@@ -62,3 +62,34 @@ def test_a_search_is_limited_and_nothing_else(client: Any, monkeypatch: pytest.M
     assert_error(answer, 422)
     assert "too long" in answer.json["message"]
     assert client.get("/api/v1/emails?address=jane@acme.example").json == []
+
+
+@pytest.mark.parametrize("path", ["emails?q=offer", "emails?address=jane@acme.example&contactId=1"])
+def test_some_searches_at_a_time(client: Any, path: str) -> None:
+    """The others are told to come back, and no other call waits for one."""
+    while store.emails._SEARCHES.acquire(blocking=False):
+        pass
+    try:
+        answer = client.get(f"/api/v1/{path}")
+        assert_error(answer, 503)
+        assert answer.headers["Retry-After"]
+        assert client.get("/api/v1/emails?address=jane@acme.example").status_code == 200
+    finally:
+        store.emails._SEARCHES.release(2)
+    assert client.get(f"/api/v1/{path}").status_code == 200
+
+
+@pytest.mark.sqlite("its search index")
+def test_emails_that_wait_for_the_index_are_looked_through_within_the_limit(
+    client: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where many wait, a search is broken off; the next one goes on where it ended."""
+    monkeypatch.setattr(store.emails, "catch_up", lambda new: None)
+    for number in range(20):
+        client.post("/api/v1/emails", json={"subject": f"offer {number}"})
+    monkeypatch.setattr(store.emails, "SEARCH_TIMEOUT", 0)
+    monkeypatch.setattr(store.emails, "time_limit", lambda seconds: nullcontext())
+    answers = [client.get("/api/v1/emails?q=offer&limit=100") for _ in range(20)]
+    assert_error(answers[0], 422)
+    monkeypatch.undo()
+    assert len(client.get("/api/v1/emails?q=offer&limit=100").json) == 20

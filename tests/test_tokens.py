@@ -9,8 +9,10 @@ from typing import Any
 import pytest
 from flask import Flask
 
+import crm
 import database
 from clock import stamp
+from tests.conftest import USER
 from web import tokens
 
 
@@ -109,6 +111,15 @@ def test_a_running_server_notices_a_token_that_was_revoked(sync: Any) -> None:
     assert sync.get("/api/v1/users/me").status_code == 200
     tokens.revoke(1)
     assert sync.get("/api/v1/users/me").status_code == 401
+
+
+def test_a_token_ends_with_its_user(app: Flask, sync: Any) -> None:
+    """At once; one of a user who was never there opens nothing either."""
+    assert tokens.authenticate(tokens.create("never there")) is None
+    other = tokens.create(crm.add_user({**USER, "id": "u2", "email": "carol@brightsync.example"})["id"])
+    crm.remove_user("u1")
+    assert sync.get("/api/v1/users/me").status_code == 401
+    assert tokens.authenticate(other) is not None
 
 
 def test_the_list_shows_all_but_the_tokens_themselves(app: Flask) -> None:

@@ -219,9 +219,7 @@ def test_every_refusal_is_as_it_is_described(app: Flask, witness: Witness, sync:
     for method, path in everything:
         assert call(method, path, anonymous).status_code == 401
     refused = {(method, path) for method, path in everything if call(method, path, sync).status_code == 403}
-    lists = {("GET", path) for path in (CONTACTS, COMPANIES, f"{CONTACTS}/1/emails", "/api/v1/changes")}
-    upkeep = {(method, f"{path}/1") for method in ("PUT", "PATCH", "DELETE") for path in (CONTACTS, COMPANIES)}
-    assert refused == lists | upkeep | {("DELETE", log)}
+    assert refused == {("GET", f"{CONTACTS}/1/emails"), ("GET", "/api/v1/changes"), ("DELETE", log)}
 
 
 def test_a_database_that_can_not_serve_is_as_it_is_described(witness: Witness, spec: Any, monkeypatch: Any) -> None:
@@ -246,7 +244,7 @@ def test_no_key_gets_out_that_is_not_described(witness: Witness, monkeypatch: An
     monkeypatch.setattr(crm, "lookup_contacts", lambda _: [SimpleNamespace(**contact)])
     monkeypatch.setattr(crm, "list_contacts", lambda **_: crm.Page([contact], None))
     monkeypatch.setattr(crm, "add_contact", lambda _: (contact, False))
-    monkeypatch.setattr(crm, "get_email", lambda _: SimpleNamespace(**MAIL, **record, passwordHash="secret"))
+    monkeypatch.setattr(crm, "get_email", lambda _: {**MAIL, **record, "passwordHash": "secret"})
     paths = [f"{CONTACTS}/1", f"{CONTACTS}/lookup?emails=a@b.example", CONTACTS, f"{EMAILS}/1"]
     for answer in [*(witness.call("GET", path) for path in paths), witness.call("POST", CONTACTS, json={})]:
         assert "secret" not in answer.text

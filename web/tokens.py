@@ -22,6 +22,8 @@ from typing import Any, NamedTuple
 
 from clock import now, stamp
 from crm.mentions import Mentions
+from crm.records import NotOffered
+from crm.seam import store
 from database import Unavailable, writing
 from database.query import Prepared, is_any, param
 from models import Refusal, Token
@@ -87,9 +89,19 @@ def create(user_id: str, scope: str = "sync", label: str | None = None, days: in
 
 
 def authenticate(token: str) -> Caller | None:
-    """Whose token this is; None for one that is unknown, expired, revoked or mistyped."""
+    """Whose token this is; None for one that is unknown, expired, revoked or mistyped, or whose user is gone."""
     found = _AUTHENTICATE.first(sha256=_digest(token), now=now()) if token.startswith(PREFIX) else None
-    return Caller(found[0], found[1], SCOPES[found[2]], found[3]) if found else None
+    if found is None or not _is_user(found[1]):
+        return None
+    return Caller(found[0], found[1], SCOPES[found[2]], found[3])
+
+
+def _is_user(user_id: str) -> bool:
+    """Whether the user is still there and active; of a CRM that can't say, everyone is."""
+    try:
+        return bool(store.users.read([user_id]))
+    except NotOffered:
+        return True
 
 
 def listed() -> list[dict[str, Any]]:

@@ -20,7 +20,7 @@ from werkzeug.datastructures import MultiDict
 from werkzeug.http import dump_options_header
 from werkzeug.routing import BaseConverter
 
-from crm import Page
+from crm import Page, Record, Versions
 from schemas import ID_IN_PATH, RECORD_ID, Position
 
 View = TypeVar("View", bound=Callable[..., Any])
@@ -59,6 +59,8 @@ class Parser(FlaskParser):
     def load_json(self, req: Request, schema: Schema) -> Any:
         if not req.is_json:
             abort(415, message="The body must be JSON, with Content-Type: application/json.")
+        if req.headers.get("Content-Encoding", "identity").strip().lower() not in ("", "identity"):
+            abort(415, message="The body must not be compressed.", headers={"Accept-Encoding": "identity"})
         try:
             if _BODY not in req.environ:  # read once, also where the database has broken off and the call is made again
                 req.environ[_BODY] = parse_json(_read_body(req))
@@ -84,6 +86,20 @@ class RecordIdConverter(BaseConverter):
 
 _IDS = {"id": "The id of the record.", "attachmentId": "The id of the attachment."}
 _ARGUMENTS = {"id": "record_id", "attachmentId": "attachment_id"}  # what views call them: `id` is Python's own
+
+
+_IF_MATCH = {
+    "in": "header",
+    "name": "If-Match",
+    "description": "The `ETag` of the record as it is known: where it has changed since, the answer is 412.",
+    "schema": {"type": "string"},
+}
+_IF_NONE_MATCH = {
+    "in": "header",
+    "name": "If-None-Match",
+    "description": "The `ETag` of the record as it is known: where it is still the same, the answer is 304.",
+    "schema": {"type": "string"},
+}
 
 
 class Blueprint(flask_smorest.Blueprint):
@@ -116,12 +132,16 @@ class Blueprint(flask_smorest.Blueprint):
 
             ids = re.findall(r"{(\w+)}", rule)
             method = options["methods"][0]
-            has_body, writes = method in ("POST", "PUT", "PATCH"), method != "GET"
-            for status in [401, 403, 429, 503] + [404] * bool(ids) + [400, 413, 415] * has_body + [507] * writes:
+            parameters = [{"in": "path", "name": name, "description": _IDS[name]} for name in ids]
+            if rule == "/{id}":
+                parameters.append(_IF_NONE_MATCH if method == "GET" else _IF_MATCH)
+                unmet = self.alt_response(304) if method == "GET" else self.alt_response(412, "PRECONDITION_FAILED")
+                guarded = unmet(guarded)
+            has_body = method in ("POST", "PUT", "PATCH")
+            for status in [401, 403, 429, 503] + [404] * bool(ids) + [400, 413, 415] * has_body:
                 guarded = self.alt_response(status, HTTPStatus(status).name)(guarded)
             guarded = self.doc(operationId=view.__name__, security=[{"bearer": [scope]}, {"basic": [scope]}])(guarded)
             guarded.scope = scope  # type: ignore[attr-defined]
-            parameters = [{"in": "path", "name": name, "description": _IDS[name]} for name in ids]
             path = re.sub(r"{(\w+)}", r"<record_id:\1>", rule)
             return super(Blueprint, self).route(path, parameters=parameters, **options)(guarded)
 
@@ -229,7 +249,11 @@ def _drain(stream: Any, most: int) -> None:
         most -= len(part)
 
 
-LOCATION = {"Location": {"description": "The path of the record.", "required": True, "schema": {"type": "string"}}}
+ETAG = {"ETag": {"description": "The version of the record.", "required": True, "schema": {"type": "string"}}}
+LOCATION = {
+    "Location": {"description": "The path of the record.", "required": True, "schema": {"type": "string"}},
+    **ETAG,
+}
 NEXT = {"Link": {"description": 'The next page: `<…>; rel="next"`; none at the end.', "schema": {"type": "string"}}}
 REFUSALS = {
     "UNAUTHORIZED": {
@@ -241,9 +265,6 @@ REFUSALS = {
     "SERVICE_UNAVAILABLE": {
         "Retry-After": {"description": "Seconds to wait.", "required": True, "schema": {"type": "integer"}}
     },
-    "INSUFFICIENT_STORAGE": {
-        "Retry-After": {"description": "Seconds to wait.", "required": True, "schema": {"type": "integer"}}
-    },
 }
 FILE_NAME = {"Content-Disposition": {"description": "The name.", "required": True, "schema": {"type": "string"}}}
 
@@ -252,9 +273,30 @@ def created_or_ok(outcome: tuple[Any, bool]) -> tuple[Any, int, dict[str, str]]:
     """The answer of a verb that gives a record and whether it is new: 201 and its Location, or 200."""
     record, created = outcome
     if not created:
-        return record, 200, {}
+        return record, 200, _tagged(record)
     here = quote(f"{request.script_root}{request.path}")  # of a PUT the record's path, else that of all of its kind
-    return record, 201, {"Location": here if request.view_args else f"{here}/{quote(record['id'], safe='')}"}
+    location = here if request.view_args else f"{here}/{quote(record['id'], safe='')}"
+    return record, 201, {"Location": location, **_tagged(record)}
+
+
+def record_response(record: Record) -> Any:
+    """The answer that shows a record, with its version; 304 where the client has said that it has this one."""
+    asked = request.method in ("GET", "HEAD") and "HTTP_IF_NONE_MATCH" in request.environ
+    if asked and request.if_none_match.contains_weak(record["updatedAt"]):
+        return Response(status=304, headers=_tagged(record))
+    return record, 200, _tagged(record)
+
+
+def if_match() -> Versions:
+    """The versions of the record with which alone the call is to be made (RFC 9110, 13.1.1); None for any.
+
+    `*` holds every version, and a weak tag is none.
+    """
+    return request.if_match if "HTTP_IF_MATCH" in request.environ else None
+
+
+def _tagged(record: Record) -> dict[str, str]:
+    return {"ETag": f'"{record["updatedAt"]}"'}  # no two changes have one time
 
 
 def page_response(page: Page) -> tuple[Any, int, dict[str, str]]:

@@ -158,7 +158,7 @@ def _fill_up(folder: Path) -> Outcome:
             rig.wait_until(lambda: writers.refused.total() > 50, "The disk is never full.")
         trial.acknowledged |= writers.acknowledged
         trial.statuses += writers.refused
-        trial.in_trouble(507)
+        trial.in_trouble(503)
         ballast.unlink()
         trial.recover()
         return trial.outcome("disk full")

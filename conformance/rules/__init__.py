@@ -3,14 +3,18 @@
 # ruff: noqa: I001 (the order of the rooms is the order of the session)
 from conformance.rules import (  # noqa: F401
     access,
+    yours,
     lookups,
     companies,
     finding,
     emails,
+    participants,
     copies,
     updates,
     contacts,
     hostile,
     pages,
     own_use,
+    safety,
+    preconditions,
 )

@@ -50,11 +50,8 @@ def users_me(crm: Session) -> None:
 def users_lookup(crm: Session) -> None:
     """A user is found by his address, and nobody by a stranger's."""
     me = crm.get("/users/me").expect(200).record
-    true(
-        "the token's user",
-        str(me["id"]) in crm.get("/users/lookup", emails=me["email"]).expect(200).ids,
-        "another list",
-    )
+    found = crm.get("/users/lookup", emails=me["email"]).offered().expect(200)
+    true("the token's user", str(me["id"]) in found.ids, found.summary())
     stranger = crm.get("/users/lookup", emails=crm.address())
     true(
         "no user for a stranger's address", stranger.status in (204, 404) or stranger.ok().ids == [], stranger.summary()
@@ -84,7 +81,7 @@ def users_lookup_folded(crm: Session) -> None:
 
 
 def unauthorized(crm: Session, credentials: Credentials, method: str = "GET", path: str = "/users/me") -> None:
-    """Demand 401 with WWW-Authenticate in the error shape; or, after several failures, 429 with Retry-After."""
+    """Demand 401 with WWW-Authenticate; or, after several failures, 429 with Retry-After."""
     body = b"{}" if method != "GET" else None
     answer = crm.request(method, path, body=body, credentials=credentials).refused(401, 429)
     header = "WWW-Authenticate" if answer.status == 401 else "Retry-After"
@@ -148,14 +145,30 @@ def token_basic_wrong(crm: Session) -> None:
         unauthorized(crm, Credentials.basic(user, password, f"{user}:{password}"))
 
 
-@rule("scope-sync", OURS, "carries a scope: `sync` (what BrightSync needs) or `admin` (all)")
+SCOPES = "carries a scope: `sync` (every call of the first table) or `admin` (all)"
+
+
+@rule("scope-sync", OURS, SCOPES)
 def scope_sync(crm: Session) -> None:
-    """A token of scope `sync` may not delete a contact (asked only where an admin token is given beside it)."""
+    """A token of scope `sync` may not delete a mail (asked only where an admin token is given), nor read the feed."""
     if crm.admin is None:
         raise NotOffered("there is only one token: give another one with --admin-token")
-    contact = crm.contact(crm.address())
-    crm.request("DELETE", at("contacts", contact), credentials=crm.credentials).refused(403)
-    crm.get(at("contacts", contact)).expect(200)
+    _, email = crm.log()
+    crm.request("DELETE", at("emails", email), credentials=crm.credentials).refused(403)
+    crm.request("GET", "/changes", credentials=crm.credentials).refused(403)
+    crm.email(email)
+
+
+@rule("scope-sync-upkeep", OURS, SCOPES)
+def scope_sync_upkeep(crm: Session) -> None:
+    """A token of scope `sync` may keep contacts and companies, and list what was changed."""
+    for noun in ("contacts", "companies"):
+        own = at(noun, crm.fresh("own"))
+        calls = [("PUT", own, 201), ("PATCH", own, 200), ("GET", f"/{noun}?limit=1", 200), ("DELETE", own, 204)]
+        for method, path, status in calls:
+            body = b"{}" if method.startswith("P") else None
+            answer = crm.request(method, path, body=body, credentials=crm.credentials)
+            true(f"{method} {path} with a token of scope sync", answer.status == status, answer.summary())
 
 
 @rule("health-live", OURS, f"{NO_TOKEN_NEEDED} `GET /health/live`")

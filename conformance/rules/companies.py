@@ -162,6 +162,36 @@ def no_sibling(crm: Session) -> None:
         finds(crm, other)
 
 
+@rule("company-public-suffix", OURS, "never a public suffix (`co.uk`, `github.io`: the Public Suffix List)")
+def public_suffix(crm: Session) -> None:
+    """A company whose domain is a public suffix is not found below it."""
+    for suffix in ("github.io", "co.uk"):
+        own = crm.fresh("own")
+        crm.put(at("companies", own), {"name": own, "domains": [suffix]}).offered().expect(201)
+        for domain in (f"{crm.run}.{suffix}", f"eu.{crm.run}.{suffix}"):
+            true(f"no company for {domain}", own not in crm.get("/companies/lookup", domain=domain).ids, own)
+
+
+@rule("company-free-mail", OURS, "a free-mail domain (`gmail.com`) finds nothing unless a setting allows it")
+def free_mail(crm: Session) -> None:
+    """A domain of free mail finds no company, though one has it."""
+    own = crm.fresh("own")
+    crm.put(at("companies", own), {"name": own, "domains": ["gmail.com", "gmx.de"]}).offered().expect(201)
+    for domain in ("gmail.com", "GMX.de", "jane@gmail.com"):
+        finds(crm, domain)
+
+
+@rule("company-by-name", AURINKO, "`GET /api/v1/companies/lookup?name=…` | … the companies of that name")
+def by_name(crm: Session) -> None:
+    """A company is found by its whole name."""
+    name = crm.fresh("Acme & Söhne")
+    company = crm.company(crm.new_domain(), name=name)
+    crm.company(crm.new_domain())
+    same("the companies found", [company], crm.get("/companies/lookup", name=name).expect(200).ids)
+    for other in (name[:-1], name + "x"):
+        same("the companies found", [], crm.get("/companies/lookup", name=other).expect(200).ids)
+
+
 @rule("company-created", OURS, FIND_OR_CREATE)
 def created(crm: Session) -> None:
     """A company of new domains is 201; one of a domain already here is 200 and the same."""

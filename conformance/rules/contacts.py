@@ -4,7 +4,7 @@ from functools import partial
 from typing import Any
 
 from conformance.client import Json
-from conformance.rule import AURINKO, OURS, rule, same, same_fields, true
+from conformance.rule import AURINKO, OURS, instant, rule, same, same_fields, true
 from conformance.session import Session, at
 
 UPKEEP = (
@@ -80,6 +80,18 @@ def found(crm: Session) -> None:
         record = again(crm, contact, firstName="Other", lastName="Name", emailAddresses=[address])
         same_fields({field: before[field] for field in before.keys() - {"updatedAt"}}, record)
     finds(crm, a, contact)
+
+
+@rule("contact-own-id", OURS, "with an `id`, that contact, else a new one under it (never another)")
+def own_id(crm: Session) -> None:
+    """POST with the CRM's own id is that contact, though another one has the address."""
+    address, own = crm.address("office"), crm.fresh("own")
+    other = crm.contact(address)
+    sent = {"id": own, "lastName": "Roe", "emailAddresses": [address]}
+    same("id", own, crm.post("/contacts", sent).offered().expect(201).id)
+    same("lastName", "Roe", read(crm, own).get("lastName"))
+    finds(crm, address, other, own)
+    same("id", own, crm.post("/contacts", sent).expect(200).id)
 
 
 @rule("contact-oldest", OURS, FOUND)
@@ -224,6 +236,18 @@ def patch_list(crm: Session) -> None:
     same("emailAddresses", [c, b], read(crm, contact).get("emailAddresses"))
     finds(crm, a)
     finds(crm, c, contact)
+
+
+@rule("times-move-on", OURS, "are later than every one given before, by a microsecond where the clock stands still")
+def times_move_on(crm: Session) -> None:
+    """No two changes have one time, however many come at once; each is later than those before."""
+    contacts = [crm.contact(crm.address()) for _ in range(10)]
+    seen = [instant(read(crm, contact).get("updatedAt")) for contact in contacts]
+    true("each time later than the one before", seen == sorted(set(seen)), [str(time) for time in seen])
+    calls = [partial(crm.patch, at("contacts", contact), {"lastName": crm.fresh("Roe")}) for contact in contacts]
+    changed = [instant(one.offered().expect(200).record.get("updatedAt")) for one in crm.at_once(calls)]
+    true("as many times as changes", len(set(changed)) == len(contacts), [str(time) for time in changed])
+    true("later times than before", min(changed) > max(seen), [str(time) for time in changed])
 
 
 @rule("contact-delete", OURS, UPKEEP)

@@ -1,10 +1,11 @@
 """Hostile and broken input: one odd character stops no mailbox, and nothing that a client sends is a 500."""
 
+import gzip
 import json
 from typing import Any
 from urllib.parse import quote
 
-from conformance.client import Json
+from conformance.client import NO_CREDENTIALS, Json
 from conformance.rule import OURS, Check, rule, same, same_fields
 from conformance.session import Session, at
 
@@ -209,6 +210,16 @@ def types(crm: Session) -> None:
             crm.post("/companies", {field: value}).unbroken()
 
 
+@rule("hostile-compressed", OURS, "A compressed body is 415.")
+def compressed(crm: Session) -> None:
+    """A compressed body is refused, and nothing is logged of it."""
+    mail = crm.mail()
+    packed = gzip.compress(json.dumps(mail).encode(), mtime=0)
+    for encoding in ("gzip", "GZIP"):
+        crm.request("POST", "/emails", body=packed, headers=(("Content-Encoding", encoding),)).refused(415)
+    same("the mails found", [], crm.get("/emails", rfc822MsgId=mail["rfc822MsgId"]).expect(200).ids)
+
+
 @rule("hostile-queries", OURS, NEVER_500)
 def queries(crm: Session) -> None:
     """An odd query is answered or refused, never a server error."""
@@ -228,10 +239,12 @@ def long_list(crm: Session) -> None:
 @rule("error-shape", OURS, SHAPE)
 def error_shape(crm: Session) -> None:
     """Every refusal has the one shape, and a 422 names the field at fault."""
-    crm.get("/nothing-here").refused(404)
-    crm.get(at("emails", crm.fresh())).refused(404)
-    crm.request("DELETE", "/users/me").refused(403, 405)
-    answer = crm.post("/emails", crm.mail(receivedAt="yesterday")).refused(422)
+    crm.get("/nothing-here").refused(404).in_our_shape()
+    crm.get(at("emails", crm.fresh())).refused(404).in_our_shape()
+    crm.request("DELETE", "/users/me").refused(403, 405).in_our_shape()
+    crm.request("GET", "/users/me", credentials=NO_CREDENTIALS).refused(401, 429).in_our_shape()
+    crm.request("POST", "/emails", body=b"{").refused(400).in_our_shape()
+    answer = crm.post("/emails", crm.mail(receivedAt="yesterday")).refused(422).in_our_shape()
     same("receivedAt named among the errors", True, "receivedAt" in json.dumps(answer.record["errors"]))
 
 

@@ -3,7 +3,7 @@
 from urllib.parse import quote
 
 from conformance.client import Failed
-from conformance.rule import AURINKO, OURS, rule, same, true
+from conformance.rule import AURINKO, OURS, Check, rule, same, true
 from conformance.session import Session, at
 
 LOOKUP = "`GET /api/v1/contacts/lookup?emails=…` | list of contacts matching one or more addresses"
@@ -13,7 +13,9 @@ ORDER = (
     "Answers an array of whole contacts, each once, in the order of the addresses asked for, then by age, then by id."
 )
 FOLDING = (
-    "take the part in `<>` if there is one, trim, NFC, case-fold the whole, domain to its IDNA A-label, no final dot"
+    "take the part in `<>` if there is one, without comments, `mailto:`, invisible characters, quotes around the whole "
+    "or around a local part that needs none, and trailing `.,;`; NFC, case-fold the whole, domain to its IDNA A-label, "
+    "no final dot"
 )
 NO_TRICKS = "No dot or `+tag` tricks."
 PLUS = (
@@ -198,6 +200,34 @@ def white_space(crm: Session) -> None:
     a, b = crm.address(), crm.address()
     finds_as(crm, a, f" {a}", f"{a} ", f"\t{a}\r\n")
     finds_as(crm, f"  {b} ", b)
+
+
+def _written(rule_id: str, title: str, *forms: str) -> None:
+    """Enter the rule that an address in each of these forms is the address, on look-up and on write."""
+
+    def check(crm: Session) -> None:
+        for form in forms:
+            a, b = crm.address(), crm.address()
+            finds_as(crm, a, form.format(a))
+            finds_as(crm, form.format(b), b)
+
+    enter: Check = check
+    rule(rule_id, OURS, FOLDING, title)(enter)
+
+
+_written("lookup-comment", "A comment does not count.", "{} (Jane Doe)", "(Jane (J.) Doe) {}", "Jane <{}> (home)")
+_written("lookup-mailto", "`mailto:` does not count.", "mailto:{}", "<MAILTO:{}>")
+_written("lookup-invisible", "Invisible characters do not count.", "\u200b{}", "{}\ufeff", "\u202a{}\u202c", "\u00a0{}")
+_written("lookup-quotes", "Quotes around do not count.", '"{}"', "'{}'", "Jane <'{}'>", "\"'{}'\"")
+_written("lookup-punctuation", "Punctuation behind an address does not count.", "{}.", "{};", "<{}>;", "{}.;")
+
+
+@rule("lookup-quoted-local-part", OURS, FOLDING)
+def quoted_local_part(crm: Session) -> None:
+    """Quotes around a local part that needs none do not count; those around one that needs them do."""
+    word = crm.fresh("jane")
+    finds_as(crm, f"{word}@{crm.domain}", f'"{word}"@{crm.domain}')
+    finds_as(crm, f'"a,{word}"@{crm.domain}', f'"a,{word}"@{crm.domain}')
 
 
 @rule("lookup-no-tricks", OURS, NO_TRICKS)

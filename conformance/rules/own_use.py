@@ -1,6 +1,7 @@
 """For the CRM's own use: timelines, lists and the feed of changes. A server may do without."""
 
 from datetime import timedelta
+from urllib.parse import quote
 
 from conformance.client import Json
 from conformance.rule import OURS, instant, rule, same, true
@@ -14,8 +15,11 @@ ROLES = "(`from`, `to`, `cc`, `bcc`, `relatedTo`). All four roles match, and `re
 LATER = "A contact added today finds the mail stored last year under its address"
 HAS_ATTACHMENTS = "with a snippet, `hasAttachments`, and `roles`"
 LISTS = "`GET /contacts`, `GET /companies`: keyset pages, `updatedSince=`."
+INCLUDE_DELETED = "`GET /api/v1/contacts?updatedSince=…&includeDeleted=true`, the same for companies"
 CHANGES = "what was created, changed and **deleted**, in order: `{seq, at, type, id, action}`"
 MISSES_NOTHING = "A reader that keeps the last `seq` misses nothing."
+DOWNLOAD = "An attachment is downloaded by its id; where that is missing, … by its place (`#1`)."
+BEYOND = "`after` beyond the end is 409"
 FURTHEST = 2**53
 
 
@@ -151,6 +155,37 @@ def companies_list(crm: Session) -> None:
     _list(crm, "companies", [crm.company(crm.new_domain()) for _ in range(5)])
 
 
+def _told_deleted(crm: Session, noun: str) -> None:
+    """Demand that the list of a noun tells what was deleted."""
+    gone, again, stays = (crm.fresh("own") for _ in range(3))
+    for own in (gone, again, stays):
+        crm.put(at(noun, own), {}).offered().expect(201)
+    since = _since(crm.get(at(noun, gone)).expect(200).record)
+    for own in (gone, again):
+        crm.delete(at(noun, own)).offered().expect(204)
+    crm.put(at(noun, again), {}).expect(201)
+    for limit in (1, 100):
+        records = crm.walk(f"/{noun}?updatedSince={since}&includeDeleted=true&limit={limit}")
+        told = {str(one.get("id")): one.get("deleted") for one in records}
+        same("what is told to be deleted", [True, None, None], [told.get(own) for own in (gone, again, stays)])
+        true("each record once", len(told) == len(records), records)
+        true("and nothing else of it", all(not one.get("emailAddresses") for one in records), records)
+    found = [str(one.get("id")) for one in crm.walk(f"/{noun}?updatedSince={since}&limit=100")]
+    true("what was deleted only where it is asked for", gone not in found and {again, stays} <= set(found), found)
+
+
+@rule("contacts-deleted", OURS, INCLUDE_DELETED)
+def contacts_deleted(crm: Session) -> None:
+    """The list of what changed since tells what was deleted, where that is asked for; not what was made again."""
+    _told_deleted(crm, "contacts")
+
+
+@rule("companies-deleted", OURS, INCLUDE_DELETED)
+def companies_deleted(crm: Session) -> None:
+    """The list of what changed since tells what was deleted, where that is asked for; not what was made again."""
+    _told_deleted(crm, "companies")
+
+
 def _changes(crm: Session, after: int, limit: int = 100) -> list[Json]:
     """All changes after this one, read as a reader does that keeps the last `seq`."""
     changes: list[Json] = []
@@ -166,7 +201,8 @@ def _last_change(crm: Session) -> int:
     low, high = 0, FURTHEST
     while low < high:
         middle = (low + high) // 2
-        if crm.get("/changes", after=str(middle), limit="1").offered().expect(200).records:
+        answer = crm.get("/changes", after=str(middle), limit="1").offered()
+        if answer.status != 409 and answer.expect(200).records:  # 409: beyond the end
             low = middle + 1
         else:
             high = middle
@@ -226,3 +262,21 @@ def changes_copy(crm: Session) -> None:
     crm.post("/emails", mail | {"msgId": crm.fresh("copy"), "bccAddresses": [crm.address("new")]}).expect(200)
     mine = [change["action"] for change in _changes(crm, last) if str(change["id"]) == email]
     same("what happened to the mail", ["changed"], mine)
+
+
+@rule("attachment-download", OURS, DOWNLOAD)
+def attachment_download(crm: Session) -> None:
+    """A file is downloaded by its id, and one without an id by its place."""
+    files = [ATTACHMENT | {"content": "Zmlyc3Q="}, {"name": "b.txt", "mimeType": "text/plain", "content": "c2Vjb25k"}]
+    _, email = crm.log(attachments=files)
+    for name, content in ((ATTACHMENT["id"], b"first"), ("#1", b"first"), ("#2", b"second")):
+        path = at("emails", email, "attachments", quote(str(name), safe=""))
+        answer = crm.get(path).offered().expect(200)
+        same("the file", content.decode(), answer.body.decode("latin-1"))
+
+
+@rule("changes-beyond-the-end", OURS, BEYOND)
+def changes_beyond_the_end(crm: Session) -> None:
+    """A number that was not given yet is of another database; the last one is none of these."""
+    same("the changes behind the last", [], _changes(crm, _last_change(crm)))
+    crm.get("/changes", after=str(FURTHEST)).offered().expect(409)

@@ -15,7 +15,10 @@ CASE = "in `rfc822MsgId`, `msgId` and `syncThreadId`; only white space around an
 LATER = (
     "A contact added today finds the mail stored last year under its address: links by address are joins, not copies."
 )
-FOLDED = "What can be read as an address is also stored once …, folded (below), and that is what lookups use."
+NORMALIZED = (
+    "Every address that can be read in an entry (of a group `Team: a@x, b@y;` each member, and `jane@x (Jane Doe)`) "
+    "also stands normalized (below) in a table of its own, and that is what lookups use."
+)
 
 
 def finds(crm: Session, *emails: str, **query: str) -> None:
@@ -95,7 +98,18 @@ def by_address(crm: Session) -> None:
     finds(crm, *emails, address=address)
 
 
-@rule("emails-by-address-folded", OURS, FOLDED)
+@rule("emails-by-each-address", OURS, NORMALIZED)
+def by_each_address(crm: Session) -> None:
+    """Each member of a group finds the mail, and an address with a comment behind it; the entry stays as it is."""
+    a, b, c = (crm.address() for _ in range(3))
+    entries = [f"Team: {a}, Bob <{b.upper()}>;", f"{c} (Carol)"]
+    _, email = crm.log(toAddresses=entries)
+    for address in (a, b, c):
+        finds(crm, email, address=address)
+    same("toAddresses", entries, crm.email(email).get("toAddresses"))
+
+
+@rule("emails-by-address-folded", OURS, NORMALIZED)
 def by_address_folded(crm: Session) -> None:
     """An address finds its mail however either was written, and only the whole address does."""
     word = crm.fresh("maryX")
@@ -177,6 +191,15 @@ def filters_together(crm: Session) -> None:
     )
     finds(crm, rfc822MsgId=other["rfc822MsgId"], address=address)
     finds(crm, rfc822MsgId=mail["rfc822MsgId"], receivedBefore="2000-01-01T00:00:00Z")
+
+
+@rule("emails-unknown-filter", OURS, "where `GET /emails` is left without any known filter, that is 422")
+def unknown_filter(crm: Session) -> None:
+    """A mistyped filter finds nobody's mail; beside a known one it is ignored."""
+    mail, email = crm.log()
+    for query in ("rfc822msgid", "messageId", "rfc822MsgID=x&limit"):
+        crm.get(f"/emails?{query}=1").refused(422)
+    same("the mails found", [email], crm.get(f"/emails?x=1&msgId={mail['msgId']}").expect(200).ids)
 
 
 @rule("emails-filter-empty", OURS, EMPTY)

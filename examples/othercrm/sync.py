@@ -16,7 +16,7 @@ def main() -> None:
     """Print a line for each record."""
     database.start(os.environ["DATABASE_URL"])
     for kind, part in (("company", companies), ("contact", contacts)):
-        for record_id, action in part.sync():  # type: ignore[attr-defined]
+        for record_id, action in part.sync():  # type: ignore[union-attr]
             click.echo(f"{kind} {record_id} {action}")
 
 

@@ -8,7 +8,7 @@ from store.drafts import Draft
 
 from . import tables
 from .crm import SHOWN
-from .rows import address_ids, mark_deleted, save, to_moment, upsert
+from .rows import address_ids, insert_rows, mark_deleted, save, to_moment
 
 Email: Any = tables.Email
 Address: Any = tables.EmailEmailAddress
@@ -72,9 +72,9 @@ def _show(email_id: str, draft: Draft) -> None:
         modified_at=to_moment(record["updatedAt"]),
         **_parent(draft),
     )
-    Address.update(deleted=True).where(Address.email_id == row_id).execute()
-    for role, key in {(role, key) for role, _, _, key in draft.recipients if key in ids}:
-        upsert(Address, {"email_id": row_id, "email_address_id": ids[key], "address_type": role})
+    Address.delete().where(Address.email_id == row_id).execute()
+    pairs = {(role, ids[key]) for role, _, _, key in draft.recipients if key in ids}
+    insert_rows(Address, [{"email_id": row_id, "email_address_id": one, "address_type": role} for role, one in pairs])
 
 
 def _parent(draft: Draft) -> dict[str, str | None]:

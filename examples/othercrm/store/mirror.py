@@ -56,6 +56,11 @@ class Mirrored:
         found += [pair for pair in own if current.get(pair[1], (None, False))[1]]
         return [(key, current[record_id][0]) for key, record_id in found]
 
+    def named(self, key: str) -> list[Record]:
+        """The companies with this normalized name, as `sync` has left them."""
+        found = self.read([record["id"] for record in self._own.named(key)])
+        return [record for record in found if record["nameKey"] == key]
+
     def insert(self, record: Record, keys: Sequence[str | None]) -> None:
         """Store a new record. Raises Invalid and Conflict where its id is not one for the CRM."""
         self._table(record["id"]).write(record, keys)

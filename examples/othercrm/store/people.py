@@ -6,10 +6,11 @@ from typing import Any
 
 from peewee import JOIN
 
+from crm.matching import normalize_name
 from crm.records import Invalid
 
 from . import tables
-from .rows import Record, addresses_of, link_addresses, mark_deleted, owners, save, to_moment, to_text, upsert
+from .rows import Record, addresses_of, link_addresses, mark_deleted, owners, save, to_moment, to_text
 
 Account: Any = tables.Account
 AccountContact: Any = tables.AccountContact
@@ -65,9 +66,12 @@ class People:
         save(self._table, row_id, record["createdAt"], **values)
         link_addresses(self._entity, row_id, keys)
         if self._table is Contact:  # from here the CRM knows the contacts of an account
-            AccountContact.update(deleted=True).where(AccountContact.contact_id == row_id).execute()
-            if record["companyId"]:
-                upsert(AccountContact, {"contact_id": row_id, "account_id": record["companyId"]})
+            accounts = AccountContact.contact_id == row_id
+            AccountContact.update(deleted=True).where(accounts).execute()
+            if company_id := record["companyId"]:
+                found = AccountContact.update(deleted=False).where(accounts, AccountContact.account_id == company_id)
+                if not found.execute():
+                    AccountContact.insert(contact_id=row_id, account_id=company_id).execute()
 
     def delete(self, record_id: str) -> bool:
         """Mark one as deleted; whether there was one."""
@@ -93,6 +97,7 @@ class Companies:
             {
                 "id": row.id,
                 "name": row.name or None,
+                "nameKey": normalize_name(row.name or ""),
                 "domains": [row.website] if row.website else [],
                 "createdAt": to_text(row.created_at),
                 "updatedAt": to_text(row.modified_at),

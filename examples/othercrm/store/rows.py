@@ -6,6 +6,8 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+from peewee import chunked
+
 from clock import stamp
 from crm.records import Conflict
 from database import purge_deleted
@@ -19,8 +21,8 @@ Record = dict[str, Any]
 
 
 def new_id() -> str:
-    """An id such as the CRM makes: the microseconds, and four random digits."""
-    return f"{int(datetime.now(UTC).timestamp() * 1e6):013x}{secrets.token_hex(2)}"
+    """An id as the CRM has them: 17 characters."""
+    return secrets.token_hex(9)[1:]
 
 
 def to_text(moment: datetime | None) -> str:
@@ -44,11 +46,10 @@ def save(table: Any, row_id: str, created: str, **values: Any) -> None:
         table.insert(id=row_id, created_at=to_moment(created), **values).execute()
 
 
-def upsert(table: Any, values: Record, **changes: Any) -> None:
-    """Change the row that has these values, or insert it."""
-    condition = [getattr(table, name) == value for name, value in values.items()]
-    if not table.update(deleted=False, **changes).where(*condition).execute():
-        table.insert(**values, **changes).execute()
+def insert_rows(table: Any, rows: Iterable[Record]) -> None:
+    """Insert any number of rows."""
+    for part in chunked(rows, 500):
+        table.insert_many(part).execute()
 
 
 def address_ids(keys: Iterable[str | None]) -> dict[str, str]:
@@ -58,24 +59,22 @@ def address_ids(keys: Iterable[str | None]) -> dict[str, str]:
     """
     wanted = list(dict.fromkeys(key for key in keys if key and len(key) <= EmailAddress.lower.max_length))
     ids: dict[str, str] = {}
-    for start in range(0, len(wanted), 500):
+    for part in chunked(wanted, 500):
         rows = EmailAddress.select(EmailAddress.lower, EmailAddress.id)
-        rows = rows.where(EmailAddress.lower.in_(wanted[start : start + 500]), ~EmailAddress.deleted)
+        rows = rows.where(EmailAddress.lower.in_(part), ~EmailAddress.deleted)
         ids |= dict(rows.order_by(EmailAddress.id).tuples())
-    for key in wanted:
-        if key not in ids:
-            ids[key] = new_id()
-            EmailAddress.insert(id=ids[key], name=key, lower=key).execute()
+    new = {key: new_id() for key in wanted if key not in ids}
+    insert_rows(EmailAddress, [{"id": row_id, "name": key, "lower": key} for key, row_id in new.items()])
+    ids |= new
     return {key: ids[key] for key in wanted}
 
 
 def link_addresses(entity: str, row_id: str, keys: Sequence[str | None]) -> None:
     """Give a record these addresses and no others, the first one as the primary one."""
-    own = (Link.entity_type == entity) & (Link.entity_id == row_id)
-    Link.update(deleted=True, primary=False).where(own).execute()
-    for place, address_id in enumerate(address_ids(keys).values()):
-        link = {"entity_type": entity, "entity_id": row_id, "email_address_id": address_id}
-        upsert(Link, link, primary=place == 0)
+    row = {"entity_type": entity, "entity_id": row_id}
+    Link.delete().where(Link.entity_type == entity, Link.entity_id == row_id).execute()
+    places = enumerate(address_ids(keys).values())
+    insert_rows(Link, [{**row, "email_address_id": one, "primary": place == 0} for place, one in places])
 
 
 def addresses_of(entity: str, row_ids: Sequence[str]) -> defaultdict[str, list[str]]:

@@ -8,8 +8,10 @@ from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
 from crm.matching import (
+    MOST_IN_ENTRY,
     candidate_keys,
     normalize_address,
+    normalize_addresses,
     normalize_domain,
     normalize_message_id,
     parent_domains,
@@ -65,6 +67,25 @@ def is_international(text: str) -> bool:
         ("jane@my_host.example", "jane@my_host.example"),
         ("jane@MY_HÖST.example", "jane@my_höst.example"),
         ("root@localhost", "root@localhost"),
+        ("jane@acme.example (Jane Doe)", "jane@acme.example"),
+        ("(a (b) \\) c) jane (home) @ (of) acme.example", "jane@acme.example"),
+        ("jane@acme.example (Jane", "jane@acme.example"),
+        ("Friends: jane@acme.example;", "jane@acme.example"),
+        ("mailto:jane@acme.example", "jane@acme.example"),
+        ("<MAILTO:jane@acme.example?subject=x>", "jane@acme.example"),
+        ('"jane"@acme.example', "jane@acme.example"),
+        ('"jane..doe"@acme.example', '"jane..doe"@acme.example'),
+        ("'jane@acme.example'", "jane@acme.example"),
+        ("“jane@acme.example”", "jane@acme.example"),
+        ('"Jane <jane@acme.example>"', "jane@acme.example"),
+        ("\"'jane@acme.example'\".", "jane@acme.example"),
+        ("o'brien@acme.example", "o'brien@acme.example"),
+        ("\u200bjane@ac\u00adme.example\u202c\ufeff", "jane@acme.example"),
+        ("\u00a0jane@acme.example\u200d", "jane@acme.example"),
+        ("jane@acme.example.,;", "jane@acme.example"),
+        ("jane@acme.example>", "jane@acme.example"),
+        ('"Doe, Jane <jane@acme.example>', "jane@acme.example"),
+        ("<@hop.example:jane@acme.example>", "jane@acme.example"),
         ("jane@[192.0.2.1]", "jane@[192.0.2.1]"),
     ],
 )
@@ -86,7 +107,6 @@ def test_an_address_is_folded(text: str, folded: str) -> None:
         "@acme.example",
         "<@acme.example>",
         "undisclosed-recipients:;",
-        "Friends: jane@acme.example;",
         "jane@ac me.example",
         f"{'x' * 1000}@acme.example",
         f"jane@{'x' * 1000}.example",
@@ -143,6 +163,29 @@ def test_what_stands_around_an_address_makes_no_difference(text: str, frame: str
     assert normalize_address(frame.format(address)) == normalize_address(address)
 
 
+@pytest.mark.parametrize(
+    ("text", "addresses"),
+    [
+        ("Team: a@x.example, B@y.example;", ["a@x.example", "b@y.example"]),
+        ('Team: "A, B" <a@x.example>, b@y.example (B); c@z.example', ["a@x.example", "b@y.example", "c@z.example"]),
+        ("Doe, Jane <jane@x.example>", ["jane@x.example"]),
+        ("a@x.example; A@x.example, A <a@x.example>", ["a@x.example"]),
+        ("undisclosed-recipients:;", []),
+        ("jane@x.example", ["jane@x.example"]),
+        ("", []),
+    ],
+)
+def test_each_address_of_an_entry_is_found(text: str, addresses: list[str]) -> None:
+    """Of a group each member, once; `normalize_address` gives the first."""
+    assert normalize_addresses(text) == addresses
+    assert normalize_address(text) == (addresses[0] if addresses else None)
+
+
+def test_an_entry_has_no_more_addresses_than_a_limit() -> None:
+    """However long it is."""
+    assert len(normalize_addresses(",".join(f"p{n}@x.example" for n in range(100_000)))) == MOST_IN_ENTRY
+
+
 # domains
 
 
@@ -194,10 +237,11 @@ def test_whatever_is_asked_for_folding_does_not_fail(text: str) -> None:
 )
 def test_the_parents_of_a_domain_end_it_at_its_dots(domain: str, below: list[str]) -> None:
     """Nearest first, itself among them; never a piece of a label."""
-    whole = ".".join([*below, domain])
+    whole = ".".join([*below, domain, "acme.example"])
     parents = parent_domains(whole)
     assert parents[0] == whole
-    assert parents[len(below)] == domain
+    assert parents[len(below)] == f"{domain}.acme.example"
+    assert parents[-1] == "acme.example"
     assert all(shorter == longer.partition(".")[2] for longer, shorter in zip(parents, parents[1:], strict=False))
 
 

@@ -1,0 +1,72 @@
+"""What the commands have in common: the database that they work on, their errors, and texts from a shell."""
+
+from collections.abc import Callable, Mapping
+from functools import wraps
+from typing import Any
+
+import click
+from flask import current_app
+from flask.cli import with_appcontext
+
+import crm
+import database
+import settings
+from terminal import printable
+
+
+class _Text(click.ParamType[str]):
+    """A text that can be stored: what comes from a shell may be no UTF-8."""
+
+    name = "text"
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        if not value.isprintable():
+            self.fail("It holds characters that can't be printed, or is not UTF-8.", param, ctx)
+        return value
+
+
+TEXT = _Text()
+
+
+def start_database(config: Mapping[str, Any], make: bool) -> None:
+    """Open the database of DATABASE_URL. With `make`, a new one is made where there is none: only where a server or a
+    command stores something, as an empty database would hide a mistyped DATABASE_URL. Raises settings.Misconfigured."""
+    try:
+        database.start(config["DATABASE_URL"], config["THREADS"], make)
+    except database.Unusable as error:
+        reason = database.reason_of(error)
+        raise settings.Misconfigured(f"The configuration can't be used. DATABASE_URL: {reason}.") from None
+
+
+def uses_database(make: bool = False) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """A command that works on the database; what the verbs and the database raise becomes a sentence."""
+
+    def decorate(command: Callable[..., None]) -> Callable[..., None]:
+        @with_appcontext
+        @wraps(command)
+        def run(*args: Any, **kwargs: Any) -> None:
+            if database.db.obj is None:  # else the application has opened it
+                start_database(current_app.config, make)
+            try:
+                command(*args, **kwargs)
+            except crm.Invalid as error:
+                raise click.ClickException(" ".join(error.errors.values())) from None
+            except crm.Conflict as error:
+                raise click.ClickException(str(error)) from None
+            except crm.NotOffered:
+                raise click.ClickException("This CRM does not implement what the command needs.") from None
+            except database.Unavailable as error:
+                problem = database.problem_of(error)
+                if problem is None:
+                    raise
+                advice = "Run this again when it can serve."
+                raise click.ClickException(f"The database can't serve now: {problem.reason}. {advice}") from None
+
+        return run
+
+    return decorate
+
+
+def say(text: str, keep: str = "") -> None:
+    """Print a text on standard output, without what could move the cursor of a terminal."""
+    click.echo(printable(text, keep))

@@ -1,0 +1,128 @@
+"""Records that the server has already, as the caller of the kit has named them. Nothing is written."""
+
+from urllib.parse import quote
+
+from conformance.client import Answer, Failed, Json, NotOffered
+from conformance.rule import AURINKO, rule, same, true
+from conformance.session import Named, Session, at
+
+CONTACT = "`GET /api/v1/contacts/{id}` | one contact"
+LOOKUP = "`GET /api/v1/contacts/lookup?emails=…` | list of contacts matching one or more addresses"
+COMPANIES = "`GET /api/v1/companies/lookup?domain=…` | company/account by domain, for auto-creation"
+USERS = "*getUsersByEmail*: list of users"
+DELETED = "An unknown id is 404"
+
+
+def _named(records: list[Named], option: str) -> list[Named]:
+    if not records:
+        raise NotOffered(f"no record was named with {option}")
+    return records
+
+
+def _lookup(crm: Session, *addresses: str) -> Answer:
+    return crm.get("/contacts/lookup?emails=" + ",".join(quote(one, safe="@") for one in addresses)).expect(200)
+
+
+def _has(record: Json, field: str, text: str) -> bool:
+    """Whether a list of the record has the text, in any letter case, alone or as `Jane <jane@acme.example>`."""
+    return any(text.casefold() in str(entry).casefold() for entry in record.get(field) or [])
+
+
+def _only(answer: Answer, record_id: str, field: str, text: str) -> None:
+    """Demand that the record is among those found, and that each of them has what was asked for."""
+    true(f"the record {record_id} among those found", record_id in answer.ids, answer.summary())
+    for record in answer.records:
+        true(f"only records whose {field} have {text}", _has(record, field, text), record)
+
+
+@rule("your-contact-by-id", AURINKO, CONTACT)
+def contact_by_id(crm: Session) -> None:
+    """Each contact that was named is read by its id, and has its address."""
+    for contact in _named(crm.named.contacts, "--contact ID=ADDRESS"):
+        record = crm.get(at("contacts", contact.id)).expect(200).record
+        same("id", contact.id, str(record.get("id")))
+        true(f"emailAddresses with {contact.key}", _has(record, "emailAddresses", contact.key), record)
+
+
+@rule("your-contact-lookup", AURINKO, LOOKUP)
+def contact_lookup(crm: Session) -> None:
+    """Each contact that was named is found by its address, and nobody who does not have it."""
+    for contact in _named(crm.named.contacts, "--contact ID=ADDRESS"):
+        _only(_lookup(crm, contact.key), contact.id, "emailAddresses", contact.key)
+
+
+@rule("your-contact-letter-case", AURINKO, LOOKUP)
+def contact_letter_case(crm: Session) -> None:
+    """Each contact that was named is found whatever the letter case of the address: mail programs change it."""
+    for contact in _named(crm.named.contacts, "--contact ID=ADDRESS"):
+        for address in (contact.key.upper(), contact.key.lower()):
+            _only(_lookup(crm, address), contact.id, "emailAddresses", contact.key)
+
+
+@rule("your-contacts-together", AURINKO, LOOKUP)
+def contacts_together(crm: Session) -> None:
+    """All contacts that were named are found in one call, with a stranger among the addresses."""
+    contacts = _named(crm.named.contacts, "--contact ID=ADDRESS")[:50]
+    answer = _lookup(crm, crm.address("stranger"), *(contact.key for contact in contacts))
+    missing = sorted({contact.id for contact in contacts} - set(answer.ids))
+    same("contacts that were named and not found", [], missing)
+
+
+@rule("your-contact-stranger", AURINKO, LOOKUP)
+def contact_stranger(crm: Session) -> None:
+    """An address that is not quite that of a contact finds nobody: it is no part of another, and no pattern."""
+    for contact in _named(crm.named.contacts, "--contact ID=ADDRESS"):
+        local, _, domain = contact.key.rpartition("@")
+        parts = [contact.key[1:]] if len(local) > 1 else []
+        for other in (
+            *parts,
+            f"x{contact.key}",
+            f"{contact.key}.{crm.run}",
+            f"{local}.{crm.run}@{domain}",
+            f"%@{domain}",
+        ):
+            answer = crm.get("/contacts/lookup?emails=" + quote(other, safe="@"))
+            found = [] if answer.status in (204, 404) else answer.expect(200).ids
+            true(f"nobody for {other}", contact.id not in found, answer.summary())
+
+
+@rule("your-company-lookup", AURINKO, COMPANIES)
+def company_lookup(crm: Session) -> None:
+    """Each company that was named is found by its domain, in any letter case, and none that does not have it."""
+    for company in _named(crm.named.companies, "--company ID=DOMAIN"):
+        for domain in (company.key, company.key.upper()):
+            answer = crm.get("/companies/lookup", domain=domain).expect(200)
+            _only(answer, company.id, "domains", company.key)
+
+
+@rule("your-company-stranger", AURINKO, COMPANIES)
+def company_stranger(crm: Session) -> None:
+    """A domain that only ends like that of a company is another one."""
+    for company in _named(crm.named.companies, "--company ID=DOMAIN"):
+        answer = crm.get("/companies/lookup", domain=f"not{crm.run}{company.key}")
+        found = [] if answer.status in (204, 404) else answer.expect(200).ids
+        true("another company's domain finds nobody", company.id not in found, answer.summary())
+
+
+@rule("your-user-lookup", AURINKO, USERS)
+def user_lookup(crm: Session) -> None:
+    """Each user who was named is found by the address, in any letter case."""
+    if not crm.named.users:
+        raise NotOffered("no user was named with --user ADDRESS")
+    for address in crm.named.users:
+        for spelling in (address, address.upper()):
+            answer = crm.get("/users/lookup", emails=spelling).offered().expect(200)
+            found = [str(record.get("email", "")).casefold() for record in answer.records]
+            true(f"the user {address}", address.casefold() in found, answer.summary())
+
+
+@rule("your-deleted", AURINKO, DELETED)
+def deleted(crm: Session) -> None:
+    """A contact that was deleted is not shown, neither by its id nor by its address."""
+    for contact in _named(crm.named.deleted, "--deleted ID=ADDRESS"):
+        answer = crm.get(at("contacts", contact.id))
+        if answer.status not in (404, 410):
+            raise Failed("404 for the id of a contact that was deleted", answer.summary(), answer)
+        if contact.key:
+            found = _lookup(crm, contact.key)
+            true("no contact that was deleted", contact.id not in found.ids, found.summary())
