@@ -22,7 +22,7 @@ import store
 from conformance import RULES
 from conformance.client import NoAnswer
 from conformance.run import check, run
-from conformance.session import Session
+from conformance.session import Known, Named, Session
 from tests import mariadb
 from tests.samples import PROJECT, WITHIN, free_port
 
@@ -31,10 +31,24 @@ JANE, LENA, BOB, ACME, JOHN = (
     f"{'60f0000000000':0<{17 - len(name)}}{name}" for name in ("jane", "lena", "bob", "acme", "john")
 )
 
+NAMED = Known(
+    contacts=[Named(JANE, "jane@acme.example"), Named(f"lead:{LENA}", "lena@prospect.example")],
+    companies=[Named(ACME, "acme.example")],
+    deleted=[Named(BOB, "bob@acme.example")],
+    users=["john@othercrm.example"],
+)
 # What the README of the example names: ids of 17 characters, of which the CRM does not tell upper from lower case.
 ITS_OWN_IDS = {"contact-put", "contact-put-never-merges", "contact-id-case", "company-put"}
 # Of the kit's rules, those that are checked on SQLite by `make test`; all the others by `make test-system`.
-A_FEW = {"email-logged", "lookup-one", "lookup-mix", "company-parent", "contact-patch", "timeline-roles"}
+A_FEW = {
+    "email-logged",
+    "lookup-one",
+    "lookup-mix",
+    "company-parent",
+    "contact-patch",
+    "timeline-roles",
+    "your-deleted",
+}
 
 
 class Example:
@@ -96,7 +110,7 @@ def crm(example: Example) -> Iterator[Session]:
         example.run("-m", "commands", "token", "create", "john@othercrm.example", "--scope", scope)
         for scope in ("sync", "admin")
     )
-    session = Session(f"http://127.0.0.1:{example.port}", token, admin_token)
+    session = Session(f"http://127.0.0.1:{example.port}", token, admin_token, NAMED)
     with serving(example.folder, example.environment, session):
         yield session
         assert session.clean_up() == []
@@ -273,6 +287,8 @@ def test_a_change_in_the_crm_is_seen_at_once_and_in_the_feed_after_a_sync(crm: S
     ]
     assert crm.get("/companies/lookup", domain="new-acme.example").expect(200).ids == [ACME]
     assert crm.get(f"/contacts/lead:{LENA}").expect(200).record["firstName"] == "Helena"
+    example.rows("UPDATE account SET website = 'http://acme.example' WHERE id = ?", ACME)
+    assert example.run("sync.py") == f"company {ACME} changed"
     assert example.run("sync.py") == ""
 
 
@@ -456,7 +472,12 @@ def test_the_guide_leads_to_a_passing_kit(tmp_path: Path, crm_url: str) -> None:
         assert session.get("/companies/lookup", domain="mail.acme.example").ids == ["7"]
         assert session.get("/users/lookup", emails="john@crm.example,ann@crm.example").ids == ["1"]
         assert session.request("GET", "/health/ready", outside=True).status == 200
-        report = run(session.base_url, token, only=["users-*", "lookup-one", "email-logged", "contact-created"])
+        options = re.search(r"--contact (\S+) --company (\S+) --user (\S+) --deleted (\S+)", guide)
+        assert options
+        contact, company, user, deleted = options.groups()
+        named = Known([Named.of(contact)], [Named.of(company)], [Named.of(deleted)], [user])
+        rules = ["your-*", "users-*", "lookup-one", "email-logged", "contact-created"]
+        report = run(session.base_url, token, only=rules, named=named)
         assert [result.rule.id for result in report.of("not offered")] == ["lookup-one", "contact-created"]
         assert report.of("failed") == []
 
