@@ -54,6 +54,15 @@ def _give_back(*_: Any, **__: Any) -> None:
         crm.close()
 
 
+def _close() -> None:
+    _give_back()
+    if isinstance(crm, PooledMySQLDatabase):
+        crm.close_idle()
+
+
+os.register_at_fork(before=_close)  # gunicorn's workers must not share a connection
+
+
 @contextmanager
 def transaction(timeout: float = LOCK_TIMEOUT) -> Iterator[None]:
     """One for both databases, with the connector's write lock.

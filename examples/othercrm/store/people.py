@@ -75,7 +75,6 @@ class People:
 
     def delete(self, record_id: str) -> bool:
         """Mark one as deleted; whether there was one."""
-        link_addresses(self._entity, record_id.removeprefix(self._prefix), [])
         return mark_deleted(self._table, record_id.removeprefix(self._prefix))
 
     def ids(self, of_company: str | None = None, limit: int | None = None) -> list[str]:

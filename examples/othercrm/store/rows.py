@@ -94,8 +94,9 @@ def owners(entity: str, keys: Sequence[str]) -> list[tuple[str, str]]:
     query = EmailAddress.select(EmailAddress.lower, Link.entity_id).join(
         Link, on=(Link.email_address_id == EmailAddress.id) & ~Link.deleted
     )
-    query = query.where(EmailAddress.lower.in_(keys), ~EmailAddress.deleted, Link.entity_type == entity)
-    return [(lower, row_id) for lower, row_id in query.tuples() if lower in keys]
+    query = query.where(EmailAddress.lower.in_(list(keys)), ~EmailAddress.deleted, Link.entity_type == entity)
+    wanted = set(keys)
+    return [(lower, row_id) for lower, row_id in query.tuples() if lower in wanted]
 
 
 def mark_deleted(table: Any, row_id: str) -> bool:
@@ -113,9 +114,8 @@ def purge() -> bool:
             of_nobody = Link.entity_id.not_in(table.select(table.id))
             Link.delete().where(Link.entity_type == table.__name__, of_nobody).execute()
         addressed.delete().where(addressed.email_id.not_in(mail.select(mail.id))).execute()
-        tables.AccountContact.delete().where(
-            tables.AccountContact.contact_id.not_in(tables.Contact.select(tables.Contact.id))
-        ).execute()
+        accounts, contact = tables.AccountContact, tables.Contact
+        accounts.delete().where(accounts.contact_id.not_in(contact.select(contact.id))).execute()
         used = (Link.email_address_id, addressed.email_address_id, mail.from_email_address_id)
         nobody = [EmailAddress.id.not_in(one.model.select(one).where(one.is_null(False))) for one in used]
         EmailAddress.delete().where(*nobody).execute()

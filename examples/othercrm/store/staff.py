@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from . import tables
-from .rows import Record, addresses_of, link_addresses, owners
+from .rows import Record, addresses_of, owners
 
 User: Any = tables.User
 ORGANISATION, TIMEZONE = "espocrm", "UTC"  # the CRM has one organisation, and the zones in its users' preferences
@@ -45,5 +45,4 @@ def page(after: str, limit: int) -> list[Record]:
 def delete(ids: Sequence[str]) -> None:
     """Mark users as deleted."""
     for row_id in ids:
-        link_addresses("User", row_id, [])
         User.update(deleted=True, is_active=False).where(User.id == row_id).execute()
