@@ -405,7 +405,7 @@ def test_the_example_keeps(rule_id: str, crm: Session) -> None:
     result = check(RULES[rule_id], alone)
     assert alone.clean_up() == []
     if rule_id in ITS_OWN_IDS and result.status == "failed":
-        assert "To this CRM an id is 17 letters and digits at the most." in str(result.got)
+        assert re.search("To th(is|e) CRM (an|this) id is", str(result.got))
         return
     assert result.status == "passed", f"{result.expected}\n{result.got}\n{result.curl}"
 
