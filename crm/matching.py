@@ -85,7 +85,7 @@ def _plain(text: str) -> str | None:
 
 
 def _addresses(text: str) -> Iterator[str]:
-    return filter(None, map(_fold_address, _candidates(text[:_LONGEST_ENTRY]))) if "@" in text else iter(())
+    return filter(None, map(_normalize_bare, _candidates(text[:_LONGEST_ENTRY]))) if "@" in text else iter(())
 
 
 def _candidates(text: str) -> Iterator[str]:
@@ -148,18 +148,18 @@ def _unquoted(text: str) -> str:
     return text[start:end]
 
 
-def _fold_address(bare: str) -> str | None:
+def _normalize_bare(bare: str) -> str | None:
     if len(bare) > _LONGEST_ADDRESS:
         return None
     local, _, domain = bare.rpartition("@")
-    folded_domain = _fold_host(domain.partition("?")[0])  # ?subject= of a mailto:
+    host = _normalize_host(domain.partition("?")[0])  # ?subject= of a mailto:
     local = local.strip()
     if local[:1] == local[-1:] == '"' and _DOT_ATOM.fullmatch(local[1:-1]):
         local = local[1:-1]
-    if not (local and _DOMAIN.fullmatch(folded_domain)):
+    if not (local and _DOMAIN.fullmatch(host)):
         return None
-    folded = f"{_fold_case(local)}@{folded_domain}"
-    return folded if _is_key(folded) else None
+    key = f"{_lower(local)}@{host}"
+    return key if _is_key(key) else None
 
 
 def normalize_domain(text: str) -> str | None:
@@ -172,7 +172,7 @@ def normalize_domain(text: str) -> str | None:
     host = re.sub(r":\d*$", "", host, flags=re.ASCII)
     if len(host) > (_LONGEST_KEY if host.isascii() else _LONGEST_ADDRESS):
         return None
-    host = _fold_host(host)
+    host = _normalize_host(host)
     rest = host.removeprefix("www.")
     host = rest if "." in rest else host  # www.com is somebody's domain, .com is nobody's
     return host if _DOMAIN.fullmatch(host) and _is_key(host) else None
@@ -211,7 +211,7 @@ def is_free_mail(domains: Iterable[str]) -> bool:
 @lru_cache(1000)  # an import asks once more under the write lock
 def normalize_name(text: str) -> str | None:
     """The form in which two companies' names are compared, or None for none: letter case, white space, full width."""
-    name = " ".join(_fold_case(normalize("NFKC", text)).split())
+    name = " ".join(_lower(normalize("NFKC", text)).split())
     return _key_of(name)
 
 
@@ -249,15 +249,15 @@ def _split(value: str) -> Iterator[str]:
     yield value[start:]
 
 
-def candidate_keys(text: str, fold: Callable[[str], str | None]) -> list[str]:
-    """The folded keys that a value of a query string may mean, the likeliest first.
+def candidate_keys(text: str, normalized: Callable[[str], str | None]) -> list[str]:
+    """The normalized keys that a value of a query string may mean, the likeliest first.
 
     Clients leave the ``+`` of Gmail's ids and of ``name+tag`` addresses unencoded in query strings, where it means a
     space (WHATWG URL, application/x-www-form-urlencoded). So what misses as it came is looked up once more with ``+``
     for each space, with and without those around it.
     """
     spellings = [text, text.strip().replace(" ", "+"), text.replace(" ", "+")] if " " in text else [text]
-    return list(dict.fromkeys(key for key in map(fold, spellings) if key))
+    return list(dict.fromkeys(key for key in map(normalized, spellings) if key))
 
 
 def _key_of(text: str) -> str | None:
@@ -269,11 +269,11 @@ def _is_key(text: str) -> bool:
     return len(text) <= _LONGEST_KEY and len(text.encode()) <= _LONGEST_KEY_BYTES
 
 
-def _fold_case(text: str) -> str:
+def _lower(text: str) -> str:
     return normalize("NFC", normalize("NFC", text).casefold())
 
 
-def _fold_host(text: str) -> str:
+def _normalize_host(text: str) -> str:
     """A host name in lower case as its A-label; one that IDNA refuses (``my_host``) just in lower case.
 
     IDNA's own mapping instead of case-folding for what is not ASCII: case-folding would turn ``faß.de`` into
@@ -284,7 +284,7 @@ def _fold_host(text: str) -> str:
         try:
             host = idna.encode(normalize("NFC", host), uts46=True).decode("ascii")
         except idna.IDNAError:
-            host = _fold_case(host)
+            host = _lower(host)
     elif not host.isascii():
-        host = _fold_case(host)
+        host = _lower(host)
     return host.lower().rstrip(".")

@@ -890,7 +890,7 @@ FOUND: dict[str, tuple[str, Plant]] = {
         emails_where("msgId", lambda value, mail: like(value.strip("<> "), mail["msgId"])),
     ),
     "a + that came as a space finds nothing": (
-        "email-lookup-plus lookup-plus-as-space emails-by-address-folded",
+        "email-lookup-plus lookup-plus-as-space emails-by-address-normalized",
         inside("candidate_keys", lambda value, form: [key for key in [form(value)] if key]),
     ),
     "every space is a +": (
@@ -914,7 +914,7 @@ FOUND: dict[str, tuple[str, Plant]] = {
         ),
     ),
     "addresses of mail are compared as written": (
-        "emails-by-address-folded",
+        "emails-by-address-normalized",
         drafted(
             lambda draft: draft.recipients.__setitem__(
                 slice(None),
@@ -1258,7 +1258,7 @@ CALLERS: dict[str, tuple[str, Plant]] = {
     ),
     "every user is found": ("users-lookup", verb("lookup_users", lambda addresses: [*memory.RECORDS["user"].values()])),
     "users are found by their address as written": (
-        "users-lookup-folded your-user-lookup",
+        "users-lookup-normalized your-user-lookup",
         verb(
             "lookup_users",
             lambda addresses: [one for one in memory.RECORDS["user"].values() if one["email"] in addresses],

@@ -213,7 +213,7 @@ def test_ten_megabytes_of_html_are_read_soon(server: Server, piece: str) -> None
     "piece",
     ['"', "<", ">", "@", "<@", "@<", ",", ".", "\\", " ", "(", '"<', "é", "é.", "xn--.", "a.", "İ", "\u0301", "ß"],
 )
-def test_an_address_of_any_length_is_folded_soon(server: Server, piece: str) -> None:
+def test_an_address_of_any_length_is_normalized_soon(server: Server, piece: str) -> None:
     """In front of the @, behind it, in brackets that are never closed."""
     long = piece * (ADDRESS // len(piece))
     sent = {"fromAddress": f"a@{long}", "toAddresses": [f"{long}@x.example", f"<{long}", f"<@{long}", f"<{long}>"]}

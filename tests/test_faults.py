@@ -390,7 +390,7 @@ def test_after_one_has_waited_in_vain_nobody_else_does(client: Any, file: Path, 
 def test_the_served_process_survives(fault: Callable[[bool], Any]) -> None:
     """Twenty write and read meanwhile, and afterwards; bench/faults tells what is done to it."""
     if fault is disk.full and subprocess.run(["unshare", "--map-root-user", "--mount", "true"]).returncode:
-        pytest.skip("This system lets nobody mount a small disk of his own (unshare).")
+        pytest.skip("This system lets nobody mount a small disk (unshare).")
     outcome = fault(True)
     assert outcome.passed, outcome
     assert outcome.acknowledged >= 20

@@ -195,8 +195,8 @@ def test_an_import_normalizes_nothing_under_the_lock(
         assert writing.depth == 0
         return real(text)
 
-    real = matching._fold_host
-    monkeypatch.setattr(matching, "_fold_host", outside)
+    real = matching._normalize_host
+    monkeypatch.setattr(matching, "_normalize_host", outside)
     assert run(table).stdout == "20 created, 0 changed, 0 unchanged, 0 bad.\n"
     assert run(table.replace("Jane", "Joe")).stdout == "0 created, 10 changed, 10 unchanged, 0 bad.\n"
 
@@ -210,8 +210,8 @@ def test_calls_normalize_nothing_under_the_lock(client: Any, monkeypatch: pytest
         seen.append(text)
         return real(text)
 
-    real = matching._fold_host
-    monkeypatch.setattr(matching, "_fold_host", outside)
+    real = matching._normalize_host
+    monkeypatch.setattr(matching, "_normalize_host", outside)
     for n, (kind, field, text) in enumerate(
         [
             ("contacts", "emailAddresses", "J <j{}@m\u00fcnchen.example>"),

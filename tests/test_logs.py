@@ -87,7 +87,7 @@ def test_a_fault_is_logged_with_its_place_and_without_what_was_sent(
 ) -> None:
     """The messages of exceptions often quote a value; their types and the traceback are what a repair needs."""
 
-    def fails(record_id: str, values: Any) -> None:
+    def fails(record_id: str, values: Any, versions: Any) -> None:
         try:
             raise ValueError(SECRET)
         except ValueError as error:

@@ -108,7 +108,7 @@ def test_a_comma_inside_double_quotes_does_not_split(client: Any) -> None:
         ("jane@xn--mnchen-3ya.example", "jane@münchen.example"),
     ],
 )
-def test_addresses_are_compared_folded_and_returned_as_written(client: Any, stored: str, asked: str) -> None:
+def test_addresses_are_compared_normalized_and_returned_as_written(client: Any, stored: str, asked: str) -> None:
     """Letter case, Unicode form, IDNA form, a display name and a final dot make no difference."""
     put(client, "jane", stored)
     response = client.get(LOOKUP, query_string={"emails": asked})

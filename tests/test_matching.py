@@ -39,7 +39,7 @@ def is_international(text: str) -> bool:
 
 
 @pytest.mark.parametrize(
-    ("text", "folded"),
+    ("text", "normalized"),
     [
         ("jane@acme.example", "jane@acme.example"),
         ("JANE@ACME.EXAMPLE", "jane@acme.example"),
@@ -89,9 +89,9 @@ def is_international(text: str) -> bool:
         ("jane@[192.0.2.1]", "jane@[192.0.2.1]"),
     ],
 )
-def test_an_address_is_folded(text: str, folded: str) -> None:
+def test_an_address_is_normalized(text: str, normalized: str) -> None:
     """The part in angle brackets, trimmed, NFC, case-folded, the domain as its A-label without a final dot."""
-    assert normalize_address(text) == folded
+    assert normalize_address(text) == normalized
 
 
 @pytest.mark.parametrize(
@@ -112,7 +112,7 @@ def test_an_address_is_folded(text: str, folded: str) -> None:
         f"jane@{'x' * 1000}.example",
     ],
 )
-def test_what_cannot_be_read_as_an_address_has_no_folded_form(text: str) -> None:
+def test_what_cannot_be_read_as_an_address_has_no_normalized_form(text: str) -> None:
     """It is kept to the letter, and found by nobody."""
     assert normalize_address(text) is None
 
@@ -121,10 +121,10 @@ def test_what_cannot_be_read_as_an_address_has_no_folded_form(text: str) -> None
 @given(st.one_of(any_text, odd_text, st.builds("{}@{}".format, odd_text, odd_text)))
 @example("jane@acme.example..")
 @example("jane@a.。")
-def test_folding_an_address_twice_changes_nothing(text: str) -> None:
+def test_normalizing_an_address_twice_changes_nothing(text: str) -> None:
     """What is stored normalized is found by what is normalized."""
-    folded = normalize_address(text)
-    assert folded is None or normalize_address(folded) == folded
+    normalized = normalize_address(text)
+    assert normalized is None or normalize_address(normalized) == normalized
 
 
 @same_each_time
@@ -190,7 +190,7 @@ def test_an_entry_has_no_more_addresses_than_a_limit() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "folded"),
+    ("text", "normalized"),
     [
         ("acme.example", "acme.example"),
         ("ACME.Example.", "acme.example"),
@@ -210,24 +210,24 @@ def test_an_entry_has_no_more_addresses_than_a_limit() -> None:
         ("localhost", "localhost"),
     ],
 )
-def test_a_domain_is_folded(text: str, folded: str) -> None:
+def test_a_domain_is_normalized(text: str, normalized: str) -> None:
     """Without scheme, path, port, address, a leading www. and the final dot; case, IDNA."""
-    assert normalize_domain(text) == folded
+    assert normalize_domain(text) == normalized
 
 
 @pytest.mark.parametrize("text", ["", " ", ".", "@", "jane@", "https://", "/", "?", "a b", "a,b", "x" * 1000])
-def test_what_is_no_domain_has_no_folded_form(text: str) -> None:
+def test_what_is_no_domain_has_no_normalized_form(text: str) -> None:
     """It is kept to the letter, and found by nobody."""
     assert normalize_domain(text) is None
 
 
 @same_each_time
 @given(st.one_of(any_text, odd_text))
-def test_whatever_is_asked_for_folding_does_not_fail(text: str) -> None:
+def test_whatever_is_asked_for_does_not_fail(text: str) -> None:
     """Each function gives a key that fits into an index, or none; the longest texts too."""
-    for fold in (normalize_address, normalize_domain, normalize_message_id):
+    for normalize in (normalize_address, normalize_domain, normalize_message_id):
         for asked in (text, text * 200):
-            key = fold(asked)
+            key = normalize(asked)
             assert key is None or 0 < len(key) <= 998
 
 
@@ -249,7 +249,7 @@ def test_the_parents_of_a_domain_end_it_at_its_dots(domain: str, below: list[str
 
 
 @pytest.mark.parametrize(
-    ("text", "folded"),
+    ("text", "normalized"),
     [
         ("<a@acme.example>", "a@acme.example"),
         ("a@acme.example", "a@acme.example"),
@@ -266,9 +266,9 @@ def test_the_parents_of_a_domain_end_it_at_its_dots(domain: str, below: list[str
         ("< >", None),
     ],
 )
-def test_a_message_id_is_folded(text: str | None, folded: str | None) -> None:
+def test_a_message_id_is_normalized(text: str | None, normalized: str | None) -> None:
     """White space and one pair of angle brackets are taken off; letter case counts."""
-    assert normalize_message_id(text) == folded
+    assert normalize_message_id(text) == normalized
 
 
 def test_long_message_ids_are_told_apart() -> None:
@@ -300,7 +300,7 @@ def test_addresses_are_split_at_commas_outside_of_quotes(values: list[str], entr
 
 
 @pytest.mark.parametrize(
-    ("text", "fold", "keys"),
+    ("text", "normalize", "keys"),
     [
         ("a@x", normalize_address, ["a@x"]),
         ("a b@x", normalize_address, ["a b@x", "a+b@x"]),
@@ -310,6 +310,8 @@ def test_addresses_are_split_at_commas_outside_of_quotes(values: list[str], entr
         ("nonsense", normalize_address, []),
     ],
 )
-def test_a_value_with_spaces_may_have_had_pluses(text: str, fold: Callable[[str], str | None], keys: list[str]) -> None:
+def test_a_value_with_spaces_may_have_had_pluses(
+    text: str, normalize: Callable[[str], str | None], keys: list[str]
+) -> None:
     """As it came first, then with + for each space."""
-    assert candidate_keys(text, fold) == keys
+    assert candidate_keys(text, normalize) == keys

@@ -91,9 +91,9 @@ def test_a_valid_token_always_passes(app: Flask, anonymous: Any, scope: str) -> 
 
 
 def test_a_valid_token_costs_nothing_more(client: Any, anonymous: Any) -> None:
-    """The statement that finds out who calls, and no other."""
+    """The statements that find out who calls, and no others."""
     fail(anonymous, 12)
-    with assert_query_count(2):
+    with assert_query_count(3):
         assert client.get(ME).status_code == 200
 
 

@@ -85,7 +85,7 @@ def test_a_contact_added_today_shows_the_mail_of_last_year(client: Any) -> None:
 
 
 def test_contacts_that_share_an_address_share_its_mail(client: Any) -> None:
-    """Each shows it, as it does what is linked to him alone."""
+    """Each shows it, as it does what is linked to that one alone."""
     shared = log(client, fromAddress="office@a.example", receivedAt="2026-01-02T00:00:00Z")["id"]
     linked = log(client, relatedTo={"type": "Contact", "id": "2"}, receivedAt="2026-01-01T00:00:00Z")["id"]
     one, two = put(client, "1", "office@a.example"), put(client, "2", "OFFICE@a.example")

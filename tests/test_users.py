@@ -84,7 +84,7 @@ def test_a_plus_that_arrives_as_a_space_is_found(sync: Any) -> None:
     assert ids(sync, "emails=carol+crm@brightsync.example") == ["u2"]
 
 
-def test_addresses_are_looked_up_folded_and_returned_as_written(sync: Any) -> None:
+def test_addresses_are_looked_up_normalized_and_returned_as_written(sync: Any) -> None:
     """Also those of international domains."""
     add("Carol@MÜNCHEN.example", "u2")
     response = sync.get(f"{LOOKUP}?emails={quote('carol@xn--mnchen-3ya.example')}")

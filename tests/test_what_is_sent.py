@@ -156,7 +156,7 @@ def test_every_answer_is_as_it_is_described(witness: Witness, spec: Any) -> None
     call("GET", "/api/v1/users/lookup?emails=none@acme.example")
     for path in (paths[0], f"{CONTACTS}/1", f"{COMPANIES}/7"):
         call("DELETE", path)
-    for query in ("", "?after=5&limit=1", "?after=1000"):
+    for query in ("", "?after=5&limit=1"):
         call("GET", f"/api/v1/changes{query}")
 
     described = {

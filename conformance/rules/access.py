@@ -40,7 +40,7 @@ MALFORMED = (
 
 @rule("users-me", AURINKO, "*getMe*: `id`, `orgId`, `name`, `email`, `timezone` of the token's user")
 def users_me(crm: Session) -> None:
-    """The token's user says who he is."""
+    """The token's user says who they are."""
     me = crm.get("/users/me").expect(200).record
     true("the keys id, orgId, name, email, timezone", {"id", "orgId", "name", "email", "timezone"} <= set(me), me)
     true("an id and an email", bool(me["id"]) and "@" in str(me["email"]), me)
@@ -48,7 +48,7 @@ def users_me(crm: Session) -> None:
 
 @rule("users-lookup", AURINKO, "*getUsersByEmail*: list of users")
 def users_lookup(crm: Session) -> None:
-    """A user is found by his address, and nobody by a stranger's."""
+    """A user is found by their address, and nobody by a stranger's."""
     me = crm.get("/users/me").expect(200).record
     found = crm.get("/users/lookup", emails=me["email"]).offered().expect(200)
     true("the token's user", str(me["id"]) in found.ids, found.summary())
@@ -73,9 +73,9 @@ def users_lookup_several(crm: Session) -> None:
     same("the users found", [], crm.get("/users/lookup", emails=stranger).expect(200).records)
 
 
-@rule("users-lookup-folded", OURS, "*Folding an address*, on write and on lookup alike, by one function")
-def users_lookup_folded(crm: Session) -> None:
-    """A user is found whatever the letter case of his address."""
+@rule("users-lookup-normalized", OURS, "*Normalizing an address*, on write and on lookup alike, by one function")
+def users_lookup_normalized(crm: Session) -> None:
+    """A user is found whatever the letter case of the address."""
     me = crm.get("/users/me").expect(200).record
     same("the users found", [str(me["id"])], crm.get("/users/lookup", emails=me["email"].upper()).expect(200).ids)
 

@@ -109,8 +109,8 @@ def by_each_address(crm: Session) -> None:
     same("toAddresses", entries, crm.email(email).get("toAddresses"))
 
 
-@rule("emails-by-address-folded", OURS, NORMALIZED)
-def by_address_folded(crm: Session) -> None:
+@rule("emails-by-address-normalized", OURS, NORMALIZED)
+def by_address_normalized(crm: Session) -> None:
     """An address finds its mail however either was written, and only the whole address does."""
     word = crm.fresh("maryX")
     _, email = crm.log(toAddresses=[f"Mary <{word.upper()}@{crm.domain.upper()}>"])
