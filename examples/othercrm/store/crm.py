@@ -1,7 +1,7 @@
 """The CRM's database, CRM_DATABASE_URL, with a pool of connections; `transaction` and `check` for both databases.
 
-mysql://user:password@host/name?ssl_ca=/etc/ssl/crm.pem        MariaDB or MySQL
-sqlite:///crm.db                                               to try things
+MariaDB or MySQL:       mysql://user:pass@host/name?ssl_ca=/etc/ssl/crm.pem
+To try things, a file:  sqlite:///crm.db
 """
 
 import os
@@ -42,7 +42,7 @@ def _open(url: str) -> Any:
 
 
 if "CRM_DATABASE_URL" not in os.environ:
-    sys.exit("Set CRM_DATABASE_URL, such as mysql://user:password@host/espocrm")
+    sys.exit("Set CRM_DATABASE_URL, such as mysql://user:pass@host/espocrm")
 crm = _open(os.environ["CRM_DATABASE_URL"])
 
 
