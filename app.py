@@ -252,7 +252,7 @@ def _token() -> str:
 
 
 def _harden(response: Response) -> Response:
-    """People's letters: kept in no cache, never taken for something else than they are."""
+    """People's emails: kept in no cache, never taken for something else than they are."""
     response.headers.setdefault("Cache-Control", "no-store")
     response.headers.add("X-Content-Type-Options", "nosniff")
     response.headers.add("X-Request-ID", request.environ[logs.REQUEST_ID])
