@@ -523,6 +523,13 @@ def test_tables_and_columns_may_have_other_names(tmp_path: Path) -> None:
     assert report.of("failed") == report.of("not offered") == []
 
 
+def test_the_guide_names_tests_that_are_there() -> None:
+    """Those that hold on other tables."""
+    named = re.findall(r"tests/test_\w+\.py", GUIDE.read_text(encoding="utf-8"))
+    assert len(named) >= 4
+    assert [name for name in named if not (PROJECT / name).exists()] == []
+
+
 GUIDE = PROJECT / "docs" / "own-tables.md"
 PARTS = ("commands", "crm", "database", "migrations", "routes", "store", "web")
 
