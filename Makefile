@@ -1,13 +1,14 @@
 # make run    the server, on HOST:PORT (default 127.0.0.1:8080); the first start prints an admin token, once
 # make test   lint, types, and the tests to run before each commit (3 minutes)
 # make test-system   the tests that start servers, proxies and whole machines' worth of trouble (some minutes)
+# make model  made-up calls against a model of the contract, on both databases (a quarter of an hour)
 # make dist   dist/connector.pyz, one file to deploy: python3 connector.pyz
 # make bench  what a call costs here, as a table (see bench/README.md)
 #
 # Each is quick the second time: pip runs only when a requirements file is newer than the environment's stamp.
 
 
-.PHONY: run test test-system lint format test-dist fuzz bench bench-large faults failover dist lock audit clean
+.PHONY: run test test-system model lint format test-dist fuzz bench bench-large faults failover dist lock audit clean
 
 # The first of these that runs and is new enough (a pyenv shim can be there and not run).
 PYTHON ?= $(firstword $(foreach p,python3.11 python3 python3.12 python3.13 python3.14,\
@@ -25,6 +26,10 @@ test: lint
 # What needs nginx, strace or several servers, or takes minutes. What is not installed is skipped, and named.
 test-system: .venv/dev.stamp
 	@$(PY) -m pytest -n auto --dist loadfile -m system
+
+# Thousands of made-up calls of several clients, each answer compared with a model of the contract; a quarter of an hour.
+model: .venv/dev.stamp
+	@MODEL_ROUNDS=5000 $(PY) -m pytest -n auto --dist load -m system tests/test_model.py
 
 lint: .venv/dev.stamp
 	@mkdir -p build

@@ -78,6 +78,8 @@ class PlainServer(BaseHTTPRequestHandler):
 
     def read(self, noun: str, records: dict[int, Record], rest: list[str], query: dict[str, str]) -> Answer:
         if rest == ["lookup"]:
+            if "name" in query:
+                return 200, [one for one in records.values() if one["name"] == query["name"]]
             wanted, field = _LOOKUPS[noun]
             return 200, self.look_up(noun, field, query.get(wanted, "").split(","))
         if not rest:

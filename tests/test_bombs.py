@@ -251,7 +251,7 @@ def test_a_search_that_finds_a_million_words_ends_soon(server: Server, query: st
 @pytest.mark.parametrize(
     ("query", "status"),
     [
-        ("emails?" + "&a" * 4000, 200),
+        ("emails?" + "&a" * 4000, 422),
         ("emails?" + "&limit=1" * 1000, 200),
         ("emails?limit=" + "9" * 7000, 422),
         ("emails?cursor=" + "W1tb" * 1900, 422),
@@ -321,5 +321,5 @@ def test_a_hundred_calls_at_once_on_one_connection_get_a_hundred_answers(server:
 
 
 def test_a_compressed_bomb_is_not_unpacked(server: Server) -> None:
-    """No coding of bodies is understood; it is no JSON."""
-    assert send(server, "POST", EMAILS, b"\x1f\x8b\x08" + b"\0" * 10_000, Content_Encoding="gzip")[0] == 400
+    """No coding of bodies is understood."""
+    assert send(server, "POST", EMAILS, b"\x1f\x8b\x08" + b"\0" * 10_000, Content_Encoding="gzip")[0] == 415

@@ -106,7 +106,7 @@ class _Caller(Thread):
             _Call(15, {200}, "GET", f"{emails}/{self.acknowledged.get(known)}"),
             _Call(10, {200}, "GET", f"{emails}?rfc822MsgId={quote(f'<{known}@mail.example>')}"),
             _Call(5, {200}, "GET", f"{emails}?limit=5&q={known}"),
-            _Call(5, {200}, "GET", f"{rig.V1}/changes?after={person}"),
+            _Call(5, {200, 409}, "GET", f"{rig.V1}/changes?after={person}"),
             _Call(2, {200, 201}, "POST", f"{rig.V1}/contacts", lambda: {"emailAddresses": people.split(",")}),
             _Call(4, {404}, "GET", f"{emails}/no-such-mail"),
             _Call(4, {422}, "POST", emails, lambda: {"receivedAt": "yesterday"}),
