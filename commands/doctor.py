@@ -186,7 +186,7 @@ def _database() -> Iterator[Finding]:
 
 def _writing() -> Iterator[Finding]:
     with database.writing(_GLANCE):
-        database.check_writable()
+        crm.check()
     yield Finding(FINE, "The database can be written")
 
 

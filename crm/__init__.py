@@ -38,6 +38,7 @@ from crm.emails import (
 )
 from crm.privacy import erase_person, export_person, mentions
 from crm.records import Changed, Conflict, Cursor, Invalid, NotFound, NotOffered, Page, Record, Versions
+from crm.seam import check
 from crm.users import add_user, get_user, lookup_users, remove_user
 
 __all__ = [
@@ -58,6 +59,7 @@ __all__ = [
     "change_company",
     "change_contact",
     "change_email",
+    "check",
     "delete_company",
     "delete_contact",
     "delete_email",

@@ -29,7 +29,7 @@ from crm.records import (
     Versions,
     check_version,
 )
-from crm.seam import attempts, let_others_write, store
+from crm.seam import attempts, let_others_write, optional, store
 
 _BATCH = 20  # contacts that lose their company in one transaction
 
@@ -250,7 +250,7 @@ def _find_same(kind: _Kind, values: Mapping[str, Any], keys: Sequence[str | None
 def _fill_gaps(kind: _Kind, old: Record | None, values: Mapping[str, Any]) -> Record:
     """What becomes of a record by another description of it. Raises Invalid."""
     if old is None:
-        return {"id": uuid4().hex, **values}
+        return {"id": optional(kind.store, "new_id")() or uuid4().hex, **values}
     filled = {name: value for name, value in values.items() if value and not old[name]}
     whole = union(old[kind.entries], values[kind.entries], lambda text: kind.normalize(text) or text)
     here = old[kind.entries]

@@ -38,6 +38,10 @@ class _Store:
         return _store.transaction()
 
     @staticmethod
+    def check() -> None:
+        _store.check()
+
+    @staticmethod
     def purge() -> bool:
         return _Part(lambda: _store).purge()
 
@@ -48,11 +52,16 @@ else:
     store = _Store
 
 
+def check() -> None:
+    """Raises one of database.Unavailable where nothing can be written."""
+    store.check()
+
+
 def optional(part: Any, name: str) -> Callable[..., Any]:
     """A function that a store need not have: one that does nothing stands in for it."""
     try:
         found: Callable[..., Any] = getattr(part, name)
-    except NotOffered:
+    except (NotOffered, AttributeError):
         return lambda *_: None
     return found
 

@@ -4,7 +4,7 @@ from typing import Any
 
 from flask_smorest import Blueprint
 
-import database
+import crm
 from schemas import Health
 
 health = Blueprint("health", __name__, url_prefix="/health", description=__doc__)
@@ -27,5 +27,5 @@ def ready() -> Any:
 
     503 with the reason when the database can't be written, or the disk is full.
     """
-    database.check_writable()
+    crm.check()
     return {"status": "ready"}

@@ -15,7 +15,7 @@ Nothing is normalized, parsed or decided here: `crm` brings all of that along. W
     transaction, check, purge
 
 A function that is not supplied makes the calls that need it 501, and nothing else. `prepare` and `catch_up` need not be
-there.
+there, nor `new_id` of contacts and companies, which makes an id where the usual 32 characters are none for the tables.
 """
 
 from database import check_writable as check

@@ -55,7 +55,6 @@ OF_THE_SYSTEM = {
     "test_crash",
     "test_database_copy",
     "test_deploy",
-    "test_example",
     "test_faults",
     "test_linear",
     "test_races",

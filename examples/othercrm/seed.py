@@ -1,44 +1,39 @@
-"""Make crm.db beside this file: the CRM's tables, a few records, and what the connector adds to them."""
+"""Make the CRM's tables in an empty database, and a few records: not for a CRM that is in use, which has both."""
 
-import sqlite3
 import sys
-from pathlib import Path
+from datetime import datetime
+from typing import Any
 
 import click
+from store.crm import crm  # type: ignore[import-not-found]
+from store.rows import link_addresses  # type: ignore[import-not-found]
 
-HERE = Path(__file__).parent
-sys.path.append(str(HERE.parents[1]))
+from store import tables as t  # type: ignore[attr-defined]
 
-from store.tables import ConnectorDomains  # type: ignore[import-not-found]  # noqa: E402
-
-import database  # noqa: E402
-from crm.matching import normalize_domain  # noqa: E402
-
-
-def add_connector(file: Path) -> None:
-    """What a CRM that is in use needs once: the connector's own tables, and its companies' domains in them.
-
-    The second part belongs into a nightly job as well, unless the CRM calls it when somebody changes a website.
-    """
-    database.start(f"sqlite:///{file}")
-    websites = database.rows("SELECT id, website FROM accounts WHERE website != ''")
-    domains = [(account, 0, website, normalize_domain(website)) for account, website in websites]
-    ConnectorDomains.insert_many(domains, list(ConnectorDomains._meta.sorted_fields)).on_conflict_replace().execute()
-    database.stop()
+MOMENT = datetime.fromisoformat("2025-01-03 08:00:00")
+SINCE = {"created_at": MOMENT, "modified_at": MOMENT}
+ROWS: list[tuple[Any, dict[str, Any], list[str]]] = [
+    (t.User, {"id": "60f0000000000john", "user_name": "john", "first_name": "John"}, ["john@othercrm.example"]),
+    (t.Account, {"id": "60f0000000000acme", "name": "Acme Ltd", "website": "https://www.acme.example/"}, []),
+    (
+        t.Contact,
+        {"id": "60f0000000000jane", "first_name": "Jane", "last_name": "Doe", "account_id": "60f0000000000acme"},
+        ["jane@acme.example", "jane.doe@home.example"],
+    ),
+    (t.Contact, {"id": "60f00000000000bob", "last_name": "Bob", "deleted": True}, ["bob@acme.example"]),
+    (t.Lead, {"id": "60f0000000000lena", "first_name": "Lena"}, ["lena@prospect.example"]),
+]
 
 
 def main() -> None:
-    """Make the file; one that is there is left alone."""
-    file = HERE / "crm.db"
-    if file.exists():
-        sys.exit(f"{file} is here already.")
-    with sqlite3.connect(file) as crm:
-        for script in ("schema.sql", "seed.sql"):
-            crm.executescript((HERE / script).read_text(encoding="utf-8"))
-    add_connector(file)
-    with sqlite3.connect(file) as crm:
-        crm.executescript((HERE / "connector.sql").read_text(encoding="utf-8"))
-    click.echo(f"{file}: a user, two contacts (one deleted), a lead, a company and a mail.")
+    """Fill a database that has no tables."""
+    if crm.get_tables():
+        sys.exit("The CRM's database has tables already.")
+    crm.create_tables(t.CRM)
+    for table, values, addresses in ROWS:
+        table.insert(**values, **SINCE).execute()
+        link_addresses(table.__name__, values["id"], addresses)
+    click.echo("A user, two contacts (one deleted), a lead and an account.")
 
 
 if __name__ == "__main__":

@@ -1,84 +1,130 @@
-"""Contacts, and leads as well: BrightSync knows no difference, so a lead is a contact whose id begins with `lead:`."""
+"""Contacts, which are the CRM's contacts and leads, and companies, which are its accounts: as its tables have them."""
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
 from peewee import JOIN
 
-from .rows import Record, addresses_of, behind, deleted_rows, link_addresses, mark_deleted, owners, save, with_keys
-from .tables import Accounts, Contacts, Leads
+from crm.matching import normalize_name
+from crm.records import Invalid
 
-_LEAD = "lead:"  # nothing says that no contact has the id of a lead
-_TABLES: dict[str, Any] = {"Contacts": Contacts, "Leads": Leads}
-_IDS: dict[str, Any] = {"Contacts": Contacts.id, "Leads": _LEAD + Leads.id}
+from . import tables
+from .rows import Record, addresses_of, link_addresses, mark_deleted, owners, save, to_moment, to_text
 
+Account: Any = tables.Account
+AccountContact: Any = tables.AccountContact
+Contact: Any = tables.Contact
+Lead: Any = tables.Lead
 
-def bean(contact_id: str) -> tuple[str, str]:
-    """The module, and the id in it, that a contact's id means."""
-    return ("Leads", contact_id.removeprefix(_LEAD)) if contact_id.startswith(_LEAD) else ("Contacts", contact_id)
-
-
-def read(ids: Sequence[str]) -> list[Record]:
-    """The contacts and leads with these ids."""
-    return [one for module in _TABLES for one in _people(module, _IDS[module].in_(ids))]
+_OWN_ID = re.compile(r"[0-9A-Za-z_-]{1,17}")
 
 
-def find(keys: Sequence[str]) -> list[tuple[str, Record]]:
-    """Each contact or lead that has one of the addresses, with the address."""
-    leads = [(key, _LEAD + lead_id) for key, lead_id in owners("Leads", keys)]
-    return with_keys(owners("Contacts", keys) + leads, read)
+def _check_id(record_id: str) -> None:
+    if not _OWN_ID.fullmatch(record_id):
+        raise Invalid(id="To this CRM an id is 17 letters and digits at the most.")
 
 
-def page(since: str, after_id: str, limit: int) -> list[Record]:
-    """Contacts and leads in the order of (updatedAt, id), from behind such a pair."""
-    found = []
-    for module, table in _TABLES.items():
-        found += _people(module, behind(table.date_modified, _IDS[module], (since, after_id)), limit=limit)
-    return sorted(found, key=lambda one: (one["updatedAt"], one["id"]))[:limit]
+class People:
+    """The contacts, or the leads: their ids begin with a prefix, which tells one from the other."""
+
+    def __init__(self, table: Any, entity: str, prefix: str, account: Any) -> None:
+        self._table, self._entity, self._prefix, self._account = table, entity, prefix, account
+
+    def read(self, ids: Sequence[str]) -> list[Record]:
+        """Those with these ids, in any order."""
+        table, names = self._table, ("first_name", "last_name", "created_at", "modified_at")
+        query = table.select(table.id, *(getattr(table, name) for name in names), Account.id.alias("account"))
+        query = query.join(Account, JOIN.LEFT_OUTER, on=(self._account == Account.id) & ~Account.deleted)
+        rows = list(query.where(table.id.in_(self._own(ids)), ~table.deleted).dicts())
+        addresses = addresses_of(self._entity, [row["id"] for row in rows])
+        return [
+            {
+                "id": self._prefix + row["id"],
+                "firstName": row["first_name"] or None,
+                "lastName": row["last_name"] or None,
+                "emailAddresses": addresses[row["id"]],
+                "companyId": row["account"],
+                "createdAt": to_text(row["created_at"]),
+                "updatedAt": to_text(row["modified_at"]),
+            }
+            for row in rows
+        ]
+
+    def owners(self, keys: Sequence[str]) -> list[tuple[str, str]]:
+        """Each of these normalized addresses that somebody has, with the id."""
+        return [(key, self._prefix + row_id) for key, row_id in owners(self._entity, keys)]
+
+    def write(self, record: Record, keys: Sequence[str | None]) -> None:
+        """Store a record, as far as the tables can hold it. Raises Invalid and Conflict."""
+        row_id = record["id"].removeprefix(self._prefix)
+        _check_id(row_id)
+        length = self._table.first_name.max_length
+        names = {"first_name": record["firstName"], "last_name": record["lastName"]}
+        values = {column: value and value[:length] for column, value in names.items()}
+        values |= {self._account.name: record["companyId"], "modified_at": to_moment(record["updatedAt"])}
+        save(self._table, row_id, record["createdAt"], **values)
+        link_addresses(self._entity, row_id, keys)
+        if self._table is Contact:  # from here the CRM knows the contacts of an account
+            accounts = AccountContact.contact_id == row_id
+            AccountContact.update(deleted=True).where(accounts).execute()
+            if company_id := record["companyId"]:
+                found = AccountContact.update(deleted=False).where(accounts, AccountContact.account_id == company_id)
+                if not found.execute():
+                    AccountContact.insert(contact_id=row_id, account_id=company_id).execute()
+
+    def delete(self, record_id: str) -> bool:
+        """Mark one as deleted; whether there was one."""
+        return mark_deleted(self._table, record_id.removeprefix(self._prefix))
+
+    def ids(self, of_company: str | None = None, limit: int | None = None) -> list[str]:
+        """All ids, or some of a company, the oldest first."""
+        own = self._account == of_company if of_company is not None else ~self._table.deleted
+        query = self._table.select(self._table.id).where(own, ~self._table.deleted).order_by(self._table.created_at)
+        return [self._prefix + row_id for (row_id,) in query.limit(limit).tuples()]
+
+    def _own(self, ids: Sequence[str]) -> list[str]:
+        return [one.removeprefix(self._prefix) for one in ids if one.startswith(self._prefix)]
 
 
-def deleted(since: str, after_id: str, limit: int) -> list[Record]:
-    """Contacts and leads that were marked as deleted, in the order of `page`."""
-    found = []
-    for module, table in _TABLES.items():
-        found += deleted_rows(table, (since, after_id), limit, _IDS[module])
-    return sorted(found, key=lambda one: (one["updatedAt"], one["id"]))[:limit]
+class Companies:
+    """The accounts. What the CRM has of domains is a website, as somebody typed it."""
+
+    def read(self, ids: Sequence[str]) -> list[Record]:
+        """Those with these ids, in any order."""
+        return [
+            {
+                "id": row.id,
+                "name": row.name or None,
+                "nameKey": normalize_name(row.name or ""),
+                "domains": [row.website] if row.website else [],
+                "createdAt": to_text(row.created_at),
+                "updatedAt": to_text(row.modified_at),
+            }
+            for row in Account.select().where(Account.id.in_(ids), ~Account.deleted)
+        ]
+
+    def owners(self, keys: Sequence[str]) -> list[tuple[str, str]]:
+        """None: a website is found by its domain where `sync` has normalized it."""
+        return []
+
+    def write(self, record: Record, keys: Sequence[str | None]) -> None:
+        """Store a record, as far as the table can hold it. Raises Invalid and Conflict."""
+        _check_id(record["id"])
+        website = record["domains"][0][: Account.website.max_length] if record["domains"] else None
+        name = record["name"] and record["name"][: Account.name.max_length]
+        moment = to_moment(record["updatedAt"])
+        save(Account, record["id"], record["createdAt"], name=name, website=website, modified_at=moment)
+
+    def delete(self, record_id: str) -> bool:
+        """Mark one as deleted; whether there was one."""
+        return mark_deleted(Account, record_id)
+
+    def ids(self) -> list[str]:
+        """All ids."""
+        return [row_id for (row_id,) in Account.select(Account.id).where(~Account.deleted).tuples()]
 
 
-def of_company(company_id: str, limit: int) -> list[str]:
-    """The ids of some contacts and leads of a company."""
-    return [one["id"] for module in _TABLES for one in _people(module, Accounts.id == company_id, limit=limit)][:limit]
-
-
-def insert(record: Record, keys: Sequence[str | None]) -> None:
-    """Store a new contact, or a lead."""
-    update({"emailAddresses": None}, record, keys)
-
-
-def update(old: Record, new: Record, keys: Sequence[str | None]) -> None:
-    """Store a contact or lead in the place of an old one."""
-    module, bean_id = bean(new["id"])
-    names = {"first_name": new["firstName"], "last_name": new["lastName"]}
-    save(_TABLES[module], bean_id, new, **names, account=new["companyId"])
-    if new["emailAddresses"] != old["emailAddresses"]:
-        link_addresses(module, bean_id, new["emailAddresses"], keys)
-
-
-def delete(record_id: str) -> bool:
-    """Mark a contact or lead, and its links to addresses, as deleted; whether there was one."""
-    module, bean_id = bean(record_id)
-    link_addresses(module, bean_id)
-    return mark_deleted(_TABLES[module], bean_id)
-
-
-def _people(module: str, condition: Any, limit: int | None = None) -> list[Record]:
-    """The records of a module that meet a condition, the longest unchanged first."""
-    table = _TABLES[module]
-    columns = {"id": _IDS[module], "firstName": table.first_name, "lastName": table.last_name, "companyId": Accounts.id}
-    columns |= {"createdAt": table.date_entered, "updatedAt": table.date_modified}
-    query = table.select(*(column.alias(name) for name, column in columns.items()))
-    query = query.join(Accounts, JOIN.LEFT_OUTER, on=(table.account == Accounts.id) & ~Accounts.deleted)
-    query = query.where(condition, ~table.deleted).order_by(table.date_modified, _IDS[module]).limit(limit)
-    records = list(query.dicts())
-    addresses = addresses_of(module, [bean(record["id"])[1] for record in records])
-    return [{**record, "emailAddresses": addresses[bean(record["id"])[1]]} for record in records]
+contacts = People(Contact, "Contact", "", Contact.account_id)
+leads = People(Lead, "Lead", "lead:", Lead.created_account_id)
+accounts = Companies()

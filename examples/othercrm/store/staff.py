@@ -1,53 +1,48 @@
-"""The people whose mailboxes are watched: the CRM's users."""
+"""The people whose mailboxes are watched: the CRM's users, as long as they are active. The CRM makes them."""
 
 from collections.abc import Sequence
 from typing import Any
 
-from .rows import Record, addresses_of, link_addresses, mark_deleted, owners, save, with_keys
-from .tables import Users
+from . import tables
+from .rows import Record, addresses_of, owners
 
-ORGANISATION = "othercrm"  # this CRM has one, and no id for it
+User: Any = tables.User
+ORGANISATION, TIMEZONE = "espocrm", "UTC"  # the CRM has one organisation, and the zones in its users' preferences
 
 
 def read(ids: Sequence[str]) -> list[Record]:
-    """The users with these ids."""
-    return _users(Users.id.in_(ids))
-
-
-def find(keys: Sequence[str]) -> list[tuple[str, Record]]:
-    """Each user who has one of the addresses, with the address."""
-    return with_keys(owners("Users", keys), read)
-
-
-def insert(user: Record, key: str, at: str) -> None:
-    """Store a new user."""
-    times = {"createdAt": at, "updatedAt": at}
-    save(Users, user["id"], times, last_name=user["name"], time_zone=user["timezone"])
-    link_addresses("Users", user["id"], [user["email"]], [key])
-
-
-def delete(ids: Sequence[str]) -> None:
-    """Mark users as deleted."""
-    for user_id in ids:
-        link_addresses("Users", user_id)
-        mark_deleted(Users, user_id)
-
-
-def page(after: str, limit: int) -> list[Record]:
-    """Users in the order of their ids, from behind one."""
-    return _users(Users.id > after, limit)
-
-
-def _users(condition: Any, limit: int | None = None) -> list[Record]:
-    rows: list[Any] = list(Users.select().where(condition, ~Users.deleted).order_by(Users.id).limit(limit))
-    addresses = addresses_of("Users", [row.id for row in rows])
+    """The active users with these ids."""
+    rows = User.select().where(
+        User.id.in_(ids), ~User.deleted, User.is_active, User.type.not_in(["portal", "system", "api"])
+    )
+    found = [row for row in rows if row.id in ids]
+    addresses = addresses_of("User", [row.id for row in found])
     return [
         {
             "id": row.id,
             "orgId": ORGANISATION,
             "name": " ".join(filter(None, [row.first_name, row.last_name])) or None,
             "email": next(iter(addresses[row.id]), ""),
-            "timezone": row.time_zone or "UTC",
+            "timezone": TIMEZONE,
         }
-        for row in rows
+        for row in found
     ]
+
+
+def find(keys: Sequence[str]) -> list[tuple[str, Record]]:
+    """Each active user who has one of the addresses, with the address."""
+    pairs = owners("User", keys)
+    users = {user["id"]: user for user in read([row_id for _, row_id in pairs])}
+    return [(key, users[row_id]) for key, row_id in pairs if row_id in users]
+
+
+def page(after: str, limit: int) -> list[Record]:
+    """Users in the order of their ids, from behind one."""
+    ids = sorted(row_id for (row_id,) in User.select(User.id).where(~User.deleted).tuples())
+    return sorted(read([one for one in ids if one > after][:limit]), key=lambda user: str(user["id"]))
+
+
+def delete(ids: Sequence[str]) -> None:
+    """Mark users as deleted."""
+    for row_id in ids:
+        User.update(deleted=True, is_active=False).where(User.id == row_id).execute()

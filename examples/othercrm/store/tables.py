@@ -1,216 +1,166 @@
-"""The CRM's tables, as pwiz wrote them, but for the first lines; and those that the connector adds.
+"""EspoCRM 9's tables, as pwiz writes them, without the columns that are not needed here; and one of the connector's.
 
-    python -m pwiz -o -e sqlite -t accounts,contacts,leads,users,… crm.db
+    python -m pwiz -e mysql -H localhost -u espocrm -P -t contact,lead,account,user,… espocrm
 
-Instead of a database of its own, each model is bound to the connector's: one file, one kind of connection, one writer
-at a time. What a CRM has no place for is in the tables whose names begin with connector_.
+EspoCRM has no foreign keys, so the models have none: an id is a text of 17 characters.
 """
 
+from typing import Any
+
 from peewee import (
-    SQL,
+    AutoField,
     BooleanField,
     CharField,
     CompositeKey,
-    ForeignKeyField,
-    IntegerField,
+    DateTimeField,
     Model,
     TextField,
 )
 
-from database import db
+from models import Table
+
+from .crm import crm
 
 
-class MomentField(TextField):
-    """A time: `2026-01-31 09:30:00`, with microseconds where it has some, is `2026-01-31T09:30:00.000000Z` to `crm`."""
+class Long(TextField):
+    """A text of up to 16 MiB."""
 
-    field_type = "DATETIME"
-
-    def db_value(self, value: str | None) -> str | None:
-        return value and value.replace("T", " ").removesuffix("Z").removesuffix(".000000")
-
-    def python_value(self, value: str | None) -> str | None:
-        return value and f"{value[:19].replace(' ', 'T')}.{value[20:]:0<6}Z"
+    field_type = "MEDIUMTEXT"
 
 
-class BaseModel(Model):
+class Row(Model):
+    """What the CRM's tables have in common."""
+
+    deleted: Any = BooleanField(default=False, null=True)
+
     class Meta:
-        database = db
+        database = crm
 
 
-class Accounts(BaseModel):
-    id = CharField(max_length=36, primary_key=True)
-    name = CharField(null=True)
+class Account(Row):
+    id = CharField(max_length=17, primary_key=True)
+    name = CharField(max_length=249, null=True)
     website = CharField(null=True)
-    date_entered = MomentField()
-    date_modified = MomentField()
-    deleted = BooleanField(constraints=[SQL("DEFAULT 0")])
+    created_at = DateTimeField(null=True)
+    modified_at = DateTimeField(null=True)
 
     class Meta:
-        table_name = "accounts"
+        table_name = "account"
 
 
-class ConnectorDomains(BaseModel):
-    account = ForeignKeyField(column_name="account_id", field="id", model=Accounts)
-    position = IntegerField()
-    text = TextField()
-    normalized = CharField(index=True, max_length=998, null=True)
+class Contact(Row):
+    id = CharField(max_length=17, primary_key=True)
+    first_name = CharField(max_length=100, null=True)
+    last_name = CharField(max_length=100, null=True)
+    account_id = CharField(max_length=17, index=True, null=True)
+    created_at = DateTimeField(null=True)
+    modified_at = DateTimeField(null=True)
 
     class Meta:
-        table_name = "connector_domains"
-        indexes = ((("account", "position"), True),)
-        primary_key = CompositeKey("account", "position")
+        table_name = "contact"
 
 
-class Emails(BaseModel):
-    id = CharField(max_length=36, primary_key=True)
+class AccountContact(Row):
+    id = AutoField()
+    account_id = CharField(max_length=17, null=True)
+    contact_id = CharField(max_length=17, index=True, null=True)
+
+    class Meta:
+        table_name = "account_contact"
+        indexes = ((("account_id", "contact_id"), True),)
+
+
+class Lead(Row):
+    id = CharField(max_length=17, primary_key=True)
+    first_name = CharField(max_length=100, null=True)
+    last_name = CharField(max_length=100, null=True)
+    status = CharField(default="New", null=True)
+    created_account_id = CharField(max_length=17, index=True, null=True)
+    created_at = DateTimeField(null=True)
+    modified_at = DateTimeField(null=True)
+
+    class Meta:
+        table_name = "lead"
+
+
+class User(Row):
+    id = CharField(max_length=17, primary_key=True)
+    user_name = CharField(max_length=50, null=True)
+    type = CharField(max_length=24, default="regular", null=True)
+    first_name = CharField(max_length=100, null=True)
+    last_name = CharField(max_length=100, null=True)
+    is_active = BooleanField(default=True)
+    created_at = DateTimeField(null=True)
+    modified_at = DateTimeField(null=True)
+
+    class Meta:
+        table_name = "user"
+
+
+class EmailAddress(Row):
+    id = CharField(max_length=17, primary_key=True)
     name = CharField(null=True)
+    lower = CharField(index=True, null=True)
+    invalid = BooleanField(default=False)
+    opt_out = BooleanField(default=False)
+
+    class Meta:
+        table_name = "email_address"
+
+
+class EntityEmailAddress(Row):
+    id = AutoField()
+    entity_id = CharField(max_length=17, index=True, null=True)
+    email_address_id = CharField(max_length=17, index=True, null=True)
+    entity_type = CharField(max_length=100, null=True)
+    primary = BooleanField(default=False, null=True)
+
+    class Meta:
+        table_name = "entity_email_address"
+        indexes = ((("entity_id", "email_address_id", "entity_type"), True),)
+
+
+class Email(Row):
+    id = CharField(max_length=17, primary_key=True)
+    name = CharField(null=True)
+    from_string = CharField(null=True)
     message_id = CharField(index=True, null=True)
-    date_sent = MomentField(null=True)
-    date_entered = MomentField()
-    date_modified = MomentField()
-    deleted = BooleanField(constraints=[SQL("DEFAULT 0")])
-
-    class Meta:
-        table_name = "emails"
-
-
-class ConnectorEmails(BaseModel):
-    email = ForeignKeyField(column_name="email_id", field="id", model=Emails, primary_key=True)
-    thread_key = CharField(index=True, max_length=998, null=True)
-    withheld = BooleanField()
-    sent = TextField()
-
-    class Meta:
-        table_name = "connector_emails"
-
-
-class ConnectorCopies(BaseModel):
-    email = ForeignKeyField(column_name="email_id", field="id", model=Emails)
-    digest = CharField(max_length=32)
-    msg_key = CharField(index=True, max_length=998, null=True)
-    msg_id = TextField(null=True)
-    user_id = CharField(max_length=36, null=True)
-    logged_at = CharField(max_length=27, null=True)
-    contents = TextField()
-    differs = TextField(null=True)
-
-    class Meta:
-        table_name = "connector_copies"
-        indexes = ((("email", "digest"), True),)
-        primary_key = CompositeKey("email", "digest")
-
-
-class Contacts(BaseModel):
-    id = CharField(max_length=36, primary_key=True)
-    first_name = CharField(null=True)
-    last_name = CharField(null=True)
-    account = ForeignKeyField(column_name="account_id", field="id", model=Accounts, null=True)
-    date_entered = MomentField()
-    date_modified = MomentField()
-    deleted = BooleanField(constraints=[SQL("DEFAULT 0")])
-
-    class Meta:
-        table_name = "contacts"
-
-
-class EmailAddresses(BaseModel):
-    id = CharField(max_length=36, primary_key=True)
-    address = CharField()
-    address_lower = CharField(index=True)
-    opt_out = BooleanField(constraints=[SQL("DEFAULT 0")])
-    deleted = BooleanField(constraints=[SQL("DEFAULT 0")])
-
-    class Meta:
-        table_name = "email_addresses"
-
-
-class EmailAddressLinks(BaseModel):
-    id = CharField(max_length=36, primary_key=True)
-    email_address = ForeignKeyField(column_name="email_address_id", field="id", model=EmailAddresses)
-    bean_module = CharField(max_length=100)
-    bean_id = CharField(max_length=36)
-    primary_address = BooleanField(constraints=[SQL("DEFAULT 0")])
-    deleted = BooleanField(constraints=[SQL("DEFAULT 0")])
-    connector_text = TextField(null=True)
-    connector_position = IntegerField(null=True)
-
-    class Meta:
-        table_name = "email_address_links"
-        indexes = ((("bean_id", "bean_module"), False),)
-
-
-class EmailBeans(BaseModel):
-    id = CharField(max_length=36, primary_key=True)
-    email = ForeignKeyField(column_name="email_id", field="id", model=Emails)
-    bean_module = CharField(max_length=100)
-    bean_id = CharField(max_length=36)
-    deleted = BooleanField(constraints=[SQL("DEFAULT 0")])
-
-    class Meta:
-        table_name = "email_beans"
-        indexes = ((("bean_id", "bean_module"), False),)
-
-
-class EmailRecipients(BaseModel):
-    id = CharField(max_length=36, primary_key=True)
-    email = ForeignKeyField(column_name="email_id", field="id", model=Emails)
-    email_address = ForeignKeyField(column_name="email_address_id", field="id", model=EmailAddresses)
-    address_type = CharField(max_length=4)
-    deleted = BooleanField(constraints=[SQL("DEFAULT 0")])
-
-    class Meta:
-        table_name = "email_recipients"
-
-
-class EmailsText(BaseModel):
-    email = ForeignKeyField(column_name="email_id", field="id", model=Emails, primary_key=True)
-    from_addr = CharField(null=True)
-    to_addrs = TextField(null=True)
-    cc_addrs = TextField(null=True)
-    bcc_addrs = TextField(null=True)
-    description = TextField(null=True)
-    description_html = TextField(null=True)
-
-    class Meta:
-        table_name = "emails_text"
-
-
-class Leads(BaseModel):
-    id = CharField(max_length=36, primary_key=True)
-    first_name = CharField(null=True)
-    last_name = CharField(null=True)
-    account = ForeignKeyField(column_name="account_id", field="id", model=Accounts, null=True)
-    date_entered = MomentField()
-    date_modified = MomentField()
-    deleted = BooleanField(constraints=[SQL("DEFAULT 0")])
-
-    class Meta:
-        table_name = "leads"
-
-
-class Notes(BaseModel):
-    id = CharField(max_length=36, primary_key=True)
-    filename = CharField(null=True)
-    file_mime_type = CharField(max_length=100, null=True)
+    body_plain = Long(null=True)
+    body = Long(null=True)
+    is_html = BooleanField(default=True)
+    status = CharField(default="Archived", null=True)
+    date_sent = DateTimeField(index=True, null=True)
+    from_email_address_id = CharField(max_length=17, index=True, null=True)
+    parent_id = CharField(max_length=17, null=True)
     parent_type = CharField(max_length=100, null=True)
-    parent_id = CharField(max_length=36, null=True)
-    date_entered = MomentField()
-    date_modified = MomentField()
-    deleted = BooleanField(constraints=[SQL("DEFAULT 0")])
+    created_at = DateTimeField(null=True)
+    modified_at = DateTimeField(null=True)
 
     class Meta:
-        table_name = "notes"
-        indexes = ((("parent_id", "parent_type"), False),)
+        table_name = "email"
 
 
-class Users(BaseModel):
-    id = CharField(max_length=36, primary_key=True)
-    first_name = CharField(null=True)
-    last_name = CharField(null=True)
-    time_zone = CharField(max_length=64, null=True)
-    date_entered = MomentField()
-    date_modified = MomentField()
-    deleted = BooleanField(constraints=[SQL("DEFAULT 0")])
+class EmailEmailAddress(Row):
+    id = AutoField()
+    email_id = CharField(max_length=17, index=True, null=True)
+    email_address_id = CharField(max_length=17, index=True, null=True)
+    address_type = CharField(max_length=4, null=True)
 
     class Meta:
-        table_name = "users"
+        table_name = "email_email_address"
+        indexes = ((("email_id", "email_address_id", "address_type"), True),)
+
+
+CRM: list[Any] = [Account, Contact, AccountContact, Lead, User]
+CRM += [EmailAddress, EntityEmailAddress, Email, EmailEmailAddress]
+
+
+class Seen(Table):
+    """What the CRM's tables said of a record when the connector last wrote or met it: in the connector's database."""
+
+    kind = TextField()  # contact, company
+    id = TextField()
+    record = TextField()
+
+    class Meta:
+        primary_key = CompositeKey("kind", "id")
