@@ -51,12 +51,14 @@ OF_A_FILE = {
 # What needs nginx, strace or several servers, or takes minutes: `make test-system`.
 OF_THE_SYSTEM = {
     "test_bombs",
+    "test_commands",
     "test_conformance",
     "test_crash",
     "test_database_copy",
     "test_deploy",
     "test_faults",
     "test_linear",
+    "test_metrics",
     "test_races",
     "test_restore",
     "test_slow_clients",

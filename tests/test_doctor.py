@@ -80,6 +80,7 @@ def test_nothing_is_changed(well: Flask, file: Path) -> None:
     assert set(file.parent.iterdir()) <= files
 
 
+@pytest.mark.system
 def test_it_looks_while_the_service_runs(tmp_path: Path) -> None:
     """And asks it how it is."""
     with serving(tmp_path) as server:
@@ -88,6 +89,7 @@ def test_it_looks_while_the_service_runs(tmp_path: Path) -> None:
         assert f"ok       The service answers at 127.0.0.1, port {server.port}" in done.stdout
 
 
+@pytest.mark.system
 @pytest.mark.parametrize("program", ["flask", "commands"])
 def test_it_looks_where_nothing_can_start(tmp_path: Path, program: str) -> None:
     """At a damaged database and at none, which it does not make."""
@@ -128,6 +130,7 @@ def test_what_the_service_says_of_itself_is_told(well: Flask, status: int, body:
         assert any(line.startswith(words) for line in said(well))
 
 
+@pytest.mark.system
 def test_a_service_on_another_database_is_named(tmp_path: Path) -> None:
     """It is well, but what is looked at is not what it serves."""
     with serving(tmp_path) as server:

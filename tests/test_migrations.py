@@ -76,6 +76,7 @@ def test_a_start_keeps_what_is_there(sync: Any, url: str) -> None:
     assert sync.get("/api/v1/emails").json == [logged]
 
 
+@pytest.mark.system
 @pytest.mark.sqlite("statements are counted on its connections")
 def test_a_start_killed_at_any_statement_is_completed_by_the_next(tmp_path: Path) -> None:
     """The database is not there, empty, or whole; never a part, which would pass for another program's."""
@@ -144,6 +145,7 @@ def _start_until(path: Path, statement: int) -> bool:
     return code != 0
 
 
+@pytest.mark.system
 def test_four_processes_that_start_at_once_make_it_once(url: str, tmp_path: Path) -> None:
     """On a new database: all of them come up, and the tables are whole."""
     # Each says when it is about to start, and waits for its standard input to end: the same moment for all.
@@ -179,6 +181,7 @@ def test_four_processes_that_start_at_once_make_it_once(url: str, tmp_path: Path
     database.stop()
 
 
+@pytest.mark.system
 @pytest.mark.sqlite("servers of one folder")
 def test_four_servers_that_start_at_once_share_one_new_database(tmp_path: Path) -> None:
     """Each serves; one of them has made the tables and the first token."""

@@ -332,6 +332,7 @@ def test_a_failed_login_is_refused_where_nothing_can_be_written(
 # ---- as it is served ------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.system
 def test_each_worker_counts_and_a_valid_token_passes(tmp_path: Path) -> None:
     """Of forty-two at once on three workers at most ten each are 401. Meanwhile a valid token passes."""
     database.start(f"sqlite:///{tmp_path}/connector.db")
