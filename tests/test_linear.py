@@ -5,6 +5,7 @@ minute of CPU. `LINEAR=0.3` tries all of them, in more shapes, up to the largest
 hour or two.
 """
 
+import gc
 import os
 import time
 from collections.abc import Callable, Iterator
@@ -227,11 +228,14 @@ READERS: dict[str, dict[str, Callable[[str], Any]]] = {
 def seconds(read: Callable[[str], Any], text: str, runs: int = 1) -> float:
     """What a call takes of this process's time: the smallest of some runs. A refusal is an answer."""
     taken = []
+    gc.disable()  # it comes when it comes, and takes longer the more is there
     for _ in range(runs):
         begun = time.process_time()
         with suppress(ValueError, BadRequestBody, ValidationError, click.ClickException):
             read(text)
         taken.append(time.process_time() - begun)
+        gc.collect()
+    gc.enable()
     return min(taken)
 
 

@@ -371,7 +371,7 @@ def run(pool: Executor, make_up: Callable[[Random], History], rounds: int) -> No
             pytest.fail(f"round {n}\n{why}\n\nwith fewer calls:\n{fewest(pool, history)}", pytrace=False)
 
 
-ROUNDS = int(os.environ.get("MODEL_ROUNDS", 500))  # on each database, of all three forms
+ROUNDS = int(os.environ.get("MODEL_ROUNDS", 300))  # on each database, of all three forms
 
 
 def test_each_answer_is_what_the_contract_says(threads: Executor) -> None:
