@@ -91,7 +91,7 @@ class Connector(Flask):
     json_provider_class = Json
 
     def dispatch_request(self) -> Any:
-        """Once more, where the database broke off and has certainly kept nothing."""
+        """Once more, where the connection to the database was lost and it has certainly kept nothing."""
         try:
             return super().dispatch_request()
         except database.Unavailable as error:

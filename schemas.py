@@ -1,6 +1,6 @@
 """The wire format, and nothing else: what is taken, what is returned, and with that the OpenAPI description.
 
-`load` validates what comes in. What goes out is chosen and ordered, not converted: the verbs of `models` give values
+`load` validates what comes in. What goes out is chosen and ordered, not converted: the verbs of `crm` give values
 as the wire has them (`Wire.dump`).
 """
 

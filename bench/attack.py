@@ -28,7 +28,7 @@ V1 = "/api/v1"
 EMAILS = f"{V1}/emails"
 A_SECOND = 20  # ordinary emails
 SECONDS = 10  # of each attack
-PATIENCE = 30  # seconds that a client waits for an answer
+CLIENT_TIMEOUT = 30  # seconds that a client waits for an answer
 LARGEST = 36 * 2**20 - 100  # bytes
 
 Call = tuple[str, str, bytes]
@@ -84,7 +84,7 @@ class Server(NamedTuple):
         """The status of the answer; 0 for none."""
         method, path, body = call
         headers = {"Authorization": f"Bearer {self.token}", "Content-Type": "application/json"}
-        with closing(HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE)) as connection:
+        with closing(HTTPConnection("127.0.0.1", self.port, timeout=CLIENT_TIMEOUT)) as connection:
             try:
                 connection.request(method, path, body or None, headers)
                 answer = connection.getresponse()
@@ -113,7 +113,7 @@ def serving(project: Path) -> Iterator[Server]:
             start_new_session=True,
         )
         try:
-            until = time.monotonic() + PATIENCE
+            until = time.monotonic() + CLIENT_TIMEOUT
             while (
                 not (token := re.search(r"bsc_\w+", output.read_text()))
                 or Server(port, token[0]).ask(("GET", "/health/ready", b"")) != 200

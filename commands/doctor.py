@@ -23,7 +23,7 @@ from clock import now, stamp
 from commands import restore
 from commands.common import say
 from commands.consistency import problems
-from database.sqlite import UNFINISHED
+from database.copies import UNFINISHED
 from settings import MIB
 from web import tokens
 

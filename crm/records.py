@@ -1,4 +1,4 @@
-"""What every verb of `models` takes, gives and raises."""
+"""What every verb of `crm` takes, gives and raises."""
 
 from collections.abc import Container
 from typing import Any, NamedTuple

@@ -4,7 +4,8 @@
     with database.writing():
         database.execute("INSERT …", [...])
 
-What each kind of database has of its own is in sqlite.py and postgresql.py; `_kind` chooses between the two.
+What each kind of database has of its own is in sqlite.py (with copies.py) and postgresql.py; `_kind` chooses between
+the two.
 """
 
 from contextlib import AbstractContextManager
@@ -13,7 +14,7 @@ from typing import Any
 
 from peewee import SqliteDatabase
 
-from database import sqlite
+from database import copies, sqlite
 from database.common import (
     LOCK_TIMEOUT,
     MIGRATIONS,
@@ -30,15 +31,8 @@ from database.common import (
     execute,
     rows,
 )
-from database.sqlite import (
-    check_room,
-    is_in_use,
-    locate,
-    open_private,
-    overwrite,
-    parts,
-    raise_last_ids,
-)
+from database.copies import check_room, overwrite
+from database.sqlite import is_in_use, locate, open_private, parts, raise_last_ids
 
 
 def _kind() -> Any:
@@ -94,8 +88,8 @@ def release() -> None:
 def writing(timeout: float = LOCK_TIMEOUT) -> AbstractContextManager[None]:
     """A transaction that writes; all of it is kept, or nothing. May be nested.
 
-    Writers take turns: what is read in it stays as it is until it ends. Raises OperationalError where others don't stop
-    writing for so many seconds; with 0, at once. Readers need neither lock nor transaction.
+    Only one is under way at a time: what is read in it stays as it is until it ends. Raises OperationalError where
+    others don't stop writing for so many seconds; with 0, at once. Readers need neither lock nor transaction.
     """
     return _kind().writing(timeout)
 
@@ -128,10 +122,12 @@ def last_id(table: str, column: str = "id") -> int:
 def backup(file: Path) -> int | None:
     """Write a copy of the database, as it is at this moment, into a new file, while others go on writing.
 
-    Gives the number of emails in the copy. Removes what killed backups have left in the
-    file's folder. Raises FileExistsError, OSError with ENOSPC before the disk is full, and what `start` raises.
+    Gives the number of emails in the copy. Removes what killed backups have left in the file's folder. Raises
+    FileExistsError, OSError with ENOSPC before the disk is full or for PostgreSQL, and what `start` raises.
     """
-    return _kind().backup(file)
+    if _kind() is not sqlite:
+        raise OSError("Copy a PostgreSQL database with its own pg_dump")
+    return copies.backup(file)
 
 
 def check_writable() -> None:

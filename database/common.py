@@ -49,7 +49,7 @@ class TookTooLong(Exception):
 Tables = Callable[[], list[type[Model]]]
 
 MIGRATIONS = Path(__file__).parent.with_name("migrations")
-LOCK_TIMEOUT = 5  # seconds that a call waits for its turn to write, and for a lock of another program
+LOCK_TIMEOUT = 5  # seconds that a call waits for the write lock, and for a lock of another program
 
 
 class NeverReusedId(AutoField):

@@ -6,7 +6,6 @@ Connections come from Peewee's pool, which asks each whether it is alive as a ca
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
-from pathlib import Path
 from threading import local
 from typing import Any
 
@@ -308,11 +307,6 @@ def last_id(table: str, column: str = "id") -> int:
     return int(db.execute_sql(query, [table, column]).fetchone()[0])
 
 
-def backup(file: Path) -> int | None:
-    """Raises OSError: PostgreSQL has means of its own."""
-    raise OSError("Copy a PostgreSQL database with its own pg_dump")
-
-
 def check_writable() -> None:
     """Raises one of Unavailable where nothing can be written."""
     with writing():
@@ -330,7 +324,7 @@ _PROBLEMS = {
     "42501": "The database does not allow it",
     "53": "The database server has no room",
     "55P03": "The database is locked by another program",
-    "57": "The database broke off, or took too long",
+    "57": "The connection was lost, or the call took too long",
     "58": "The disk fails",
     "XX": "The database is damaged",
 }

@@ -9,16 +9,15 @@ import os
 import sqlite3
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager, suppress
-from fcntl import LOCK_EX, LOCK_NB, LOCK_SH, LOCK_UN, flock
+from fcntl import LOCK_EX, LOCK_NB, LOCK_UN, flock
 from pathlib import Path
-from shutil import disk_usage
-from tempfile import TemporaryFile, mkstemp
+from tempfile import TemporaryFile
 from threading import Lock
 from typing import Any
 
-from peewee import DatabaseError, OperationalError, SqliteDatabase, __exception_wrapper__  # type: ignore[attr-defined]
+from peewee import OperationalError, SqliteDatabase, __exception_wrapper__  # type: ignore[attr-defined]
 
 from database.common import (
     LOCK_TIMEOUT,
@@ -43,14 +42,12 @@ _PRAGMAS = {
     "journal_size_limit": 16 * 1024 * 1024,  # as large as that: a long read or import leaves no larger log behind
 }
 _READ_WHOLE = 256 * 1024 * 1024  # bytes: a file up to this size is checked at each start, which takes 0.15 s
-_PARTS = ("", "-wal", "-journal")  # the files of a database; -shm holds nothing
-_STEP = 1000  # pages that are copied before one looks whether it goes on
+PARTS = ("", "-wal", "-journal")  # the files of a database; -shm holds nothing
 _SHORTEST_PAUSE, _LONGEST_PAUSE = 0.0002, 0.005  # seconds between two looks at the lock file
 _MERGED = 50  # pages of the search index, written in a transaction: about 10 ms
 _OVERWRITTEN = 2000  # pages of which what is unused is overwritten at a time: about 20 ms
 _LOOKED_AT = 500  # steps of a query, after which one looks at the clock; a step of the full text reads a page
-UNFINISHED = "*-????????-unfinished"  # a backup under way, or one that was killed
-_ROOM = 1024 * 1024  # bytes: with less than this the disk counts as full
+LEAST_ROOM = 1024 * 1024  # bytes: with less than this the disk counts as full
 
 
 class _Connection(sqlite3.Connection):
@@ -67,7 +64,7 @@ class _File(SqliteDatabase):
 
     def _connect(self) -> _Connection:
         before, _ = _files(self.database)
-        connection = _open(self.database, _Connection)
+        connection = open_file(self.database, _Connection)
         try:
             self._add_conn_hooks(connection)  # type: ignore[attr-defined]
             if self.schema is not None and self.schema != applied(connection):
@@ -89,7 +86,7 @@ class _File(SqliteDatabase):
             yield from found
 
 
-def _open(path: Path | str, kind: type[sqlite3.Connection] = sqlite3.Connection) -> Any:
+def open_file(path: Path | str, kind: type[sqlite3.Connection] = sqlite3.Connection) -> Any:
     # mode=rw: SQLite's own would make an empty file in the place of one that is gone.
     uri = f"{Path(path).as_uri()}?mode=rw"
     return sqlite3.connect(uri, uri=True, timeout=LOCK_TIMEOUT, isolation_level=None, factory=kind)
@@ -143,12 +140,12 @@ def exclusive_use(url: str) -> Iterator[sqlite3.Connection]:
             held.enter_context(write_lock(path, timeout=1))
         except OperationalError:
             raise BlockingIOError from None
-        yield held.enter_context(_only_connection(path))
+        yield held.enter_context(only_connection(path))
 
 
 @contextmanager
-def _only_connection(path: Path, timeout: float = 1) -> Iterator[sqlite3.Connection]:
-    with closing(_open(path)) as connection:
+def only_connection(path: Path, timeout: float = 1) -> Iterator[sqlite3.Connection]:
+    with closing(open_file(path)) as connection:
         connection.execute(f"PRAGMA busy_timeout = {timeout * 1000:.0f}")
         connection.execute("PRAGMA locking_mode = exclusive")  # a lock, once taken, is kept
         try:
@@ -164,7 +161,7 @@ def _only_connection(path: Path, timeout: float = 1) -> Iterator[sqlite3.Connect
 def is_in_use(path: Path) -> bool:
     """Whether somebody has the database open, as a service has from its first call on. Holds up nobody."""
     try:
-        with _only_connection(path, timeout=0):
+        with only_connection(path, timeout=0):
             return False
     except BlockingIOError:
         return True
@@ -235,7 +232,7 @@ def applied(connection: sqlite3.Connection) -> set[str] | None:
 
 def parts(path: Path) -> list[Path]:
     """The files of a database that are there; none of them may be left out when it is moved."""
-    return [part for part in (Path(f"{path}{ending}") for ending in _PARTS) if part.exists()]
+    return [part for part in (Path(f"{path}{ending}") for ending in PARTS) if part.exists()]
 
 
 def _files(path: str) -> tuple[Any, Any]:
@@ -431,7 +428,7 @@ def purge_deleted() -> bool:
         size, first = page_size(file), 1  # the first page has the tables' definitions and nothing else
         if size is None:
             return False
-        with closing(_open(path)) as connection:
+        with closing(open_file(path)) as connection:
             connection.execute("PRAGMA busy_timeout = 20")  # others may wait for the write lock
             deadline = time.monotonic() + LOCK_TIMEOUT
             while first * size < os.fstat(file).st_size and time.monotonic() < deadline:
@@ -484,132 +481,6 @@ def raise_last_ids(schema: str = "main", more: int = 0) -> None:
         execute("INSERT INTO main.sqlite_sequence (name, seq) VALUES (?, ?)", [table, last + more])
 
 
-def backup(file: Path) -> int | None:
-    """See `database.backup`. Copying the file itself would lose what is still in the write-ahead log."""
-    if not file.parent.is_dir():
-        raise FileNotFoundError(errno.ENOENT, "There is no such folder", str(file.parent))
-    if file.exists():  # it may be the last good copy
-        raise FileExistsError(errno.EEXIST, "There is such a file already", str(file))
-    check_room(file.parent, rows("SELECT page_count * page_size FROM pragma_page_count, pragma_page_size")[0][0])
-    folder = os.open(file.parent, os.O_RDONLY)
-    try:
-        _remove_unfinished(file.parent, folder)
-        flock(folder, LOCK_SH)
-        # A file of another name: one that is killed leaves no copy that looks finished. An empty one is made first:
-        # SQLite's own would be readable by others.
-        handle, copy = mkstemp(prefix=f"{file.name}-", suffix="-unfinished", dir=file.parent)
-        try:
-            execute("VACUUM INTO ?", [copy])
-            emails = _count_emails(copy)
-            os.fsync(handle)
-            os.rename(copy, file)
-            sync(file.parent)
-        except BaseException:
-            os.unlink(copy)
-            raise
-        finally:
-            os.close(handle)
-    finally:
-        os.close(folder)
-    return emails
-
-
-def _remove_unfinished(folder: Path, handle: int) -> None:
-    """Remove what backups that were killed have left in a folder, unless one is running there now."""
-    try:
-        flock(handle, LOCK_EX | LOCK_NB)
-    except OSError:  # another backup has its shared lock; or the file system has no such locks
-        return
-    for left in folder.glob(UNFINISHED):
-        with suppress(OSError):
-            if left.lstat().st_uid == os.geteuid():
-                left.unlink()
-
-
-def _count_emails(copy: str) -> int | None:
-    """None where the emails are kept in somebody else's tables."""
-    with __exception_wrapper__, closing(sqlite3.connect(f"{Path(copy).as_uri()}?mode=ro", uri=True)) as connection:
-        if not connection.execute("SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = 'email'").fetchall():
-            return None
-        return int(connection.execute("SELECT count(*) FROM email").fetchone()[0])
-
-
-def overwrite(path: Path, new: Path, kept: Path, complete: Callable[[Path | None], None]) -> bool:
-    """Make a database hold what `new` does, a whole file without a log; the old one is kept. False where there is none.
-
-    It happens in one transaction on the same file, so owner and mode stay, others may have it open, and they see the
-    old database or the new one; so does who comes after this process was killed. Before that, when nobody writes any
-    more, `complete` may write to `new`; it is given the copy of the old database, or None where that can't be read.
-
-    Two databases must not be open elsewhere (BlockingIOError): one of another schema, which another version of the
-    connector may serve, and one that is damaged. That one is kept as it is, with its log, and `new` takes its place.
-    """
-    with write_lock(path):
-        try:
-            if not path.exists():
-                return _take_place(path, new, kept, complete)
-            check(path)
-        except Damaged:
-            return _take_place(path, new, kept, complete)
-        except DatabaseError:  # of another version, or somebody else's: it may well be replaced
-            pass
-        with closing(_open(new)) as source, closing(_open(path)) as present:
-            same = applied(source) == applied(present)
-            [(size,)] = present.execute("PRAGMA page_size")
-            if source.execute("PRAGMA page_size").fetchone() != (size,):  # of a file in use it can't be changed
-                source.execute(f"PRAGMA page_size = {size}")
-                source.execute("VACUUM")
-        with closing(_open(path)) if same else _only_connection(path) as live:
-            unfinished = Path(f"{new}-kept")
-            os.close(open_private(unfinished))
-            with closing(_open(unfinished)) as old:
-                _copy(live, old)
-            complete(unfinished)
-            unfinished.rename(kept)
-            sync(path.parent)
-            live.execute("PRAGMA journal_mode = wal")
-            with closing(_open(new)) as source:
-                _copy(source, live)
-            live.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-            return True
-
-
-def _copy(source: sqlite3.Connection, target: sqlite3.Connection) -> None:
-    """Copy all pages in one transaction. SQLite's own waits for ever where another program holds the target's lock."""
-    deadline = time.monotonic() + LOCK_TIMEOUT
-
-    def watch(status: int, remaining: int, total: int) -> None:
-        if status in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED) and time.monotonic() > deadline:
-            raise OperationalError("database is locked")
-
-    with __exception_wrapper__:
-        source.backup(target, pages=_STEP, progress=watch, sleep=0.01)
-
-
-def _take_place(path: Path, new: Path, kept: Path, complete: Callable[[Path | None], None]) -> bool:
-    """Give what is left of a database other names, and leave nothing that the new one would take for its log."""
-    with suppress(sqlite3.DatabaseError), _only_connection(path):
-        pass  # so nobody has it open who could still read it
-    complete(None)
-    parts = [ending for ending in _PARTS if Path(f"{path}{ending}").exists()]
-    for ending in parts:
-        os.link(f"{path}{ending}", f"{kept}{ending}")
-    sync(path.parent)
-    for ending in ("-shm", *parts[1:]) if parts[:1] == [""] else ("-shm", *parts):
-        Path(f"{path}{ending}").unlink(missing_ok=True)
-    new.replace(path)
-    sync(path.parent)
-    return bool(parts)
-
-
-def check_room(folder: Path, size: int) -> None:
-    """Raises OSError where a folder has no room for so many bytes."""
-    free = disk_usage(folder).free
-    if free < size + _ROOM:
-        what = f"{size / 1e6:,.0f} MB are needed, and {free / 1e6:,.0f} MB free"
-        raise OSError(errno.ENOSPC, f"There is no room: {what}", str(folder))
-
-
 def check_writable() -> None:
     """Raises one of Unavailable where nothing can be written."""
     with writing():
@@ -627,7 +498,7 @@ def _storage_error(error: OSError) -> StorageError:
 def _check_room() -> None:
     """Raises OSError where the disk is full. Takes a file without a name, and with it its room, for a moment."""
     with TemporaryFile(dir=Path(db.database).parent) as probe:
-        os.posix_fallocate(probe.fileno(), 0, _ROOM)
+        os.posix_fallocate(probe.fileno(), 0, LEAST_ROOM)
 
 
 # What SQLite can meet without a fault of ours, by its result code (https://sqlite.org/rescode.html).

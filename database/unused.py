@@ -24,8 +24,8 @@ def page_size(file: int) -> int | None:
 def overwrite_unused(file: int, first: int, pages: int, size: int) -> None:
     """Overwrite what no cell is in, in some pages of a database file; not in the file's first page, which is 0.
 
-    Nobody may write meanwhile, and nothing may be in the write-ahead log. To SQLite these bytes mean nothing: whoever
-    reads, and whenever the process or the machine ends, the database is the same.
+    Nobody may write meanwhile, and nothing may be in the write-ahead log. To SQLite these bytes mean nothing: for
+    every reader, and whenever the process or the machine ends, the database is the same.
     """
     data = os.pread(file, pages * size, first * size)
     for start, end in _unused(data, size):

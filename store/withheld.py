@@ -6,7 +6,7 @@ from typing import Any
 
 from peewee import fn
 
-from database import db, writing
+from database import writing
 from database.query import Prepared, param
 from models import Secret, Withheld
 from store.drafts import CopyKeys, Logged
@@ -39,15 +39,13 @@ _PAGE = Prepared(
     )
 )
 
-_known: tuple[Any, str] = (None, "")  # the database, and its key
-
 
 def key() -> str:
-    """The key of all hashes, in hexadecimal digits: made when it is first asked for, and read once in a process."""
-    global _known
-    if _known[0] is not db.obj:
-        _known = db.obj, _read_key() or _make_key()
-    return _known[1]
+    """The key of all hashes, in hexadecimal digits: made when it is first asked for.
+
+    Asked for each time: a restore may have put another installation's database in the place of this one.
+    """
+    return _read_key() or _make_key()
 
 
 def _read_key() -> str | None:

@@ -110,7 +110,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture
 def storage(request: pytest.FixtureRequest) -> Iterator[str]:
-    """What stands behind `models`: our tables, or the verbs of tests/memory.py; tokens are ours with both."""
+    """What stands behind `crm`: our tables, or the verbs of tests/memory.py; tokens are ours with both."""
     chosen = getattr(request, "param", "sqlite")
     with pytest.MonkeyPatch.context() as patch:
         if chosen == "memory":

@@ -1124,7 +1124,7 @@ LOOKED_UP: dict[str, tuple[str, Plant]] = {
         "contact-by-id contact-kept",
         verb("get_contact", lambda contact_id: {**REAL.get_contact(contact_id), "firstName": "Jane"}),
     ),
-    "a contact by id is whoever came first": (
+    "a contact by id is the one that came first": (
         "your-contact-by-id",
         verb("get_contact", lambda contact_id: next(iter(memory.RECORDS["contact"].values()))),
     ),
@@ -1212,7 +1212,7 @@ CONTACTS: dict[str, tuple[str, Plant]] = {
         "contact-found contact-oldest contact-gaps",
         inside("_add", lambda kind, values: DIRECTORY._put(kind, str(time.monotonic_ns()), values)),
     ),
-    "a contact with an id is whoever has the address": (
+    "a contact with an id is the one that has the address": (
         "contact-own-id",
         inside(
             "_find_same",

@@ -314,7 +314,7 @@ def test_no_other_spelling_of_a_path_gets_around_the_token(anonymous: Any, path:
 
 
 def test_answers_are_kept_in_no_cache_and_taken_for_nothing_else(client: Any, anonymous: Any) -> None:
-    """They hold people's letters."""
+    """They hold people's emails."""
     for response in (client.get("/api/v1/users/me"), client.get("/api/v1/emails/1"), anonymous.get("/api/v1/emails")):
         assert response.headers["Cache-Control"] == "no-store"
         assert response.headers["X-Content-Type-Options"] == "nosniff"

@@ -26,7 +26,7 @@ def test_the_copy_holds_what_is_still_in_the_log_of_the_live_file(app, client, t
 
 
 def test_nobody_else_can_read_the_copy(app, tmp_path):
-    """It holds letters."""
+    """It holds emails."""
     app.test_cli_runner().invoke(args=["backup", str(tmp_path / "copy.db")])
     assert stat.S_IMODE((tmp_path / "copy.db").stat().st_mode) == 0o600
 
@@ -50,7 +50,7 @@ def test_what_is_in_the_way_gets_a_sentence(app, url, tmp_path):
 
 def test_a_disk_without_room_is_left_as_it_is(app, tmp_path, monkeypatch):
     """Rather than filled, which would stop the service."""
-    monkeypatch.setattr(database.sqlite, "disk_usage", lambda folder: SimpleNamespace(free=2**20))
+    monkeypatch.setattr(database.copies, "disk_usage", lambda folder: SimpleNamespace(free=2**20))
     result = app.test_cli_runner().invoke(args=["backup", str(tmp_path / "copy.db")])
     assert result.exit_code == 1
     assert re.search(r"There is no room: \S+ MB are needed, and 1 MB free\.\n$", result.stderr), result.stderr

@@ -255,7 +255,7 @@ def test_odd_bytes_in_an_address_are_no_fault_of_the_server(client: Any, path: s
 def test_no_error_repeats_what_the_client_sent(
     client: Any, caplog: pytest.LogCaptureFixture, method: str, path: str, data: bytes, status: int
 ) -> None:
-    """Neither the answer nor the log: both end up where people's letters do not belong."""
+    """Neither the answer nor the log: both end up where people's emails do not belong."""
     response = post(client, data.replace(b"%s", SECRET.encode()), path=path, method=method)
     assert_error(response, status)
     assert SECRET not in f"{response.text}{response.headers}{caplog.text}".casefold()

@@ -170,7 +170,7 @@ def test_more_values_than_any_mail_has_are_a_bad_request(server: Server, body: b
 
 
 def test_commas_in_texts_are_no_values(server: Server) -> None:
-    """As many as a letter may have, beside quotation marks and backslashes."""
+    """As many as an email may have, beside quotation marks and backslashes."""
     text = ',",\\",' * MIB
     status, record = send(server, "POST", EMAILS, json.dumps({"textBody": text, "subject": '\\"'}).encode())
     assert (status, record["textBody"]) == (201, text)

@@ -180,7 +180,7 @@ def test_the_tables_of_a_copy_are_those_of_a_new_database(scene: Scene, postgres
 
 @pytest.mark.sqlite("files")
 def test_nobody_else_can_read_the_copy_and_the_source_is_not_touched(scene: Scene) -> None:
-    """It holds letters."""
+    """It holds emails."""
     path = database.locate(scene.url)
     before = path.read_bytes()
     scene.copy()

@@ -199,7 +199,7 @@ def test_a_file_of_another_user_is_a_problem(well: Flask, file: Path) -> None:
 
 @pytest.mark.parametrize("ending", ["-restoring", "-before-20260131T093000.000000Z"])
 def test_what_a_restore_has_left_is_named(well: Flask, file: Path, ending: str) -> None:
-    """It holds letters, also of those who were erased since."""
+    """It holds emails, also of those who were erased since."""
     Path(f"{file}{ending}").touch(mode=0o600)
     assert any(f"connector.db{ending} " in line for line in said(well))
 

@@ -52,7 +52,7 @@ def test_every_text_is_compared_byte_by_byte(app: Any) -> None:
 
 
 def test_a_session_does_not_take_over_what_would_lose_mail(app: Any, url: str) -> None:
-    """Nor what would let a writer read what was there before its turn."""
+    """Nor what would let a writer read what was there before it had the write lock."""
     with psycopg.connect(url, autocommit=True) as other:
         name = other.info.dbname
         other.execute(f"ALTER DATABASE {name} SET synchronous_commit = off")

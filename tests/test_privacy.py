@@ -114,7 +114,7 @@ def send(server: Server, text: str) -> None:
         connection.sendall(text.replace("TOKEN", server.token).encode())
         connection.shutdown(socket.SHUT_WR)
         answer = b"".join(iter(lambda: connection.recv(65536), b""))
-    if answer:  # none to a request that broke off
+    if answer:  # none to a request whose connection was lost
         assert b"application/json" in answer
         assert b"Cache-Control: no-store" in answer
         assert SECRET not in answer.decode().casefold()

@@ -127,40 +127,40 @@ def test_the_statements_of_a_read_do_not_grow_with_the_rows(filled: Any) -> None
 
 @pytest.mark.parametrize("count", [6, 60, 600])
 def test_a_mail_is_logged_in_as_many_statements_whatever_its_recipients(client: Any, count: int) -> None:
-    """Is it here, before the write lock and under it, and was it deleted before; the time of the last change; the
-    email, its recipients, links and copy, each in bulk; the change. Then its words, or on SQLite whether enough emails
-    wait for the search index."""
+    """The key of the hashes; is it here, before the write lock and under it, and was it deleted before; the time of
+    the last change; the email, its recipients, links and copy, each in bulk; the change. Then its words, or on SQLite
+    whether enough emails wait for the search index."""
     store.withheld.key()  # made with the first email
     mail = MAIL | {
         name: [f"{name}{n}@a.example" for n in range(count // 3)] for name in MAIL if name.endswith("Addresses")
     }
-    with assert_query_count(TOKEN + 10):
+    with assert_query_count(TOKEN + 11):
         assert client.post(EMAILS, json=mail).status_code == 201
-    with assert_query_count(TOKEN + 9):
+    with assert_query_count(TOKEN + 10):
         assert client.post(EMAILS, json=mail | {"rfc822MsgId": "2", "msgId": "2", "relatedTo": []}).status_code == 201
 
 
 def test_a_copy_that_adds_nothing_writes_no_record(client: Any) -> None:
-    """Is it here, with this very copy, and what is in it: the daily retry of an email that is logged writes nothing.
-    Another mailbox's copy: has the email changed since, and the copy."""
+    """The key of the hashes; is it here, with this very copy, and what is in it: the daily retry of an email that is
+    logged writes nothing. Another mailbox's copy: has the email changed since, and the copy."""
     client.post(EMAILS, json=MAIL)
     with count_queries() as retry:
         assert client.post(EMAILS, json=MAIL).status_code == 200
     with count_queries() as copy:
         assert client.post(EMAILS, json=MAIL | {"msgId": "another"}).status_code == 200
-    assert [counted.count for counted in (retry, copy)] == [TOKEN + 3, TOKEN + 5]
+    assert [counted.count for counted in (retry, copy)] == [TOKEN + 4, TOKEN + 6]
     assert [writes(counted) for counted in (retry, copy)] == [[], ["copy"]]
 
 
 def test_a_change_writes_what_changes(client: Any) -> None:
-    """The email as it is, and whether it still is; the time of the last change; the row, its words, the change. Not
-    its recipients and links."""
+    """The email as it is, and whether it still is; the key of the hashes; the time of the last change; the row, its
+    words, the change. Not its recipients and links."""
     client.post(EMAILS, json=MAIL)
     with count_queries() as counted:
         assert client.patch(f"{EMAILS}/1", json={"subject": "another"}).status_code == 200
-    assert counted.count == TOKEN + 6 + on_sqlite()  # whether enough emails wait for the search index
+    assert counted.count == TOKEN + 7 + on_sqlite()  # whether enough emails wait for the search index
     assert writes(counted) == ["email", *(["email_words"] * (not on_sqlite())), "change"]
-    with assert_query_count(TOKEN + 8 + on_sqlite()):  # where it is asked whether the words are in the index yet
+    with assert_query_count(TOKEN + 9 + on_sqlite()):  # where it is asked whether the words are in the index yet
         assert client.delete(f"{EMAILS}/1").status_code == 204
 
 
@@ -308,7 +308,8 @@ def test_a_write_reads_no_whole_table(filled: Any, method: str, path: str) -> No
         assert filled.open(path, method=method, json=MAIL).status_code < 300
     for record in counted.get_queries():
         sql, values = record.msg
-        if not sql.startswith("INSERT"):  # of values that are given: nothing is read
+        # An INSERT of values that are given reads nothing, and the key of the hashes is a table of one row.
+        if not sql.startswith("INSERT") and '"secret"' not in sql:
             plan = [(row[1], row[3]) for row in database.rows(f"EXPLAIN QUERY PLAN {sql}", values)]
             assert list(scans(plan)) == [], sql
 

@@ -22,7 +22,7 @@ import crm
 import database
 from commands import restore
 from commands.consistency import problems
-from database import common, sqlite
+from database import common, copies
 from tests.conftest import USER
 from tests.samples import EMAILS, ask, run_command, serving
 from tests.test_migrations import LATER
@@ -305,7 +305,7 @@ def test_a_damaged_or_newer_database_that_is_in_use_is_refused(scene: Scene) -> 
 
 def test_while_another_program_writes_it_is_refused(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
     """After the time that any writer waits."""
-    monkeypatch.setattr(database.sqlite, "LOCK_TIMEOUT", 0.1)
+    monkeypatch.setattr(database.copies, "LOCK_TIMEOUT", 0.1)
     with closing(sqlite3.connect(scene.file, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
         result = scene.restore()
@@ -462,7 +462,7 @@ def test_the_only_copy_can_be_taken_although_its_records_do_not_agree(scene: Sce
 
 def test_a_disk_without_room_is_left_as_it_is(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
     """It is asked before anything is written."""
-    monkeypatch.setattr(database.sqlite, "disk_usage", lambda folder: shutil._ntuple_diskusage(10**9, 10**9, 1000))
+    monkeypatch.setattr(database.copies, "disk_usage", lambda folder: shutil._ntuple_diskusage(10**9, 10**9, 1000))
     scene.refuses(because="There is no room: ")
 
 
@@ -565,7 +565,7 @@ def test_killed_at_any_moment_it_leaves_the_old_or_the_new(scene: Scene) -> None
 
 def test_killed_at_any_page_it_leaves_the_old_or_the_new(scene: Scene) -> None:
     """While the new content is written over the old, also after some of it has reached the log."""
-    copy, kills = sqlite._copy, 0
+    copy, kills = copies._copy, 0
     for step in itertools.count(1):
         pid = os.fork()
         if pid == 0:
@@ -582,7 +582,7 @@ def test_killed_at_any_page_it_leaves_the_old_or_the_new(scene: Scene) -> None:
                 )
                 return None
 
-            sqlite._copy = copy_some
+            copies._copy = copy_some
             try:
                 restore.go_back(scene.file, scene.copy)
             finally:

@@ -29,7 +29,7 @@ SIZE, BALLAST = 32, 10  # MiB of the disk that gets full, and of what is removed
 PAGE, NONSENSE = 4096, 100  # bytes of a page, and of what is damaged at its beginning
 
 
-Trouble = Callable[[rig.Service], AbstractContextManager[None]]
+Fault = Callable[[rig.Service], AbstractContextManager[None]]
 
 
 def run(quick: bool = False) -> Iterator[Outcome]:
@@ -118,7 +118,7 @@ class _Trial:
         return Outcome(fault, self.calls, len(self.acknowledged), lost, verdict(wrong, figures))
 
 
-def _tried(fault: str, quick: bool, trouble: Trouble, seconds: float, readable: bool = True) -> Outcome:
+def _tried(fault: str, quick: bool, trouble: Fault, seconds: float, readable: bool = True) -> Outcome:
     with rig.service() as service:
         trial = _Trial(service, readable)
         trial.fill(20 if quick else 200)

@@ -1,8 +1,9 @@
 """Who am I, who may call, and what anybody may ask."""
 
 import re
+from collections.abc import Iterator
 
-from conformance.client import NO_CREDENTIALS, Credentials, NotOffered
+from conformance.client import NO_CREDENTIALS, Answer, Credentials, NotOffered
 from conformance.rule import AURINKO, OURS, rule, same, true
 from conformance.session import Session, at
 
@@ -12,16 +13,25 @@ NO_TOKEN_NEEDED = "**Outside `/api/v1`, without a token:**"
 
 CALLS = (
     ("GET", "/users/me"),
-    ("GET", "/users/lookup?emails=nobody@brightsync-check.example"),
-    ("GET", "/contacts/lookup?emails=nobody@brightsync-check.example"),
-    ("GET", "/companies/lookup?domain=brightsync-check.example"),
-    ("GET", "/emails?rfc822MsgId=none"),
-    ("GET", "/emails/none"),
-    ("GET", "/contacts/none"),
+    ("GET", "/users/lookup?emails={address}"),
+    ("GET", "/contacts/lookup?emails={address}"),
+    ("GET", "/companies/lookup?domain={domain}"),
+    ("GET", "/emails?rfc822MsgId={word}"),
+    ("GET", "/emails"),
+    ("GET", "/contacts"),
+    ("GET", "/companies"),
+    ("GET", "/emails/{word}"),
+    ("GET", "/contacts/{word}"),
+    ("GET", "/companies/{word}"),
+    ("GET", "/changes"),
     ("POST", "/emails"),
     ("POST", "/contacts"),
     ("POST", "/companies"),
-    ("PATCH", "/emails/none"),
+    ("PUT", "/contacts/{word}"),
+    ("PUT", "/companies/{word}"),
+    ("PATCH", "/emails/{word}"),
+    ("DELETE", "/contacts/{word}"),
+    ("DELETE", "/emails/{word}"),
 )
 MALFORMED = (
     "Bearer",
@@ -80,10 +90,17 @@ def users_lookup_normalized(crm: Session) -> None:
     same("the users found", [str(me["id"])], crm.get("/users/lookup", emails=me["email"].upper()).expect(200).ids)
 
 
-def unauthorized(crm: Session, credentials: Credentials, method: str = "GET", path: str = "/users/me") -> None:
+def every_call(crm: Session, credentials: Credentials) -> Iterator[Answer]:
+    """The answers to all calls of the contract, of records that are not here."""
+    for method, path in CALLS:
+        target = path.format(address=crm.address(), domain=crm.new_domain(), word=crm.fresh())
+        body = b'{"subject": "open"}' if method in ("POST", "PUT", "PATCH") else None
+        yield crm.request(method, target, body=body, credentials=credentials)
+
+
+def unauthorized(answer: Answer) -> None:
     """Demand 401 with WWW-Authenticate; or, after several failures, 429 with Retry-After."""
-    body = b"{}" if method != "GET" else None
-    answer = crm.request(method, path, body=body, credentials=credentials).refused(401, 429)
+    answer.refused(401, 429)
     header = "WWW-Authenticate" if answer.status == 401 else "Retry-After"
     true(f"a {header} header", bool(answer.headers[header]), str(answer.headers))
 
@@ -91,15 +108,15 @@ def unauthorized(crm: Session, credentials: Credentials, method: str = "GET", pa
 @rule("token-missing", OURS, NO_TOKEN)
 def token_missing(crm: Session) -> None:
     """No call answers without a token."""
-    for method, path in CALLS:
-        unauthorized(crm, NO_CREDENTIALS, method, path)
+    for answer in every_call(crm, NO_CREDENTIALS):
+        unauthorized(answer)
 
 
 @rule("token-wrong", OURS, NO_TOKEN)
 def token_wrong(crm: Session) -> None:
     """No call answers to a token that is not known."""
-    for method, path in CALLS:
-        unauthorized(crm, Credentials.raw(f"Bearer {crm.run}"), method, path)
+    for answer in every_call(crm, Credentials.raw(f"Bearer {crm.run}")):
+        unauthorized(answer)
 
 
 @rule("token-changed", OURS, NO_TOKEN)
@@ -111,14 +128,15 @@ def token_changed(crm: Session) -> None:
         (crm.token.swapcase(), "$(echo $TOKEN | tr a-zA-Z A-Za-z)"),
     ):
         if other != crm.token:
-            unauthorized(crm, Credentials(f"Bearer {other}", f'-H "Authorization: Bearer {curl}"'))
+            credentials = Credentials(f"Bearer {other}", f'-H "Authorization: Bearer {curl}"')
+            unauthorized(crm.request("GET", "/users/me", credentials=credentials))
 
 
 @rule("token-malformed", OURS, NO_TOKEN)
 def token_malformed(crm: Session) -> None:
     """An Authorization header that makes no sense is 401, never a server error."""
     for header in MALFORMED:
-        unauthorized(crm, Credentials.raw(header))
+        unauthorized(crm.request("GET", "/users/me", credentials=Credentials.raw(header)))
 
 
 @rule("token-basic-password", OURS, BASIC)
@@ -142,7 +160,8 @@ def token_basic_user(crm: Session) -> None:
 def token_basic_wrong(crm: Session) -> None:
     """Basic without the token is 401."""
     for user, password in (("brightsync", crm.run), (crm.run, ""), ("", "")):
-        unauthorized(crm, Credentials.basic(user, password, f"{user}:{password}"))
+        credentials = Credentials.basic(user, password, f"{user}:{password}")
+        unauthorized(crm.request("GET", "/users/me", credentials=credentials))
 
 
 SCOPES = "carries a scope: `sync` (every call of the first table) or `admin` (all)"

@@ -31,7 +31,7 @@ def log_all(crm: Session, *times: str | None, **fields: object) -> list[str]:
     return [crm.log(receivedAt=time, **fields)[1] for time in times]
 
 
-def walked(crm: Session, path: str) -> list[str]:
+def ids_from(crm: Session, path: str) -> list[str]:
     """The ids on all pages, from this one on."""
     return [str(record.get("id")) for record in crm.walk(path)]
 
@@ -237,7 +237,7 @@ def pages_steady(crm: Session) -> None:
     page = crm.get("/emails", syncThreadId=thread, limit="3").expect(200)
     log_all(crm, *["2024-02-01T00:00:00Z"] * 2, syncThreadId=thread)
     crm.delete(at("emails", emails[8]))
-    rest = walked(crm, crm.next_page(page) or "/emails?rfc822MsgId=")
+    rest = ids_from(crm, crm.next_page(page) or "/emails?rfc822MsgId=")
     same("the mails on the pages", emails[::-1], page.ids + rest)
 
 
@@ -247,7 +247,7 @@ def pages_without_time(crm: Session) -> None:
     thread = crm.fresh("thread")
     emails = log_all(crm, None, "2024-01-01T00:00:00Z", None, "2030-01-01T00:00:00Z", None, None, syncThreadId=thread)
     for limit in (1, 2, 4):
-        found = walked(crm, f"/emails?syncThreadId={thread}&limit={limit}")
+        found = ids_from(crm, f"/emails?syncThreadId={thread}&limit={limit}")
         same("the mails on all pages, sorted", sorted(emails), sorted(found))
 
 
@@ -258,7 +258,7 @@ def pages_filtered(crm: Session) -> None:
     emails = log_all(crm, *["2024-01-01T00:00:00Z"] * 5, syncThreadId=thread, toAddresses=[address])
     log_all(crm, "2024-01-01T00:00:00Z", "2023-01-01T00:00:00Z", syncThreadId=thread)
     page = crm.get("/emails", syncThreadId=thread, address=address, limit="2").expect(200)
-    rest = walked(crm, crm.next_page(page) or "/emails?rfc822MsgId=")
+    rest = ids_from(crm, crm.next_page(page) or "/emails?rfc822MsgId=")
     same("the mails on all pages, sorted", sorted(emails), sorted(page.ids + rest))
 
 
