@@ -1,7 +1,8 @@
-"""Who holds the write lock, and for how long: `python -m bench.locks [--rounds 3] URL...`, one table for all.
+"""Who holds the write lock, and for how long: `python -m bench.locks URL...`, one table for all.
 
-Each URL names a database made for this, `sqlite:////path/file.db` or `postgresql://…`, whose content is changed. One of
-SQLite's is made by `python -m bench.generate 100000 FILE`, one of PostgreSQL's is a copy of it: `flask database copy`.
+Each URL names a database made for this, `sqlite:////path/file.db` or `postgresql://…`. Its content is changed, so that
+a second run would find less to do: give a new copy to each. One of SQLite's is made by `python -m bench.generate 100000
+FILE`, one of PostgreSQL's is a copy of it: `flask database copy`.
 
 While a command or call runs in a process of its own, this one takes the lock and leaves it every half millisecond, as
 any writer would. What is told is the longest time that it waited, in ms: the time for which the lock was held, and on a
@@ -172,7 +173,6 @@ def make_call(url: str, name: str) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser()
-    parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--only", default="", help="those whose name holds this")
     parser.add_argument("--call", help=argparse.SUPPRESS)
     parser.add_argument("urls", nargs="+", metavar="URL")
@@ -182,20 +182,20 @@ def main() -> None:
         return
     held: dict[str, dict[str, list[float]]] = {}
     for url in chosen.urls:
-        for _ in range(chosen.rounds):
-            with tempfile.TemporaryDirectory() as folder:
-                database.start(url)
-                names = {**dict.fromkeys(calls()), **commands(Path(folder))}
-                for name, words in names.items():
-                    if chosen.only in name and not ("SQLite" in name and not url.startswith("sqlite")):
-                        seconds = measure_command(url, words) if words else measure_call(url, name)
-                        held.setdefault(name, {}).setdefault(url, []).append(seconds * 1000)
-                        print(json.dumps([name, url.partition(":")[0], round(seconds * 1000, 1)]), file=sys.stderr)
-                database.stop()
-    print(f"| | {' | '.join(url.partition(':')[0] for url in chosen.urls)} |")
-    print("|---" * (len(chosen.urls) + 1) + "|")
+        with tempfile.TemporaryDirectory() as folder:
+            database.start(url)
+            names = {**dict.fromkeys(calls()), **commands(Path(folder))}
+            for name, words in names.items():
+                if chosen.only in name and not ("SQLite" in name and not url.startswith("sqlite")):
+                    seconds = measure_command(url, words) if words else measure_call(url, name)
+                    held.setdefault(name, {}).setdefault(url.partition(":")[0], []).append(seconds * 1000)
+                    print(json.dumps([name, url.partition(":")[0], round(seconds * 1000, 1)]), file=sys.stderr)
+            database.stop()
+    kinds = list(dict.fromkeys(url.partition(":")[0] for url in chosen.urls))
+    print(f"| | {' | '.join(kinds)} |")
+    print("|---" * (len(kinds) + 1) + "|")
     for name, found in held.items():
-        cells = [f"{min(found[url]):.0f}–{max(found[url]):.0f}" if url in found else "" for url in chosen.urls]
+        cells = [f"{min(found[kind]):.0f}–{max(found[kind]):.0f}" if kind in found else "" for kind in kinds]
         print(f"| {name} | {' | '.join(cells)} |")
 
 

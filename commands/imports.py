@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 Source = TypeVar("Source")
 
 BATCH = 200  # rows that are read at a time …
-HELD = 0.04  # … and seconds for which one transaction stores them, so that other writers get their turn in between
+HELD = 0.02  # … and seconds for which one transaction stores them, so that other writers get their turn in between
 MAILS = 32  # emails that one transaction stores …
 MAIL_BYTES = 2**20  # … and fewer of what is large
 
