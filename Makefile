@@ -30,7 +30,7 @@ test-system: .venv/dev.stamp
 
 # Thousands of made-up calls of several clients, each answer compared with a model of the contract; a quarter of an hour.
 model: .venv/dev.stamp
-	@MODEL_ROUNDS=5000 $(PY) -m pytest -n auto --dist load -m system tests/test_model.py
+	@MODEL_ROUNDS=5000 $(PY) -m pytest -o faulthandler_timeout=0 -n auto --dist load -m system tests/test_model.py
 
 lint: .venv/dev.stamp
 	@mkdir -p build
@@ -76,12 +76,12 @@ build/bench/%.db: bench/generate.py models.py | .venv/run.stamp
 	@$(PY) -m bench.generate $* $@
 
 # What goes into the file besides the libraries. Tests and the database do not.
-SHIPPED := $(wildcard *.py) commands crm database migrations routes store web
+SHIPPED := $(wildcard *.py) commands crm database migrations pages routes store web
 
 dist: dist/connector.pyz
 
 # It unpacks itself in the user's home, where nobody else can write: what lies there is run.
-dist/connector.pyz: build/libraries.stamp .venv/dev.stamp $(shell find $(SHIPPED) -name '*.py')
+dist/connector.pyz: build/libraries.stamp .venv/dev.stamp $(shell find $(SHIPPED) -type f -not -name '*.pyc')
 	@rm -rf build/pyz && cp -R build/libraries build/pyz && cp -R $(SHIPPED) build/pyz
 	@find build/pyz -name __pycache__ -exec rm -rf {} + && chmod -R u=rwX,go=rX build/pyz
 	@mkdir -p dist && $(PY) -m shiv --site-packages build/pyz --entry-point commands.cli:main \

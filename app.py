@@ -20,6 +20,9 @@ import database
 import settings
 from commands.cli import COMMANDS
 from commands.common import start_database
+from pages import directory, mail  # noqa: F401
+from pages import settings as _settings  # noqa: F401
+from pages.site import pages
 from routes.changes import changes
 from routes.companies import companies
 from routes.contacts import contacts
@@ -130,6 +133,8 @@ def create_app(environment: Mapping[str, Any] | None = None) -> Flask:
     for blueprint in (emails, contacts, companies, users, changes, health):
         api.register_blueprint(blueprint)
     app.register_blueprint(docs)
+    if app.config["PAGES"] == "on":
+        app.register_blueprint(pages)
     if app.config["METRICS"] == "on":
         from web.metrics import metrics  # not above: elsewhere its library need not even be loaded
 

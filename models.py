@@ -12,6 +12,7 @@
     change                              what was created, changed and deleted, in order
 
     token, refusal                      the connector's own: who may call, who was refused
+    session                             who is signed in to the pages, or may sign in by a link
     withheld, secret                    what must not come back, as hashes, and their key
 
 Arrows are foreign keys. Contacts and emails are joined where their normalized addresses are equal, and never by copies
@@ -57,13 +58,13 @@ class Company(Table):
 
     id = TextField(primary_key=True)
     name = TextField(null=True)
-    name_key = TextField(null=True, index=True)  # the name, normalized
+    name_key = TextField()  # the name, normalized; "" where there is none
     created_at = TextField()
     updated_at = TextField()
 
     class Meta:
         without_rowid = True
-        indexes = ((("updated_at", "id"), False),)
+        indexes = ((("updated_at", "id"), False), (("name_key", "id"), False))
 
 
 class CompanyDomain(Table):
@@ -86,13 +87,14 @@ class Contact(Table):
     id = TextField(primary_key=True)
     first_name = TextField(null=True)
     last_name = TextField(null=True)
+    name_key = TextField()  # both, normalized; "" where there is none
     company = ForeignKeyField(Company, null=True, on_delete="SET NULL")
     created_at = TextField()
     updated_at = TextField()
 
     class Meta:
         without_rowid = True
-        indexes = ((("updated_at", "id"), False),)
+        indexes = ((("updated_at", "id"), False), (("name_key", "id"), False))
 
 
 class ContactAddress(Table):
@@ -289,6 +291,21 @@ class Refusal(Table):
     times = IntegerField()  # such calls of this address or token within the hour: 1, 10, 100 …
 
 
+class Session(Table):
+    """Somebody signed in to the pages, or a link by which one may sign in once. Only the SHA-256 of the secret is here.
+
+    Both end with the token that they were made with.
+    """
+
+    sha256 = TextField(primary_key=True)
+    token = ForeignKeyField(Token, on_delete="CASCADE")
+    is_link = BooleanField()
+    expires_at = TextField()  # of a session moved on while it is used
+
+    class Meta:
+        without_rowid = True
+
+
 class Withheld(Table):
     """An email that was deleted or erased, and must not come back: a row for each msgId of its copies.
 
@@ -314,7 +331,7 @@ class Secret(Table):
 
 
 RECORDS = [Company, CompanyDomain, Contact, ContactAddress, User, Email, Recipient, Link, Copy, Change]
-OWN = [Token, Refusal, Withheld, Secret]
+OWN = [Token, Refusal, Session, Withheld, Secret]
 
 
 def tables() -> list[type[Model]]:

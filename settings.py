@@ -74,6 +74,11 @@ class Settings(Schema):
         validate=validate.OneOf(["on", "off"], error="It must be on or off."),
         metadata={"description": "`on` for `GET /metrics`, in Prometheus' format; it needs no token."},
     )
+    PAGES = fields.String(
+        load_default="on",
+        validate=validate.OneOf(["on", "off"], error="It must be on or off."),
+        metadata={"description": "`off` serves no pages for people, only the API."},
+    )
     TRUSTED_PROXIES = fields.Integer(
         load_default=0,
         validate=validate.Range(0, 10),

@@ -70,3 +70,9 @@ def uses_database(make: bool = False) -> Callable[[Callable[..., None]], Callabl
 def say(text: str, keep: str = "") -> None:
     """Print a text on standard output, without what could move the cursor of a terminal."""
     click.echo(printable(text, keep))
+
+
+def address(config: Mapping[str, Any]) -> str:
+    """Where the service listens, as a browser on this machine calls it."""
+    host = f"[{config['HOST']}]" if ":" in config["HOST"] else config["HOST"]  # IPv6
+    return f"http://{host}:{config['PORT']}"

@@ -9,7 +9,8 @@ from gunicorn.app.base import Application
 
 import crm
 import database
-from commands.common import uses_database
+from commands.common import address, uses_database
+from commands.users import sign_in_link
 from web import tokens
 
 FIRST_USER = "admin@localhost"
@@ -41,20 +42,22 @@ def welcome(config: dict[str, Any]) -> None:
     """Where there is no token yet, make a user who may do all, and show the token. Leaves no connection open."""
     try:
         secret = _first_token(config)
+        caller = tokens.authenticate(secret) if secret else None
+        link = sign_in_link(config, caller.token_id) if caller and config["PAGES"] == "on" else None
     finally:
         database.stop()
     if secret:
-        host = f"[{config['HOST']}]" if ":" in config["HOST"] else config["HOST"]  # IPv6
+        browser = f"\nSee it in a browser; this link works once, within 15 minutes:\n\n    {link}\n" if link else ""
         click.echo(
             f"""
 This is a new database. Its first user is {FIRST_USER}, with a token that may do all.
 It is shown only now:
 
     {secret}
-
+{browser}
 Try it, as soon as the server runs:
 
-    curl -H "Authorization: Bearer {secret}" http://{host}:{config["PORT"]}/api/v1/users/me
+    curl -H "Authorization: Bearer {secret}" {address(config)}/api/v1/users/me
 """,
             err=True,  # standard output is for lines of JSON
         )

@@ -1,13 +1,15 @@
 """`flask user`, `flask token`: whose mailboxes are watched, and who may call."""
 
+from collections.abc import Mapping
+from typing import Any
 from zoneinfo import available_timezones
 
 import click
 from flask import current_app
 
 import crm
-from commands.common import TEXT, say, uses_database
-from web import tokens
+from commands.common import TEXT, address, say, uses_database
+from web import sessions, tokens
 
 
 @click.group()
@@ -41,6 +43,23 @@ def remove_user(email: str) -> None:
     for found in crm.lookup_users([email]):
         return crm.remove_user(found["id"])
     raise click.ClickException("There is no user with this address.")
+
+
+@user.command("sign-in")
+@click.argument("email", type=TEXT)
+@uses_database()
+def sign_in(email: str) -> None:
+    """Print a link by which the user with the address EMAIL opens the pages: once, within 15 minutes."""
+    found = crm.lookup_users([email])
+    token_id = tokens.admin_token(found[0]["id"]) if found else None
+    if token_id is None:
+        raise click.ClickException(f"{email} has no admin token; make one: token create {email} --scope admin")
+    click.echo(sign_in_link(current_app.config, token_id))
+
+
+def sign_in_link(config: Mapping[str, Any], token_id: int) -> str:
+    """A link that signs in whoever opens it first, as if with this token."""
+    return f"{address(config)}/sign-in/{sessions.offer_link(token_id)}"
 
 
 @click.group()

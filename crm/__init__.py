@@ -12,6 +12,7 @@ from crm.directory import (
     add_contact,
     change_company,
     change_contact,
+    contacts_of_company,
     delete_company,
     delete_contact,
     get_company,
@@ -22,6 +23,8 @@ from crm.directory import (
     lookup_contacts,
     put_company,
     put_contact,
+    search_companies,
+    search_contacts,
 )
 from crm.emails import (
     change_email,
@@ -34,6 +37,7 @@ from crm.emails import (
     list_withheld,
     log_email,
     log_emails,
+    participants,
     timeline,
 )
 from crm.privacy import erase_person, export_person, mentions
@@ -60,6 +64,7 @@ __all__ = [
     "change_contact",
     "change_email",
     "check",
+    "contacts_of_company",
     "delete_company",
     "delete_contact",
     "delete_email",
@@ -83,8 +88,11 @@ __all__ = [
     "lookup_contacts",
     "lookup_users",
     "mentions",
+    "participants",
     "put_company",
     "put_contact",
     "remove_user",
+    "search_companies",
+    "search_contacts",
     "timeline",
 ]

@@ -40,6 +40,7 @@ class _Kind(NamedTuple):
     """What contacts and companies do not have in common."""
 
     name: str  # in the change feed
+    names: tuple[str, ...]  # the fields of its name
     entries: str  # the field that lists what a record is found by
     normalize: Callable[[str], str | None]
     store: Any
@@ -49,12 +50,13 @@ class _Kind(NamedTuple):
         return [self.normalize(text) for text in record[self.entries]]
 
     def named(self, record: Record) -> Record:
-        """The record as it is stored: a company with its normalized name, which is not on the wire."""
-        return {**record, "nameKey": normalize_name(record["name"] or "")} if self.name == "company" else record
+        """The record as it is stored: with its normalized name, which is not on the wire."""
+        parts = (record[name] or "" for name in self.names)
+        return {**record, "nameKey": normalize_name(" ".join(parts)) or ""}
 
 
-_CONTACT = _Kind("contact", "emailAddresses", normalize_address, store.contacts)
-_COMPANY = _Kind("company", "domains", normalize_domain, store.companies)
+_CONTACT = _Kind("contact", ("firstName", "lastName"), "emailAddresses", normalize_address, store.contacts)
+_COMPANY = _Kind("company", ("name",), "domains", normalize_domain, store.companies)
 
 
 # ---- contacts -------------------------------------------------------------------------------------------------------
@@ -78,6 +80,18 @@ def list_contacts(
     With `deleted`, those that were deleted since are among them: id, deleted, and updatedAt, which is when.
     """
     return _list(_CONTACT, updated_since, deleted, after, limit)
+
+
+def search_contacts(text: str, after: Cursor | None = None, limit: int = 25) -> Page:
+    """A page of the contacts whose name holds a text, in the order of names; or of those with an address. "" is all."""
+    if "@" in text:
+        return Page(lookup_contacts([text]), None)
+    return _search(_CONTACT, text, after, limit)
+
+
+def contacts_of_company(company_id: str, limit: int = 100) -> list[Record]:
+    """The oldest contacts of a company."""
+    return sorted(store.contacts.read(store.contacts.of_company(company_id, limit)), key=_age)
 
 
 def add_contact(contact: Mapping[str, Any]) -> tuple[Record, bool]:
@@ -142,6 +156,12 @@ def list_companies(
 ) -> Page:
     """A page of the companies that were changed at or after a time, like `list_contacts`."""
     return _list(_COMPANY, updated_since, deleted, after, limit)
+
+
+def search_companies(text: str, after: Cursor | None = None, limit: int = 25) -> Page:
+    """A page of the companies whose name holds a text, in the order of names; or of those with a domain. "" is all."""
+    with_domain = lookup_companies(domain=text, free_mail=True) if "." in text and after is None else []
+    return Page(with_domain, None) if with_domain else _search(_COMPANY, text, after, limit)
 
 
 def add_company(company: Mapping[str, Any]) -> tuple[Record, bool]:
@@ -229,6 +249,12 @@ def _list(kind: _Kind, since: str | None, deleted: bool, after: Cursor | None, l
         found = [record for record in found if record["updatedAt"] <= newest]
     records = found[:limit]
     return Page(records, _place(records[-1]) if len(found) > limit else None)
+
+
+def _search(kind: _Kind, text: str, after: Cursor | None, limit: int) -> Page:
+    found = kind.store.search(normalize_name(text) or "", *(after or ("", "")), limit + 1)
+    records = [record for _, record in found[:limit]]
+    return Page(records, (found[limit - 1][0], records[-1]["id"]) if len(found) > limit else None)
 
 
 def _place(record: Record) -> Cursor:

@@ -393,8 +393,10 @@ def _recipients(people: Sequence[tuple[str, int, str]]) -> list[tuple[str, int, 
 # ---- finding --------------------------------------------------------------------------------------------------------
 
 
-def find_emails(filters: Mapping[str, str], after: Cursor | None = None, limit: int = 25) -> Page:
+def find_emails(filters: Mapping[str, str], after: Cursor | None = None, limit: int = 25, whole: bool = True) -> Page:
     """A page of the emails that pass every filter, newest first (by receivedAt, else by createdAt).
+
+    Those that are not `whole` have no bodies and files, but a snippet and hasAttachments.
 
     Filters: rfc822MsgId, msgId, syncThreadId, address, contactId, receivedAfter (at or after), receivedBefore, and q,
     words and "phrases" to be found in subject, bodies, names and addresses. One with an empty value matches nothing.
@@ -404,7 +406,7 @@ def find_emails(filters: Mapping[str, str], after: Cursor | None = None, limit: 
         conditions = _conditions(filters)
     except _NoMatch:
         return Page([], None)
-    return _page(conditions, after, limit, whole=True)
+    return _page(conditions, after, limit, whole)
 
 
 def timeline(contact_id: str, after: Cursor | None = None, limit: int = 25) -> Page:
@@ -424,6 +426,23 @@ def timeline(contact_id: str, after: Cursor | None = None, limit: int = 25) -> P
 
     page = _page(Conditions(contact_id=contact_id, contact_keys=keys), after, limit, whole=False)
     return Page([with_roles(record) for record in page.records], page.next)
+
+
+def participants(email: Record) -> list[Record]:
+    """Sender and recipients of an email, each address once: role, text (as written), address (normalized) and the
+    contacts who have it. What is no address, and what is behind the first 200, has neither."""
+    keys: dict[str, None] = {}
+    people: list[Record] = []
+    for role, _, text in _people(email):
+        address = normalize_address(text) if len(people) < 200 else None
+        if address is None or address not in keys:
+            people.append({"role": role, "text": text, "address": address, "contacts": []})
+        if address is not None:
+            keys[address] = None
+    found = store.contacts.find(list(keys)) if keys else []
+    for person in people:
+        person["contacts"] = [contact for key, contact in found if key == person["address"]]
+    return people
 
 
 def _page(conditions: Conditions, after: Cursor | None, limit: int, whole: bool) -> Page:

@@ -63,6 +63,13 @@ def _shown(html: str) -> Iterator[str]:
             start = end
 
 
+def tags(html: str) -> Iterator[tuple[str, bool]]:
+    """The tags of an HTML body as a browser meets them: the name in lower case, and whether it closes."""
+    for tag in _TAG.finditer(html):
+        if tag[2]:
+            yield tag[2].lower(), bool(tag[1])
+
+
 def _unescaped(text: str) -> str:
     return (
         _REFERENCE.sub(lambda found: unescape(found[0]) if len(found[0]) <= 40 else "\ufffd", text)

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from json import loads
+from re import sub
 from typing import Any
 
 from peewee import SQL, Field, Tuple, fn
@@ -37,6 +38,12 @@ class _Directory:
             behind = place > Tuple(param("updated_at"), param("after_id"))
             return records().where(behind).order_by(table.updated_at, table.id).limit(param("limit"))
 
+        def by_name() -> Any:
+            behind = Tuple(table.name_key, table.id) > Tuple(param("after_key"), param("after_id"))
+            found = records(table.name_key).where(table.name_key.ilike(param("pattern")), behind)
+            return found.order_by(table.name_key, table.id).limit(param("limit"))
+
+        self._by_name = Prepared(by_name)
         self._named = Prepared(lambda: records().where(table.name_key == param("key")))
         self._read = Prepared(lambda: records().where(is_any(table.id, "ids")))
         self._find = Prepared(found_by_key)
@@ -83,6 +90,13 @@ class _Directory:
         """What was deleted and not made again: id, deleted, and updatedAt, which is when; in the same order."""
         gone = self._gone(updated_at=since, after_id=after_id, limit=limit)
         return [{"id": record_id, "updatedAt": at, "deleted": True} for record_id, at in gone]
+
+    def search(self, text: str, after_key: str, after_id: str, limit: int) -> list[tuple[str, Record]]:
+        """Records whose normalized name holds a normalized text, with that name; in the order of (name, id), from
+        behind such a pair."""
+        plain = sub(r"[%_\\]", "_", text)  # what means something to LIKE stands for any character
+        found = self._by_name(pattern=f"%{plain}%", after_key=after_key, after_id=after_id, limit=limit)
+        return [(row[-1], self._record(row)) for row in found]
 
     def insert(self, record: Record, keys: Sequence[str | None]) -> None:
         """Store a new record; `keys` has the normalized form of each of its entries, None for what has none."""
@@ -144,6 +158,7 @@ contacts = _Contacts(
         "id": Contact.id,
         "firstName": Contact.first_name,
         "lastName": Contact.last_name,
+        "nameKey": Contact.name_key,
         "companyId": Contact.company,
         "createdAt": Contact.created_at,
         "updatedAt": Contact.updated_at,

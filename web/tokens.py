@@ -25,7 +25,7 @@ from crm.mentions import Mentions
 from crm.records import NotOffered
 from crm.seam import store
 from database import Unavailable, writing
-from database.query import Prepared, is_any, param
+from database.query import Prepared, Row, is_any, param
 from models import Refusal, Token
 
 SCOPES = {"sync": {"sync"}, "admin": {"sync", "admin"}}  # a token's scope: the scopes of routes that it may call
@@ -52,13 +52,17 @@ class Caller(NamedTuple):
 
 _COLUMNS = ("sha256", "user_id", "scope", "label", "created_at", "expires_at")
 _CREATE = Prepared(lambda: Token.insert({name: param(name) for name in _COLUMNS}))
-_AUTHENTICATE = Prepared(
-    lambda: Token.select(Token.id, Token.user_id, Token.scope, Token.label).where(
-        Token.sha256 == param("sha256"),
-        Token.revoked_at.is_null(),
-        Token.expires_at.is_null() | (Token.expires_at > param("now")),
+
+
+def valid_tokens() -> Any:
+    """A query of the tokens that work now: the columns that `caller_of` reads, with a parameter `now`."""
+    return Token.select(Token.id, Token.user_id, Token.scope, Token.label).where(
+        Token.revoked_at.is_null(), Token.expires_at.is_null() | (Token.expires_at > param("now"))
     )
-)
+
+
+_AUTHENTICATE = Prepared(lambda: valid_tokens().where(Token.sha256 == param("sha256")))
+_OF_USER = Prepared(lambda: valid_tokens().where(Token.user_id == param("user_id")).order_by(Token.id.desc()))
 _FIND = Prepared(lambda: Token.select(Token.id).where(Token.sha256 == param("sha256")))
 _LISTED = {
     "id": Token.id,
@@ -90,10 +94,19 @@ def create(user_id: str, scope: str = "sync", label: str | None = None, days: in
 
 def authenticate(token: str) -> Caller | None:
     """Whose token this is; None for one that is unknown, expired, revoked or mistyped, or whose user is gone."""
-    found = _AUTHENTICATE.first(sha256=_digest(token), now=now()) if token.startswith(PREFIX) else None
-    if found is None or not _is_user(found[1]):
+    return caller_of(_AUTHENTICATE.first(sha256=_digest(token), now=now())) if token.startswith(PREFIX) else None
+
+
+def caller_of(row: Row | None) -> Caller | None:
+    """Who calls with a token that works; None where there is none, or its user is gone."""
+    if row is None or not _is_user(row[1]):
         return None
-    return Caller(found[0], found[1], SCOPES[found[2]], found[3])
+    return Caller(row[0], row[1], SCOPES[row[2]], row[3])
+
+
+def admin_token(user_id: str) -> int | None:
+    """The id of the user's newest token of scope admin that works."""
+    return next((row[0] for row in _OF_USER(user_id=user_id, now=now()) if row[2] == "admin"), None)
 
 
 def _is_user(user_id: str) -> bool:
@@ -213,6 +226,7 @@ _REFUSALS = {
     "tokenId": Refusal.token_id,
     "times": Refusal.times,
 }
+_NEWEST = Prepared(lambda: Refusal.select(*_REFUSALS.values()).order_by(Refusal.seq.desc()).limit(param("limit")))
 _PAGE = Prepared(
     lambda: (
         Refusal.select(*_REFUSALS.values())
@@ -241,6 +255,11 @@ def list_refusals(after: int = 0, limit: int = 25) -> list[dict[str, Any]]:
     A token that was refused is known where it is one of ours that was revoked or has expired.
     """
     return [dict(zip(_REFUSALS, row, strict=True)) for row in _PAGE(after=after, limit=limit)]
+
+
+def newest_refusals(limit: int = 25) -> list[dict[str, Any]]:
+    """The last refused calls, the newest first."""
+    return [dict(zip(_REFUSALS, row, strict=True)) for row in _NEWEST(limit=limit)]
 
 
 def _network(remote: str) -> str:

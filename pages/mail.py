@@ -1,0 +1,124 @@
+"""Emails: found, read, linked, deleted."""
+
+import json
+import re
+from typing import Any
+
+from flask import Response, abort, redirect, request, url_for
+from markupsafe import Markup, escape
+
+import crm
+from crm.preview import find_file
+from pages import mail_html
+from pages.site import cursor, if_offered, pages, show
+from web.wire import download
+
+_FILTERS = ("q", "address", "contactId")
+_DATES = {"since": "receivedAfter", "until": "receivedBefore"}
+
+
+@pages.get("/emails")
+@show("emails.html")
+def emails() -> dict[str, Any]:
+    """Emails, newest first; those that pass the filters of the form."""
+    filters = {name: text for name in _FILTERS if (text := request.args.get(name, "").strip())}
+    for name, condition in _DATES.items():
+        if re.fullmatch(r"\d{4}-\d\d-\d\d", request.args.get(name, "")):
+            filters[condition] = f"{request.args[name]}T00:00:00.000000Z"
+    return {"page": crm.find_emails(filters, cursor(), whole=False), "sought": filters.get("q", "")}
+
+
+@pages.get("/emails/<record_id:email_id>")
+@show("email.html")
+def email(email_id: str) -> dict[str, Any]:
+    """An email, with everybody in it and its thread."""
+    record = crm.get_email(email_id)
+    html = record["htmlBody"] or ""
+    copies = crm.list_copies(email_id).records
+    return {
+        "email": record,
+        "people": crm.participants(record),
+        "html": _shown(record) if html and mail_html.is_showable(html) else None,
+        "copies": copies,
+        "mailboxes": {one["userId"]: _user(one["userId"]) for one in copies if one["userId"]},
+        "thread": _thread(record),
+    }
+
+
+def _shown(record: crm.Record) -> mail_html.Shown:
+    ids = {str(entry.get("contentId") or "").strip("<>"): n for n, entry in enumerate(record["attachments"], 1)}
+    return mail_html.shown(
+        record["htmlBody"], lambda cid: find_file(record["attachments"], f"#{ids[cid]}") if cid in ids else None
+    )
+
+
+def _thread(record: crm.Record) -> list[crm.Record]:
+    if not record["syncThreadId"]:
+        return []
+    return crm.find_emails({"syncThreadId": record["syncThreadId"]}, limit=100, whole=False).records
+
+
+def _user(user_id: str) -> crm.Record | None:
+    try:
+        user: crm.Record | None = if_offered(crm.get_user, user_id)
+        return user
+    except crm.NotFound:
+        return None
+
+
+@pages.get("/emails/<record_id:email_id>/html")
+def email_html(email_id: str) -> Response:
+    """The email's HTML, harmless, for a frame: no script runs in it, nothing is loaded, no cookie is there."""
+    record = crm.get_email(email_id)
+    if not record["htmlBody"] or not mail_html.is_showable(record["htmlBody"]):
+        abort(404)
+    looks = "<style>body { font: 1rem/1.5 system-ui, sans-serif; color: #1c2430; background: #fff }</style>"
+    answer = Response(f'<!doctype html><meta charset="utf-8"><title>Email</title>{looks}{_shown(record).html}')
+    answer.headers["Content-Security-Policy"] = mail_html.POLICY
+    return answer
+
+
+@pages.get("/emails/<record_id:email_id>/raw")
+@show("raw.html")
+def email_raw(email_id: str) -> dict[str, Any]:
+    """The record as the API gives it."""
+    record = crm.get_email(email_id)
+    shown = {name: value for name, value in record.items() if name not in ("htmlText", "removed")}
+    return {"email": record, "text": json.dumps(shown, ensure_ascii=False, indent=2)}
+
+
+@pages.get("/emails/<record_id:email_id>/files/<int:place>")
+def file(email_id: str, place: int) -> Response:
+    """A file of the email, to be saved."""
+    return download(crm.get_attachment(email_id, f"#{place}"))
+
+
+@pages.post("/emails/<record_id:email_id>/link")
+def link(email_id: str) -> Any:
+    """Link the email to a contact, by id or address."""
+    record, wanted = crm.get_email(email_id), request.form.get("contact", "").strip()
+    contacts = crm.lookup_contacts([wanted]) if "@" in wanted else [crm.get_contact(wanted)]
+    if not contacts:
+        raise crm.Invalid(contact="Nobody has this address.")
+    related = record["relatedTo"] if isinstance(record["relatedTo"], list) else [record["relatedTo"]]
+    links = [*related, {"type": "Contact", "id": contacts[0]["id"]}]
+    crm.change_email(email_id, {"relatedTo": links}, {record["updatedAt"]})
+    return redirect(url_for("pages.email", email_id=email_id), 303)
+
+
+@pages.post("/emails/<record_id:email_id>/delete")
+def delete_email(email_id: str) -> Any:
+    """Delete the email; its copies stay away, unless the form says otherwise."""
+    crm.delete_email(email_id, remember="forget" not in request.form)
+    return redirect(url_for("pages.emails"), 303)
+
+
+@pages.app_template_filter("marked")
+def _marked(text: str | None, sought: str) -> Markup:
+    """A text in which the words that were sought are marked."""
+    words = [re.escape(word) for word in re.findall(r"\w+", sought)]
+    if not text or not words:
+        return escape(text or "")
+    parts = re.split(f"({'|'.join(words)})", text, flags=re.IGNORECASE)
+    pairs = ((escape(part), n % 2) for n, part in enumerate(parts))
+    return Markup("").join(Markup("<mark>{}</mark>").format(part) if is_word else part for part, is_word in pairs)

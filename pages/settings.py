@@ -1,0 +1,70 @@
+"""The overview, and the settings: users and tokens, who is signed in, what was refused and changed."""
+
+from typing import Any
+
+from flask import abort, current_app, redirect, render_template, request, url_for
+
+import crm
+from pages.site import if_offered, pages, show
+from web import sessions, tokens
+
+
+@pages.get("/")
+@show("overview.html")
+def overview() -> dict[str, Any]:
+    """Is it working?"""
+    return {
+        "emails": crm.find_emails({}, limit=5, whole=False).records,
+        "contacts": bool(crm.list_contacts(limit=1).records),
+        "refusals": tokens.newest_refusals(5),
+    }
+
+
+@pages.get("/settings")
+@show("settings.html")
+def settings() -> dict[str, Any]:
+    """Users, tokens, refused calls."""
+    listed = tokens.listed()
+    users = {one["userId"]: _user(one["userId"]) for one in listed}
+    return {
+        "tokens": [one for one in listed if not one["revokedAt"]],
+        "users": users,
+        "sessions": sessions.count(),
+        "refusals": tokens.newest_refusals(),
+    }
+
+
+def _user(user_id: str) -> crm.Record | None:
+    try:
+        user: crm.Record | None = if_offered(crm.get_user, user_id)
+        return user
+    except crm.NotFound:
+        return None
+
+
+@pages.post("/settings/users")
+def add_user() -> Any:
+    """Add a user whose mailbox is watched."""
+    defaults = {"email": "", "name": "", "timezone": "UTC", "orgId": current_app.config["ORG_ID"]}
+    crm.add_user({name: request.form.get(name, "").strip() or default for name, default in defaults.items()})
+    return redirect(url_for("pages.settings"), 303)
+
+
+@pages.post("/settings/tokens")
+def create_token() -> Any:
+    """Make a token, which is shown once."""
+    found = crm.lookup_users([request.form.get("email", "")])
+    if not found:
+        raise crm.Invalid(email="There is no user with this address.")
+    scope = request.form.get("scope", "sync")
+    if scope not in tokens.SCOPES:
+        abort(422, "There is no such scope.")
+    label = request.form.get("label", "").strip()[:200] or None
+    return render_template("token.html", token=tokens.create(found[0]["id"], scope, label), user=found[0], scope=scope)
+
+
+@pages.post("/settings/tokens/<int:token_id>/revoke")
+def revoke_token(token_id: int) -> Any:
+    """End a token, and the sessions that were made with it."""
+    tokens.revoke(token_id)
+    return redirect(url_for("pages.settings"), 303)

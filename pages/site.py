@@ -1,0 +1,221 @@
+"""What all pages have in common: who is signed in, what a browser may do with a page, errors as pages."""
+
+from collections.abc import Callable
+from datetime import datetime
+from functools import wraps
+from typing import Any
+from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo
+
+from flask import Blueprint, Response, abort, current_app, g, redirect, render_template, request, url_for
+from marshmallow import ValidationError
+from werkzeug.exceptions import HTTPException
+
+import crm
+import database
+from schemas import Position
+from web import sessions, tokens
+
+pages = Blueprint("pages", __name__, template_folder="templates", static_folder="static", static_url_path="/static")
+
+# Nothing comes from elsewhere, no script runs, no other site may show these pages or be sent their forms.
+POLICY = (
+    "default-src 'none'; style-src 'self'; img-src 'self' data:; frame-src 'self'; form-action 'self'; "
+    "base-uri 'none'; frame-ancestors 'none'"
+)
+_OPEN = {"pages.sign_in", "pages.sign_in_with_token", "pages.sign_in_by_link", "pages.static"}
+
+
+# ---- who is signed in -----------------------------------------------------------------------------------------------
+
+
+@pages.before_request
+def _check() -> Any:
+    """A form must have been sent from our own pages; all pages but a few need somebody who is signed in."""
+    if request.method not in ("GET", "HEAD", "OPTIONS") and not _is_from_here():
+        abort(403, "This form was not sent from these pages.")
+    if request.endpoint in _OPEN:
+        return None
+    caller = sessions.caller(request.cookies.get(_cookie_name(), ""))
+    if caller is None:
+        if request.method == "GET":
+            return redirect(url_for("pages.sign_in"), 303)
+        abort(403, "You are not signed in any more.")
+    g.caller = caller
+    crm.calling_token.set(caller.token_id)
+    crm.calling_user.set(caller.user_id)
+    return None
+
+
+def _is_from_here() -> bool:
+    """Whether a browser sent this from a page of this service (https://developer.mozilla.org: Sec-Fetch-Site)."""
+    site = request.headers.get("Sec-Fetch-Site")
+    if site is not None:
+        return site == "same-origin"
+    return urlsplit(request.headers.get("Origin", "")).netloc == request.host
+
+
+def _is_secure() -> bool:
+    """Whether the browser speaks TLS, with us or with the proxy in front."""
+    forwarded = request.headers.get("X-Forwarded-Proto") if current_app.config["TRUSTED_PROXIES"] else None
+    return request.is_secure or forwarded == "https"
+
+
+def _cookie_name() -> str:
+    # A browser takes the first only by TLS, for this host alone; so no other site of the domain can set it.
+    return "__Host-connector" if _is_secure() else "connector"
+
+
+def _signed_in(secret: str) -> Any:
+    answer = redirect(url_for("pages.overview"), 303)
+    answer.set_cookie(_cookie_name(), secret, httponly=True, samesite="Strict", secure=_is_secure(), path="/")
+    return answer
+
+
+@pages.get("/sign-in")
+def sign_in() -> str:
+    """The form for a token."""
+    return render_template("sign-in.html")
+
+
+@pages.post("/sign-in")
+def sign_in_with_token() -> Any:
+    """Sign in with an admin's token."""
+    caller = tokens.authenticate(request.form.get("token", "").strip())
+    if caller is None or "admin" not in caller.scopes:
+        status = 403 if caller else 401
+        brake: tokens.Brake = current_app.extensions["brake"]
+        sent = request.form.get("token", "").strip()
+        if brake.refuse(status, sent, request.remote_addr or "", request.method, "/sign-in"):
+            abort(429, "Too many tries; wait a minute.")
+        return render_template("sign-in.html", refused=status), status
+    return _signed_in(sessions.begin(caller.token_id))
+
+
+@pages.get("/sign-in/<link>")
+def sign_in_by_link(link: str) -> Any:
+    """Sign in by a link, which works once."""
+    secret = sessions.redeem(link)
+    return _signed_in(secret) if secret else (render_template("sign-in.html", refused="link"), 401)
+
+
+@pages.post("/sign-out")
+def sign_out() -> Any:
+    """End the session."""
+    sessions.end(request.cookies.get(_cookie_name(), ""))
+    answer = redirect(url_for("pages.sign_in"), 303)
+    answer.delete_cookie(_cookie_name(), httponly=True, samesite="Strict", secure=_is_secure(), path="/")
+    return answer
+
+
+# ---- what a browser may do with a page ------------------------------------------------------------------------------
+
+
+@pages.after_request
+def _harden(response: Response) -> Response:
+    response.headers.setdefault("Content-Security-Policy", POLICY)
+    response.headers["Referrer-Policy"] = "no-referrer"
+    response.headers["Cross-Origin-Opener-Policy"] = "same-origin"
+    if request.endpoint == "pages.static":
+        response.headers["Cache-Control"] = "private, max-age=3600"
+    return response
+
+
+# ---- errors ---------------------------------------------------------------------------------------------------------
+
+
+def _error(status: int, sentence: str) -> tuple[str, int]:
+    return render_template("error.html", status=status, sentence=sentence), status
+
+
+pages.register_error_handler(HTTPException, lambda e: _error(e.code or 500, e.description or ""))
+pages.register_error_handler(crm.NotFound, lambda _: _error(404, "There is no such record; it may have been deleted."))
+pages.register_error_handler(crm.NotOffered, lambda _: _error(501, "This CRM does not offer that."))
+pages.register_error_handler(crm.Changed, lambda _: _error(412, "Somebody has changed the record; open it again."))
+pages.register_error_handler(crm.Conflict, lambda e: _error(409, str(e)))
+pages.register_error_handler(crm.Invalid, lambda e: _error(422, " ".join(e.errors.values())))
+pages.register_error_handler(
+    database.TookTooLong, lambda _: _error(422, "The search takes too long. Ask for fewer, longer or rarer words.")
+)
+
+
+def _unavailable(error: Exception) -> Any:
+    problem = database.problem_of(error)
+    if problem is None:
+        raise error
+    return _error(503, f"The database can't serve now. {problem.reason}.")
+
+
+for _kind in database.Unavailable:
+    pages.register_error_handler(_kind, _unavailable)
+
+
+# ---- what templates use ---------------------------------------------------------------------------------------------
+
+
+def show(template: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """A view that gives a template its values; what is no dict, such as a redirect, goes out as it is."""
+
+    def decorate(view: Callable[..., Any]) -> Callable[..., Any]:
+        @wraps(view)
+        def rendered(*args: Any, **kwargs: Any) -> Any:
+            given = view(*args, **kwargs)
+            return render_template(template, **given) if isinstance(given, dict) else given
+
+        return rendered
+
+    return decorate
+
+
+def if_offered(verb: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    """What a verb gives; None where this CRM does not offer it, and a page leaves it out."""
+    try:
+        return verb(*args, **kwargs)
+    except crm.NotOffered:
+        return None
+
+
+def cursor() -> Any:
+    """Where the page of a list begins."""
+    text = request.args.get("cursor")
+    try:
+        return Position().deserialize(text) if text else None
+    except ValidationError:
+        abort(404)
+
+
+def here(**changed: Any) -> str:
+    """The address of this page with other arguments; None leaves one out."""
+    values = {**request.args.to_dict(), **(request.view_args or {}), **changed}
+    return url_for(request.endpoint or "", **{name: value for name, value in values.items() if value})
+
+
+@pages.app_template_filter("local")
+def _local(time: str | None) -> str:
+    """A time of a record as the user's clock shows it."""
+    if not time:
+        return ""
+    return datetime.fromisoformat(time).astimezone(_zone()).strftime("%Y-%m-%d %H:%M")
+
+
+def _zone() -> ZoneInfo:
+    if "zone" not in g:
+        user = if_offered(crm.get_user, g.caller.user_id) if "caller" in g else None
+        try:
+            g.zone = ZoneInfo(user["timezone"]) if user else ZoneInfo("UTC")
+        except (LookupError, ValueError, OSError):
+            g.zone = ZoneInfo("UTC")
+    zone: ZoneInfo = g.zone
+    return zone
+
+
+@pages.app_template_filter("bytes")
+def _bytes(size: Any) -> str:
+    if not isinstance(size, int | float) or isinstance(size, bool):
+        return ""
+    return f"{size / 1e6:,.1f} MB" if size >= 1e6 else f"{size / 1e3:,.0f} kB" if size >= 1000 else f"{size:.0f} bytes"
+
+
+@pages.context_processor
+def _values() -> dict[str, Any]:
+    return {"here": here, "position": Position.of, "is_signed_in": "caller" in g}
