@@ -1,0 +1,397 @@
+"""The pages for people: who may see them, what a browser may do with them, and what they show."""
+
+import html
+import re
+from typing import Any
+
+import pytest
+
+import crm
+from tests.samples import ACME, JANE
+from web import sessions, tokens
+
+OURS = {"Sec-Fetch-Site": "same-origin"}
+COOKIE = "connector"
+HOSTILE = (
+    "<script>parent.document.title = 'seen'</script><base href='https://evil.example'>"
+    "<p onclick='x()' style='position: fixed; background: url(https://evil.example/a)'>Dear John</p>"
+    "<img src='https://evil.example/p.gif'><img src='cid:logo'><form action='https://evil.example'><input></form>"
+    "<a href='javascript:x()'>x</a><a href='https://acme.example/offer'>Offer</a><iframe src='/'></iframe>"
+)
+PNG = "iVBORw0KGgo="
+
+
+@pytest.fixture
+def browser(anonymous: Any) -> Any:
+    """A browser in which an admin is signed in."""
+    answer = anonymous.post("/sign-in", data={"token": tokens.create("u1", "admin", "browser")}, headers=OURS)
+    assert (answer.status_code, answer.location) == (303, "/")
+    return anonymous
+
+
+def log(**fields: Any) -> str:
+    """Log an email; gives its id."""
+    sent = {name: [] for name in ("toAddresses", "ccAddresses", "bccAddresses", "attachments", "relatedTo")}
+    names = ("msgId", "syncThreadId", "inReplyTo", "receivedAt", "rfc822MsgId", "subject", "fromAddress", "fromName")
+    empty = dict.fromkeys((*names, "textBody", "htmlBody"))
+    email_id: str = crm.log_email({**empty, **sent, **fields})[0]["id"]
+    return email_id
+
+
+# ---- signing in -----------------------------------------------------------------------------------------------------
+
+PAGES = ["/", "/emails", "/emails/1", "/emails/1/html", "/emails/1/raw", "/contacts", "/contacts/new", "/companies"]
+
+
+@pytest.mark.parametrize("path", [*PAGES, "/settings"])
+def test_who_is_not_signed_in_is_sent_to_the_form(anonymous: Any, path: str) -> None:
+    """And sees nothing of what is here."""
+    log(subject="secret")
+    answer = anonymous.get(path)
+    assert (answer.status_code, answer.location) == (303, "/sign-in")
+    assert "secret" not in answer.text
+
+
+def test_an_admin_signs_in_with_a_token(browser: Any) -> None:
+    """The cookie can't be read by scripts, nor sent along by other sites."""
+    assert browser.get("/").status_code == 200
+    cookie = browser.get_cookie(COOKIE)
+    assert (cookie.http_only, cookie.same_site, cookie.path, cookie.secure) == (True, "Strict", "/", False)
+
+
+@pytest.mark.parametrize(("scope", "status"), [("sync", 403), (None, 401)])
+def test_other_tokens_open_no_page(anonymous: Any, scope: str | None, status: int) -> None:
+    """Neither BrightSync's nor one that is none."""
+    token = tokens.create("u1", scope) if scope else "bsc_nonsense"
+    assert anonymous.post("/sign-in", data={"token": token}, headers=OURS).status_code == status
+    assert anonymous.get("/").status_code == 303
+
+
+def test_trying_tokens_is_slowed_down(anonymous: Any) -> None:
+    """As for calls of the API."""
+    answers = [anonymous.post("/sign-in", data={"token": f"bsc_{n}"}, headers=OURS) for n in range(12)]
+    assert [answer.status_code for answer in answers] == [401] * 10 + [429] * 2
+
+
+def test_a_link_signs_in_once(anonymous: Any) -> None:
+    """It ends with its first use."""
+    caller = tokens.authenticate(tokens.create("u1", "admin"))
+    assert caller
+    link = sessions.offer_link(caller.token_id)
+    assert anonymous.get(f"/sign-in/{link}").location == "/"
+    assert anonymous.get("/").status_code == 200
+    anonymous.delete_cookie(COOKIE)
+    assert anonymous.get(f"/sign-in/{link}").status_code == 401
+    assert anonymous.get("/").status_code == 303
+
+
+def test_a_link_is_no_session_and_a_session_no_link(browser: Any, anonymous: Any) -> None:
+    """Each secret is good for one thing."""
+    secret = browser.get_cookie(COOKIE).value
+    assert sessions.redeem(secret) is None
+    assert sessions.caller(sessions.offer_link(1)) is None
+
+
+def test_by_tls_the_cookie_is_bound_to_it(app: Any, anonymous: Any) -> None:
+    """Also where a proxy in front speaks TLS, which only a trusted one may say."""
+    sent = {"data": {"token": tokens.create("u1", "admin")}, "headers": OURS}
+    forwarded = {**sent, "headers": {**OURS, "X-Forwarded-Proto": "https"}}
+    assert anonymous.post("/sign-in", base_url="https://localhost", **sent).headers["Set-Cookie"].startswith("__Host-")
+    assert "Secure" not in anonymous.post("/sign-in", **forwarded).headers["Set-Cookie"]
+    app.config["TRUSTED_PROXIES"] = 1
+    cookie = anonymous.post("/sign-in", **forwarded).headers["Set-Cookie"]
+    assert re.fullmatch(r"__Host-connector=[\w-]+; Secure; HttpOnly; Path=/; SameSite=Strict", cookie)
+
+
+def test_signing_out_ends_the_session(browser: Any) -> None:
+    """Its secret opens nothing any more."""
+    secret = browser.get_cookie(COOKIE).value
+    assert browser.post("/sign-out", headers=OURS).location == "/sign-in"
+    browser.set_cookie(COOKIE, secret)
+    assert browser.get("/").status_code == 303
+
+
+def test_a_session_ends_with_its_token(browser: Any) -> None:
+    """And with its user."""
+    [token] = tokens.listed()
+    tokens.revoke(token["id"])
+    assert browser.get("/").status_code == 303
+
+
+def test_a_session_ends_with_its_user(browser: Any) -> None:
+    """Who is gone sees nothing."""
+    crm.remove_user("u1")
+    assert browser.get("/").status_code == 303
+
+
+def test_a_session_that_is_not_used_is_over_after_hours(browser: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Used, it moves on."""
+    monkeypatch.setattr(sessions, "now", lambda: "2099-01-01T00:00:00.000000Z")
+    assert browser.get("/").status_code == 303
+
+
+def test_no_secret_is_stored(browser: Any) -> None:
+    """Who reads the database can't sign in with what is there."""
+    from models import Session
+
+    [stored] = Session.select()
+    assert browser.get_cookie(COOKIE).value not in (stored.sha256, str(stored.token_id))
+
+
+def test_a_cookie_opens_no_call_and_a_token_no_page(browser: Any, client: Any) -> None:
+    """The two ways in are apart."""
+    assert browser.get("/api/v1/emails").status_code == 401
+    assert client.get("/emails").status_code == 303
+
+
+# ---- forms ----------------------------------------------------------------------------------------------------------
+
+FORMS = {
+    "/emails/{id}/delete": {},
+    "/emails/{id}/link": {"contact": "42"},
+    "/contacts": {"emailAddresses": "new@acme.example"},
+    "/contacts/42": {"lastName": "Changed"},
+    "/companies": {"name": "New"},
+    "/settings/users": {"email": "new@crm.example"},
+    "/settings/tokens": {"email": "john@brightsync.example"},
+    "/settings/tokens/1/revoke": {},
+    "/sign-out": {},
+}
+
+
+@pytest.mark.parametrize("path", FORMS)
+@pytest.mark.parametrize(
+    "headers",
+    [{}, {"Sec-Fetch-Site": "cross-site"}, {"Sec-Fetch-Site": "same-site"}, {"Sec-Fetch-Site": "none"}]
+    + [{"Origin": "https://evil.example"}, {"Origin": "null"}],
+)
+def test_forms_of_other_sites_change_nothing(browser: Any, path: str, headers: dict[str, str]) -> None:
+    """Whatever cookie comes with them."""
+    email_id = log(subject="here")
+    crm.put_contact("42", {**JANE, "companyId": None})
+    feed = crm.list_changes(limit=100)
+    answer = browser.post(path.format(id=email_id), data=FORMS[path], headers=headers)
+    assert answer.status_code == 403
+    assert crm.list_changes(limit=100) == feed
+    assert len(tokens.listed()) == 1
+    assert browser.get("/").status_code == 200
+
+
+def test_old_browsers_show_where_a_form_comes_from_by_origin(browser: Any) -> None:
+    """Which is ours."""
+    assert browser.post("/companies", data={"name": "New"}, headers={"Origin": "http://localhost"}).status_code == 303
+
+
+# ---- what a browser may do with a page ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("path", ["/sign-in", "/", "/emails", "/emails/0", "/settings", "/static/style.css"])
+def test_a_page_loads_nothing_from_elsewhere_and_runs_no_script(browser: Any, path: str) -> None:
+    """Nor may another site show it."""
+    answer = browser.get(path)
+    policy = answer.headers["Content-Security-Policy"]
+    assert policy.startswith("default-src 'none'; ")
+    assert "frame-ancestors 'none'" in policy
+    assert "script" not in policy
+    assert "unsafe" not in policy
+    assert answer.headers["Referrer-Policy"] == "no-referrer"
+    assert "<script" not in answer.text
+    assert " style=" not in answer.text
+    answer.close()
+
+
+def test_pages_are_kept_in_no_cache(browser: Any) -> None:
+    """Somebody else may use the browser next."""
+    assert browser.get("/emails").headers["Cache-Control"] == "no-store"
+
+
+def test_html_of_strangers_is_harmless(browser: Any) -> None:
+    """No script, form, frame or remote picture is left, and the frame has a policy of its own."""
+    files = [{"name": "logo.png", "mimeType": "image/png", "contentId": "<logo>", "content": PNG}]
+    email_id = log(htmlBody=HOSTILE, attachments=files)
+    answer = browser.get(f"/emails/{email_id}/html")
+    assert answer.headers["Content-Security-Policy"].startswith("sandbox; default-src 'none'; ")
+    for word in ("script", "evil", "onclick", "form", "input", "iframe", "<base", "position", "url("):
+        assert word not in answer.text.partition("</style>")[2], word
+    assert "Dear John" in answer.text
+    assert f"data:image/png;base64,{PNG}" in answer.text
+    page = browser.get(f"/emails/{email_id}").text
+    assert "1 remote picture was not loaded" in page
+    assert re.search(r'<iframe [^>]*\bsandbox referrerpolicy="no-referrer"', page)
+    assert '<a href="https://acme.example/offer" target="_blank" rel="noopener noreferrer">' in page
+    assert "javascript:" not in page
+
+
+@pytest.mark.parametrize("body", ["<div>" * 50_000, "<p>" * 50_000, "x" * 400_000, "<b></i>" * 10_000])
+def test_html_that_would_take_long_is_shown_as_text(browser: Any, body: str) -> None:
+    """A parser takes the square of its depth."""
+    email_id = log(htmlBody=f"{body}words")
+    page = browser.get(f"/emails/{email_id}").text
+    assert "<iframe" not in page
+    assert "words" in page
+    assert browser.get(f"/emails/{email_id}/html").status_code == 404
+
+
+@pytest.mark.parametrize("field", ["subject", "fromName", "fromAddress", "textBody"])
+def test_what_strangers_write_is_text(browser: Any, field: str) -> None:
+    """On each page that shows it."""
+    written = "<b>\"'&x"
+    email_id = log(**{field: written})
+    for path in ("/", "/emails", f"/emails/{email_id}"):
+        assert written not in browser.get(path).text
+    assert "&lt;b&gt;" in browser.get(f"/emails/{email_id}").text
+
+
+# ---- what they show -------------------------------------------------------------------------------------------------
+
+
+def test_an_empty_installation_shows_the_next_steps(browser: Any) -> None:
+    """With the commands."""
+    page = browser.get("/").text
+    assert "flask token create" in page
+    assert "flask contacts import" in page
+    log(subject="First")
+    page = browser.get("/").text
+    assert "First" in page
+    assert "flask contacts import" not in page
+
+
+def test_emails_are_found_by_words_people_and_time(browser: Any) -> None:
+    """The words are marked."""
+    log(subject="An offer", fromAddress="jane@acme.example", receivedAt="2026-01-02T00:00:00.000000Z")
+    log(subject="A bill", fromAddress="bob@acme.example", receivedAt="2026-01-03T00:00:00.000000Z")
+    shown = {
+        path: ["offer" in text, "bill" in text]
+        for path in ("", "?q=offer", "?address=BOB@acme.example", "?since=2026-01-03", "?until=2026-01-03")
+        if (text := browser.get(f"/emails{path}").text.partition('<ol class="emails">')[2])
+    }
+    assert list(shown.values()) == [[True, True], [True, False], [False, True], [False, True], [True, False]]
+    assert "An <mark>offer</mark>" in browser.get("/emails?q=offer").text
+
+
+def test_lists_go_on_behind_their_first_page(browser: Any) -> None:
+    """By a link that keeps the search."""
+    for n in range(30):
+        log(subject=f"Offer {n}", receivedAt=f"2026-01-{n + 1:02}T00:00:00.000000Z")
+    first = browser.get("/emails?q=offer").text
+    following = html.unescape(re.findall(r'<a rel="next" href="([^"]+)"', first)[0])
+    subjects = [re.findall(r"<mark>Offer</mark> (\d+)", text) for text in (first, browser.get(following).text)]
+    assert [int(n) for page in subjects for n in page] == list(range(29, -1, -1))
+    assert browser.get("/emails?cursor=nonsense").status_code == 404
+
+
+def test_a_sender_becomes_a_contact_and_has_the_email(browser: Any) -> None:
+    """With the company of the domain."""
+    crm.put_company("7", ACME)
+    email_id = log(subject="An offer", fromAddress="jane@acme.example", fromName="Jane Doe")
+    page = browser.get(f"/emails/{email_id}").text
+    form = browser.get(html.unescape(re.findall(r'href="([^"]+)">Create contact', page)[0])).text
+    values = dict(re.findall(r'name="(\w+)" value="([^"]*)"', form))
+    assert values == {"firstName": "Jane", "lastName": "Doe"}
+    answer = browser.post("/contacts", data={**values, "emailAddresses": "jane@acme.example\r\n"}, headers=OURS)
+    [contact] = crm.lookup_contacts(["jane@acme.example"])
+    assert answer.location == f"/contacts/{contact['id']}"
+    assert contact["companyId"] == "7"
+    page = browser.get(answer.location).text
+    assert "An offer" in page
+    assert "Acme Ltd" in page
+    assert "Jane Doe" in browser.get("/companies/7").text
+
+
+def test_an_email_is_linked_to_a_contact(browser: Any) -> None:
+    """By address or id; what is nobody's is said."""
+    crm.put_contact("42", {**JANE, "companyId": None})
+    email_id = log(subject="An offer")
+    for wanted in ("JANE@acme.example", "42"):
+        answer = browser.post(f"/emails/{email_id}/link", data={"contact": wanted}, headers=OURS)
+        assert answer.location == f"/emails/{email_id}"
+    assert crm.get_email(email_id)["relatedTo"][0] == {"type": "Contact", "id": "42"}
+    for wanted, status in (("nobody@acme.example", 422), ("43", 404)):
+        assert browser.post(f"/emails/{email_id}/link", data={"contact": wanted}, headers=OURS).status_code == status
+
+
+def test_an_email_is_deleted_and_stays_away_or_not(browser: Any) -> None:
+    """As the form says."""
+    for data, withheld in (({}, True), ({"forget": "on"}, False)):
+        email_id = log(subject="An offer", rfc822MsgId="<a@acme.example>")
+        assert browser.post(f"/emails/{email_id}/delete", data=data, headers=OURS).location == "/emails"
+        email_id = log(subject="An offer", rfc822MsgId="<a@acme.example>")
+        assert crm.get_email(email_id)["withheld"] is withheld
+        crm.delete_email(email_id, remember=False)
+
+
+def test_a_contact_is_changed_unless_somebody_was_faster(browser: Any) -> None:
+    """The form knows the version that it shows."""
+    crm.put_contact("42", {**JANE, "companyId": None})
+    shown = crm.get_contact("42")
+    fields = {"firstName": "Jane", "lastName": "Roe", "emailAddresses": "jane@acme.example\njr@home.example"}
+    for status in (303, 412):
+        answer = browser.post("/contacts/42", data={**fields, "version": shown["updatedAt"]}, headers=OURS)
+        assert answer.status_code == status
+    changed = crm.get_contact("42")
+    assert changed["lastName"] == "Roe"
+    assert changed["emailAddresses"] == ["jane@acme.example", "jr@home.example"]
+
+
+def test_contacts_are_found_by_name_and_address(browser: Any) -> None:
+    """In the order of names; what LIKE reads otherwise is text."""
+    for n, name in enumerate(["Zoë", "anna", "100%", "a_b"]):
+        crm.put_contact(str(n), {**JANE, "firstName": name, "lastName": None, "emailAddresses": [], "companyId": None})
+    crm.put_contact("42", {**JANE, "companyId": None})
+    found = {
+        text: re.findall(r'<li><a href="/contacts/(\d+)"', browser.get("/contacts", query_string={"q": text}).text)
+        for text in ("", "ZOË", "ann", "0%", "jane@ACME.example", "doe", "nobody")
+    }
+    assert found == {
+        "": ["2", "3", "1", "42", "0"],
+        "ZOË": ["0"],
+        "ann": ["1"],
+        "0%": ["2"],
+        "jane@ACME.example": ["42"],
+        "doe": ["42"],
+        "nobody": [],
+    }
+
+
+def test_a_token_is_shown_once_and_works(browser: Any) -> None:
+    """And is gone with a click."""
+    data = {"email": "john@brightsync.example", "scope": "sync", "label": "BrightSync"}
+    page = browser.post("/settings/tokens", data=data, headers=OURS).text
+    [token, *_] = re.findall(r"bsc_\w+", page)
+    headers = {"Authorization": f"Bearer {token}"}
+    assert browser.get("/api/v1/users/me", headers=headers).status_code == 200
+    page = browser.get("/settings").text
+    assert "BrightSync" in page
+    assert token not in page
+    token_id = tokens.listed()[-1]["id"]
+    assert browser.post(f"/settings/tokens/{token_id}/revoke", headers=OURS).status_code == 303
+    assert browser.get("/api/v1/users/me", headers=headers).status_code == 401
+
+
+def test_files_are_saved_and_never_shown(browser: Any) -> None:
+    """By their place."""
+    files = [{"name": "a.html", "mimeType": "text/html", "content": "PGI+"}, {"name": "b"}]
+    email_id = log(attachments=files)
+    answer = browser.get(f"/emails/{email_id}/files/1")
+    assert answer.data == b"<b>"
+    assert answer.headers["Content-Disposition"].startswith("attachment; ")
+    assert answer.headers["Content-Security-Policy"].startswith("sandbox")
+    assert browser.get(f"/emails/{email_id}/files/2").status_code == 404
+
+
+def test_errors_are_pages(browser: Any) -> None:
+    """With a sentence."""
+    for path in ("/emails/999", "/contacts/nobody", "/companies/none"):
+        answer = browser.get(path)
+        assert (answer.status_code, answer.mimetype) == (404, "text/html")
+        assert "There is no such record" in answer.text
+    assert browser.get("/emails?q=%22%22").status_code == 422
+
+
+def test_the_pages_change_the_feed_as_their_token(browser: Any) -> None:
+    """So `flask audit` says who it was."""
+    browser.post("/companies", data={"name": "New"}, headers=OURS)
+    from models import Change
+
+    [change] = Change.select()
+    assert change.token_id == tokens.listed()[0]["id"]
