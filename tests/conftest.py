@@ -51,6 +51,7 @@ OF_A_FILE = {
 # What needs nginx, strace or several servers, or takes minutes: `make test-system`.
 OF_THE_SYSTEM = {
     "test_bombs",
+    "test_browser",
     "test_commands",
     "test_conformance",
     "test_crash",
