@@ -30,7 +30,7 @@ HOSTILE = """
 John</h1><img src="{elsewhere}/pixel"><img src="x" onerror="top.document.title = 'ran'"><img src="cid:logo" alt="logo">
 <svg><script>top.document.title = "ran"</script><image href="{elsewhere}/svg"/></svg><video src="{elsewhere}/video"
 poster="{elsewhere}/poster"></video><iframe src="{elsewhere}/frame"></iframe><object data="{elsewhere}/object"></object>
-<form action="{elsewhere}/form"><input name="a" autofocus onfocus="top.document.title = 'ran'"><button>Go</button></form>
+<form action="{elsewhere}/form"><input autofocus onfocus="top.document.title = 'ran'"><button>Go</button></form>
 <a href="javascript:top.document.title = 'ran'">script</a> <a href="https://acme.example/offer">Offer</a>
 """
 

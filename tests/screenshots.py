@@ -1,0 +1,67 @@
+"""The pictures of docs/: `make screenshots` draws them of made-up data."""
+
+import json
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from playwright.sync_api import sync_playwright
+
+from tests.samples import PROJECT, ask, serving
+from tests.test_browser import CHROMIUM, sign_in
+
+SUBJECTS = [
+    "Offer 4711",
+    "Re: Offer 4711",
+    "Delivery on Friday",
+    "Invoice 2026-118",
+    "Lunch?",
+    "Minutes of our meeting",
+]
+PEOPLE = [("Jane", "Doe", "acme.example"), ("Bob", "Roe", "globex.example"), ("Ann", "Poe", "initech.example")]
+
+
+def main() -> None:
+    """Draw the overview and an email."""
+    with TemporaryDirectory() as folder, serving(Path(folder)) as server, sync_playwright() as playwright:
+
+        def call(method: str, path: str, body: object) -> None:
+            status, _, _ = ask(server, method, f"/api/v1{path}", json.dumps(body).encode())
+            assert status < 300
+
+        for n, (first, last, domain) in enumerate(PEOPLE):
+            call("PUT", f"/companies/{n}", {"name": domain.partition(".")[0].title(), "domains": [domain]})
+            address = f"{first.lower()}@{domain}"
+            person = {"firstName": first, "lastName": last, "emailAddresses": [address], "companyId": str(n)}
+            call("PUT", f"/contacts/{n}", person)
+        for n in range(18):
+            first, last, domain = PEOPLE[n % 3]
+            email = {
+                "rfc822MsgId": f"<{n}@{domain}>",
+                "syncThreadId": f"thread {n % 6}",
+                "receivedAt": f"2026-11-{n + 9:02}T09:{n * 3:02}:00Z",
+                "subject": SUBJECTS[n % 6],
+                "fromName": f"{first} {last}",
+                "fromAddress": f"{first.lower()}@{domain}",
+                "toAddresses": ["John Smith <john@crm.example>", "Carol Lee <carol@new.example>"],
+                "textBody": "Dear John,\n\nthank you for the call; the details are attached.\n\nBest regards",
+                "htmlBody": f"<p>Dear John,</p><p>thank you for the call; the <b>details</b> are attached.</p><ul>"
+                f"<li>{n + 12} pieces</li><li>delivery on Friday</li></ul><p>Best regards<br>{first}</p>"
+                "<img src='https://tracker.example/pixel.gif'>",
+                "attachments": [
+                    {"id": "1", "name": "details.pdf", "mimeType": "application/pdf", "content": "JVBERg=="}
+                ],
+                "relatedTo": [{"type": "Deal", "id": "4711"}],
+            }
+            call("POST", "/emails", email)
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        page = browser.new_page(viewport={"width": 1000, "height": 760})
+        sign_in(page, server)
+        for name, path in (("overview", "/"), ("email", "/emails/18")):
+            page.goto(f"http://127.0.0.1:{server.port}{path}")
+            page.wait_for_load_state("networkidle")
+            page.screenshot(path=PROJECT / "docs" / f"{name}.png")
+        browser.close()
+
+
+if __name__ == "__main__":
+    main()
