@@ -429,19 +429,20 @@ def timeline(contact_id: str, after: Cursor | None = None, limit: int = 25) -> P
 
 
 def participants(email: Record) -> list[Record]:
-    """Sender and recipients of an email, each address once: role, text (as written), address (normalized) and the
-    contacts who have it. What is no address, and what is behind the first 200, has neither."""
+    """Sender and recipients of an email, each address once: role, text (as written), address (normalized), the contacts
+    who have it, and the users. What is no address, and what is behind the first 200, has none of these."""
     keys: dict[str, None] = {}
     people: list[Record] = []
     for role, _, text in _people(email):
         address = normalize_address(text) if len(people) < 200 else None
         if address is None or address not in keys:
-            people.append({"role": role, "text": text, "address": address, "contacts": []})
+            people.append({"role": role, "text": text, "address": address})
         if address is not None:
             keys[address] = None
-    found = store.contacts.find(list(keys)) if keys else []
-    for person in people:
-        person["contacts"] = [contact for key, contact in found if key == person["address"]]
+    for kind, find in (("contacts", store.contacts.find), ("users", store.users.find)):
+        found = find(list(keys)) if keys else []
+        for person in people:
+            person[kind] = [record for key, record in found if key == person["address"]]
     return people
 
 
