@@ -1256,6 +1256,11 @@ CALLERS: dict[str, tuple[str, Plant]] = {
         "token-basic-password token-basic-user",
         answered(nobody_for_basic),
     ),
+    "the list of users stops at the first": ("users-list", verb("list_users", lambda **_: Page([], None))),
+    "a user may be anything": (
+        "users-change",
+        verb("change_user", lambda user_id, changes: {**REAL.get_user(user_id), **changes}),
+    ),
     "every user is found": ("users-lookup", verb("lookup_users", lambda addresses: [*memory.RECORDS["user"].values()])),
     "users are found by their address as written": (
         "users-lookup-normalized your-user-lookup",
