@@ -343,5 +343,5 @@ def page_of_withheld(after: int, limit: int) -> list[Record]:
 
 
 withheld = SimpleNamespace(
-    key=lambda: "00" * 32, find=find_withheld, insert=withhold, delete=forget, page=page_of_withheld
+    key=lambda make=True: "00" * 32, find=find_withheld, insert=withhold, delete=forget, page=page_of_withheld
 )
