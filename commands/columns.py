@@ -15,9 +15,9 @@ CONTACT = {
     "firstName": "firstname|givenname|vorname",
     "lastName": "lastname|familyname|surname|nachname",
     # Not what stands beside an address: "E-mail 1 - Type", "E-Mail 2: Angezeigter Name", "Email Opt Out".
-    "emailAddresses": "(additional|work)?email"
-    "(?!.*(typ|label|displayname|angezeigt|anzeigename|optout|status|verified|domain|sent|delivered|open|click|bounce|reason"
-    "|confirm|quarantine|unsub|date|count|owner)).*",
+    "emailAddresses": "(additional|work)?email(?!s[a-z])"
+    "(?!.*(typ|label|displayname|angezeigt|anzeigename|optout|status|verified|domain|bounce|reason|confirm|quarantine"
+    "|unsub|date|count|owner)).*",
     "companyId": "companyid",
     "companyName": "(associated)?company(name)?(primary)?|organi[sz]ation(1?name)?|firma",
     "companySourceId": "(primary)?associatedcompanyids?(primary)?",

@@ -29,6 +29,7 @@ Report = Callable[[str], None]
 SEPARATOR = re.compile(r"[;\r\n]| ::: ")  # of several addresses or domains in one cell; the last one is Google's
 NOT_TEXT = re.compile("[\0\ud800-\udfff]")  # surrogates stand for bytes that are not UTF-8
 _NOT_OF_WINDOWS = re.compile("[^\1-\x7f\udc80-\udcff]")  # in a file that was decoded as UTF-8
+_WHO = ("id", "firstName", "lastName", "emailAddresses", "name", "domains")
 _ADVICE = "save the file as CSV UTF-8"
 
 
@@ -102,11 +103,10 @@ def _useful(items: Iterator[Item], report: Report) -> Iterator[Item]:
     """The items but for those that say nothing of anybody; addresses that are none are reported."""
     for item in items:
         if not isinstance(item.content, Unusable):
-            values = {name: value for name, value in item.content.items() if name not in HINTS}
-            if not any(values.values()):
+            if not any(item.content.get(name) for name in _WHO):
                 report(f"{item.label}: nothing by which anybody could be found; it is left out.")
                 continue
-            if not all(map(normalize_address, values.get("emailAddresses", []))):
+            if not all(map(normalize_address, item.content.get("emailAddresses", []))):
                 report(f"{item.label}: what stands where an address should is none; it is kept as it is.")
         yield item
 

@@ -50,12 +50,14 @@ class TableImport:
         contact = CONTACT._replace(store=contacts, companies=companies)
         self._kind = contact if name == "contact" else self._company
         self._normalize = self._kind.normalize
+        self._of_host = cache(self._companies_of)  # what this import creates has no domain
         self._columns, self._dry_run = set(columns), dry_run
 
     def prepare(self, rows: Iterable[Record]) -> None:
         """Read and normalize what these rows will need. What was normalized is remembered until the next call, so that
         under the write lock only what others change in this moment has to be."""
         self._kind = self._kind._replace(normalize=cache(self._normalize))
+        self._of_host = cache(self._companies_of)
         for row in rows:
             with suppress(Invalid, NotOffered):
                 new = self._plan(row)[1]
@@ -84,7 +86,7 @@ class TableImport:
         if own:
             old = self._read(values["id"])
             values = values if old is None else {name: one for name, one in values.items() if name in self._columns}
-            lacks_company = not self._columns.isdisjoint(HINTS)
+            lacks_company = not self._columns.isdisjoint(HINTS[1:])
         else:
             old, made_id = self._find(row, values, keys)
             values |= {"id": made_id} if made_id else {}
@@ -116,27 +118,33 @@ class TableImport:
     def _find_company(self, row: Record, addresses: Sequence[str]) -> tuple[str | None, Record | None]:
         """The id of a contact's company, if it is known; and the company, where it has to be created."""
         source_id = self._made_id(self._company, row.get("companySourceId"))
+        if not _offered("read"):  # nor can a companyId be told from nonsense
+            return None, None
         if source_id and self._company.store.read([source_id]):
             return source_id, None
         named, of_domain = self._named(row.get("companyName")), self._of_domain(addresses)
-        for found in [one for one in named if one in of_domain] + named + of_domain:
-            return found["id"], None
+        ids = [one["id"] for one in of_domain]
+        for found in [one["id"] for one in named if one["id"] in ids] + [one["id"] for one in named] + ids:
+            return found, None
         # Where companies can't be found by name, each import would create another one.
-        if not row.get("companyName") or not all(offers(COMPANY.store, name) for name in ("named", "insert")):
+        if not row.get("companyName") or not _offered("named", "insert"):
             return None, None
         new = {"name": row["companyName"], "domains": []} | ({"id": source_id} if source_id else {})
         company = fill_gaps(self._company, None, new)
         return company["id"], company
 
     def _of_domain(self, addresses: Sequence[str]) -> list[Record]:
-        domains = [parent_domains(address.rpartition("@")[2]) for address in addresses]
-        found = (nearest(one, self._company.store.find) for one in domains if not is_free_mail(one))
+        found = (self._of_host(address.rpartition("@")[2]) for address in addresses)
         return next(filter(None, found), [])
+
+    def _companies_of(self, host: str) -> list[Record]:
+        domains = parent_domains(host)
+        known = _offered("find") and not is_free_mail(domains)
+        return nearest(domains, self._company.store.find) if known else []
 
     def _named(self, name: str | None) -> list[Record]:
         key = normalize_name(name or "")
-        known = key and offers(COMPANY.store, "named")
-        return sorted(self._company.store.named(key), key=by_age) if known else []
+        return sorted(self._company.store.named(key), key=by_age) if key and _offered("named") else []
 
     def _read(self, record_id: str | None) -> Record | None:
         return next(iter(self._kind.store.read([record_id])), None) if record_id else None
@@ -151,6 +159,11 @@ class TableImport:
     @cached_property
     def _key(self) -> bytes:
         return bytes.fromhex(store.withheld.key(make=not self._dry_run))
+
+
+def _offered(*names: str) -> bool:
+    """Whether companies have these functions: contacts are imported without them as well."""
+    return all(offers(COMPANY.store, name) for name in names)
 
 
 def _record_nothing(kind: str, record_id: str, action: str, at: str) -> None:

@@ -9,6 +9,9 @@ import pytest
 
 import crm
 import database
+import store
+from tests import memory
+from tests.test_seam import Lacking
 
 GOOGLE = (
     "First Name,Middle Name,Last Name,Phonetic First Name,Phonetic Middle Name,Phonetic Last Name,Name Prefix,"
@@ -240,7 +243,8 @@ def test_a_row_with_our_id_may_name_its_company(run: Any, client: Any) -> None:
     assert run(f"{row}Acme\n").stdout == counts(unchanged=1)
     assert run(f"{row}\n").stdout == counts(changed=1)
     assert company_of_jane(client) is None
-    assert run("id,first name,email\n42,Jane,jane@acme.example\n").stdout == counts(unchanged=1)
+    crm.change_contact("42", {"companyId": "1"})
+    assert run("id,record id,first name,email\n42,7,Jane,jane@acme.example\n").stdout == counts(unchanged=1)
 
 
 def test_a_dry_run_knows_the_companies_that_it_would_make(run: Any, client: Any) -> None:
@@ -250,6 +254,27 @@ def test_a_dry_run_knows_the_companies_that_it_would_make(run: Any, client: Any)
     assert client.get("/api/v1/companies").json == []
     assert run(content).stdout == counts(2)
     assert len(client.get("/api/v1/companies").json) == 1
+
+
+@pytest.mark.parametrize("storage", ["memory"], indirect=True)
+@pytest.mark.parametrize("lacks", ["read", "find", "insert", "named"])
+def test_a_store_that_knows_less_of_companies_takes_contacts(
+    run: Any, client: Any, lacks: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With the company as far as it can be found."""
+    crm.put_company("1", {"name": "Acme", "domains": ["acme.example"]})
+    monkeypatch.setattr(store, "companies", Lacking(memory.companies, lacks))
+    content = (
+        "first name,email,company,record id\nJane,jane@acme.example,New,7\nJoe,joe@x.example,Other,8\nAnn,,Acme,9\n"
+    )
+    assert run(content, "--dry-run").stdout == f"Dry run, nothing was stored: {counts(3)}"
+    assert run(content).stdout == counts(3)
+    assert run(content).stdout == counts(unchanged=3)
+    assert {one["firstName"]: bool(one["companyId"]) for one in memory.RECORDS["contact"].values()} == {
+        "Jane": lacks != "read",
+        "Joe": lacks == "find",
+        "Ann": lacks not in ("read", "named"),
+    }
 
 
 # ---- who has no address ---------------------------------------------------------------------------------------------
