@@ -20,7 +20,7 @@ from marshmallow.fields import List
 from commands import columns, vcard
 from commands.items import Item, Unusable, load_item
 from crm import Record
-from crm.matching import normalize_address
+from crm.matching import normalize_address, split_addresses
 from crm.tables import HINTS
 from schemas import CompanyNew, ContactNew, Name
 
@@ -166,7 +166,7 @@ class _Table:
         payload: dict[str, Any] = {}
         for field, cell in zip(self._fields, map(str.strip, row), strict=True):
             if field in self._lists:
-                payload.setdefault(field, []).extend(filter(None, map(str.strip, SEPARATOR.split(cell))))
+                payload.setdefault(field, []).extend(_entries(cell))
             elif field in HINTS:
                 payload[field] = payload.get(field) or cell or None
             elif field and (cell or field != "id"):
@@ -174,6 +174,13 @@ class _Table:
         _first_company(payload)
         values: Record = self._schema.load(payload)
         return values
+
+
+def _entries(cell: str) -> Iterator[str]:
+    """The addresses or domains in a cell; a comma separates where there is an address on either side."""
+    for text in filter(None, map(str.strip, SEPARATOR.split(cell))):
+        parts = split_addresses([text])
+        yield from map(str.strip, parts) if all(map(normalize_address, parts)) else [text]
 
 
 def _first_company(payload: dict[str, Any]) -> None:

@@ -449,7 +449,10 @@ def test_cards_are_read_in_all_their_ways(run: Any, client: Any) -> None:
     assert "contacts import" in result.stderr
 
 
-def test_googles_cells_hold_several_values(run: Any, client: Any) -> None:
-    """Between three colons."""
+def test_a_cell_holds_several_values(run: Any, client: Any) -> None:
+    """Between three colons; others put commas between addresses, which may also stand in a name."""
     run(people("Google Contacts", ["Jane", "Doe", "jane@acme.example ::: jd@home.example", "", "Acme ::: Other", ""]))
     assert shown(client) == {"Jane": ("Doe", ["jane@acme.example", "jd@home.example"], "Acme")}
+    run('firstName,lastName,email\nJoe,Roe,"joe@x.example, jr@x.example"\nAnn,Lee,"Lee, Ann <ann@x.example>"\n')
+    assert shown(client)["Joe"][1] == ["joe@x.example", "jr@x.example"]
+    assert shown(client)["Ann"][1] == ["Lee, Ann <ann@x.example>"]
