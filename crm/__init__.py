@@ -43,7 +43,7 @@ from crm.emails import (
 from crm.privacy import erase_person, export_person, mentions
 from crm.records import Changed, Conflict, Cursor, Invalid, NotFound, NotOffered, Page, Record, Versions
 from crm.seam import check
-from crm.users import add_user, get_user, lookup_users, remove_user
+from crm.users import add_user, change_user, get_user, list_users, lookup_users, remove_user
 
 __all__ = [
     "Changed",
@@ -63,6 +63,7 @@ __all__ = [
     "change_company",
     "change_contact",
     "change_email",
+    "change_user",
     "check",
     "contacts_of_company",
     "delete_company",
@@ -81,6 +82,7 @@ __all__ = [
     "list_companies",
     "list_contacts",
     "list_copies",
+    "list_users",
     "list_withheld",
     "log_email",
     "log_emails",

@@ -29,6 +29,7 @@ def settings() -> dict[str, Any]:
     return {
         "tokens": [one for one in listed if not one["revokedAt"]],
         "users": users,
+        "all_users": page.records if (page := if_offered(crm.list_users, limit=100)) else None,
         "sessions": sessions.count(),
         "refusals": tokens.newest_refusals(),
     }
@@ -47,6 +48,13 @@ def add_user() -> Any:
     """Add a user whose mailbox is watched."""
     defaults = {"email": "", "name": "", "timezone": "UTC", "orgId": current_app.config["ORG_ID"]}
     crm.add_user({name: request.form.get(name, "").strip() or default for name, default in defaults.items()})
+    return redirect(url_for("pages.settings"), 303)
+
+
+@pages.post("/settings/users/<record_id:record_id>/remove")
+def remove_user(record_id: str) -> Any:
+    """Remove a user, whose tokens end with that."""
+    crm.remove_user(record_id)
     return redirect(url_for("pages.settings"), 303)
 
 

@@ -18,6 +18,7 @@ DEFAULTS: dict[str, Any] = {
     "THREADS": 4,
     "BODY_LIMIT": 36 * 1024 * 1024,
     "METRICS": "off",
+    "PAGES": "on",
     "TRUSTED_PROXIES": 0,
     "FREE_MAIL_COMPANIES": "off",
     "ORG_ID": "default",
@@ -36,6 +37,7 @@ def test_settings_are_read_from_the_environment() -> None:
         "BODY_LIMIT": "1048576",
         "ORG_ID": "acme",
         "METRICS": "on",
+        "PAGES": "off",
         "TRUSTED_PROXIES": "1",
         "FREE_MAIL_COMPANIES": "on",
     }
