@@ -531,7 +531,7 @@ def test_the_guide_names_tests_that_are_there() -> None:
 
 
 GUIDE = PROJECT / "docs" / "own-tables.md"
-PARTS = ("commands", "crm", "database", "migrations", "routes", "store", "web")
+PARTS = ("commands", "crm", "database", "migrations", "pages", "routes", "store", "web")
 
 
 def _blocks(guide: str) -> list[str]:
