@@ -5,8 +5,8 @@ schema on the wire, times are RFC 3339 texts in UTC, ids are texts; a key is a n
 Nothing is normalized, parsed or decided here: `crm` brings all of that along. What changes something is called within
 `transaction()`, which only one caller at a time has, over all processes; what only reads is called outside as well.
 
-    contacts, companies   read, find, insert, update, delete, page, deleted; contacts.of_company,
-                          companies.named
+    contacts, companies   read, find, insert, update, delete, page, deleted, search;
+                          contacts.of_company, companies.named
     users                 read, find, insert, update, delete, page
     emails                read, version, find, logged, known, prepare, insert, update, delete, record_copy,
                           catch_up, page, page_of_copies, scan, scan_one, scan_copies

@@ -105,6 +105,11 @@ class Directory:
         found = [place for place in places if place > (since, after_id)][:limit]
         return [{"id": record_id, "updatedAt": at, "deleted": True} for at, record_id in found]
 
+    def search(self, text: str, after_key: str, after_id: str, limit: int) -> list[tuple[str, Record]]:
+        """Records whose normalized name holds a text, with that name, in this order, from behind a pair of name, id."""
+        places = sorted((one["nameKey"], one["id"]) for one in self.records.values() if text in one["nameKey"])
+        return [(key, self.records[n]) for key, n in places if (key, n) > (after_key, after_id)][:limit]
+
     def named(self, key: str) -> list[Record]:
         """The companies with this normalized name."""
         return [record for record in self.records.values() if record["nameKey"] == key]

@@ -81,8 +81,8 @@ def _is_own(value: Any, kind: type, part: Any) -> bool:
 
 
 def test_every_verb_is_named_and_used() -> None:
-    """`crm.__all__` is sorted, and each of its verbs is called by a route or a command and says what it does."""
-    files = [path for room in ("routes", "commands", "web") for path in (PROJECT / room).glob("*.py")]
+    """`crm.__all__` is sorted, and each of its verbs is called by a route, page or command and says what it does."""
+    files = [path for room in ("routes", "pages", "commands", "web") for path in (PROJECT / room).glob("*.py")]
     used = set(re.findall(r"\bcrm\.(\w+)", "".join(path.read_text() for path in [*files, PROJECT / "app.py"])))
     assert crm.__all__ == sorted(crm.__all__)
     assert set(VERBS) <= used
@@ -109,7 +109,10 @@ def test_modules_at_the_top_know_little(module: str, may: set[str]) -> None:
 
 def test_exceptions_become_statuses_in_one_place() -> None:
     """A view neither catches what a verb raises nor asks whether it gave something: app.py does."""
-    files = [*PROJECT.glob("*.py"), *(path for room in ("crm", "routes", "web") for path in (PROJECT / room).glob("*"))]
+    files = [
+        *PROJECT.glob("*.py"),
+        *(path for room in ("crm", "pages", "routes", "web") for path in (PROJECT / room).glob("*")),
+    ]
     texts = {path.relative_to(PROJECT).as_posix(): path.read_text() for path in files if path.suffix == ".py"}
     assert {name for name, text in texts.items() if ".errorhandler(" in text} == {"app.py"}
     branches = {name for name, text in texts.items() if re.search(r"^ +(try:|if )", text, re.MULTILINE)}
@@ -152,9 +155,9 @@ CALLS: list[tuple[str, str, Any]] = [
     ("DELETE", "contacts/c1", None),
     ("DELETE", "companies/f1", None),
 ]
-# What no call needs: a command does, or the health call.
+# What no call needs: a command does, a page, or the health call.
 OF_COMMANDS = {"changes.delete", "changes.last", "check", "emails.scan", "emails.scan_one", "purge", "transaction"}
-OF_COMMANDS |= {"users.insert"}
+OF_COMMANDS |= {"users.insert", "contacts.search", "companies.search"}
 OF_COMMANDS |= {"emails.scan_copies", "withheld.delete", "withheld.page"}
 OPTIONAL = {"emails.prepare", "emails.catch_up"}  # what makes a store quicker; one without it does as well
 
