@@ -13,10 +13,12 @@ from peewee import OperationalError
 
 import crm
 import database
+from tests.conftest import USER
 from tests.samples import ACME, EMAILS, JANE, MAIL
 
 CONTACTS = "/api/v1/contacts"
 COMPANIES = "/api/v1/companies"
+USERS = "/api/v1/users"
 HEADERS = {"Location", "Link", "WWW-Authenticate", "Retry-After", "Content-Disposition", "Allow"}  # to be described
 
 ODD_MAIL: dict[str, Any] = {
@@ -154,6 +156,11 @@ def test_every_answer_is_as_it_is_described(witness: Witness, spec: Any) -> None
     ):
         call("GET", path)
     call("GET", "/api/v1/users/lookup?emails=none@acme.example")
+    crm.add_user(USER | {"id": "u2", "email": "carol@brightsync.example", "name": None})
+    for query in ("", "?limit=1"):
+        call("GET", f"{USERS}{query}")
+    call("PATCH", f"{USERS}/u2", json={"timezone": "UTC"})
+    call("DELETE", f"{USERS}/u2")
     for path in (paths[0], f"{CONTACTS}/1", f"{COMPANIES}/7"):
         call("DELETE", path)
     for query in ("", "?after=5&limit=1"):
@@ -175,7 +182,7 @@ def test_every_refusal_is_as_it_is_described(app: Flask, witness: Witness, sync:
     log = call("POST", EMAILS, json=MAIL).headers["Location"]
     other = call("POST", EMAILS, json={}).headers["Location"]
     routes = [("POST", EMAILS), ("PATCH", log), ("PUT", log)]
-    routes += [("POST", path) for path in (CONTACTS, COMPANIES)]
+    routes += [("POST", path) for path in (CONTACTS, COMPANIES)] + [("PATCH", f"{USERS}/u1")]
     routes += [(method, f"{path}/1") for method in ("PUT", "PATCH") for path in (CONTACTS, COMPANIES)]
     bodies: list[tuple[int, dict[str, Any]]] = [
         (400, {"data": "{", "content_type": "application/json"}),
@@ -193,6 +200,10 @@ def test_every_refusal_is_as_it_is_described(app: Flask, witness: Witness, sync:
     for path in (f"{EMAILS}/999", f"{CONTACTS}/999", f"{COMPANIES}/999"):
         for method in ("GET", "PATCH", "DELETE"):
             assert call(method, path, json={} if method == "PATCH" else None).status_code == 404
+    crm.add_user(USER | {"id": "u2", "email": "carol@brightsync.example"})
+    assert call("PATCH", f"{USERS}/u1", json={"email": "carol@brightsync.example"}).status_code == 409
+    assert call("PATCH", f"{USERS}/u9", json={}).status_code == 404
+    assert call("DELETE", f"{USERS}/u9").status_code == 404
     for path in (f"{CONTACTS}/999/emails", f"{log}/attachments/1", f"{log}/attachments/9"):
         assert call("GET", path).status_code == 404
     queries = [
@@ -206,7 +217,8 @@ def test_every_refusal_is_as_it_is_described(app: Flask, witness: Witness, sync:
         f"{CONTACTS}/lookup",
         f"{CONTACTS}/lookup?emails=",
         f"{COMPANIES}/lookup",
-        "/api/v1/users/lookup?emails=,",
+        f"{USERS}/lookup?emails=,",
+        f"{USERS}?limit=0",
     ]
     queries += ["/api/v1/changes?after=-1", f"{CONTACTS}/1/emails?limit=101"]
     for path in queries:
@@ -219,7 +231,10 @@ def test_every_refusal_is_as_it_is_described(app: Flask, witness: Witness, sync:
     for method, path in everything:
         assert call(method, path, anonymous).status_code == 401
     refused = {(method, path) for method, path in everything if call(method, path, sync).status_code == 403}
-    assert refused == {("GET", f"{CONTACTS}/1/emails"), ("GET", "/api/v1/changes"), ("DELETE", log)}
+    assert refused == {("GET", f"{CONTACTS}/1/emails"), ("GET", "/api/v1/changes"), ("DELETE", log)} | {
+        ("GET", USERS),
+        ("PATCH", f"{USERS}/u1"),
+    }
 
 
 def test_a_database_that_can_not_serve_is_as_it_is_described(witness: Witness, spec: Any, monkeypatch: Any) -> None:
