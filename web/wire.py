@@ -84,8 +84,16 @@ class RecordIdConverter(BaseConverter):
         return {**ID_IN_PATH, "examples": ["1"]}
 
 
-_IDS = {"id": "The id of the record.", "attachmentId": "The id of the attachment."}
-_ARGUMENTS = {"id": "record_id", "attachmentId": "attachment_id"}  # what views call them: `id` is Python's own
+_IDS = {
+    "id": "The id of the record.",
+    "attachmentId": "The id of the attachment.",
+    "ruleId": "The id of the rule.",
+}
+_ARGUMENTS = {
+    "id": "record_id",
+    "attachmentId": "attachment_id",
+    "ruleId": "rule_id",
+}  # what views call them: `id` is Python's own
 
 
 _IF_MATCH = {
