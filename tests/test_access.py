@@ -44,6 +44,9 @@ ADMIN = {
     "GET /api/v1/emails/ID/copies",
     "GET /api/v1/contacts/ID/emails",
     "GET /api/v1/changes",
+    "GET /api/v1/never-log",
+    "POST /api/v1/never-log",
+    "DELETE /api/v1/never-log/ID",
 }
 PUBLIC = {
     "GET /health/live",
