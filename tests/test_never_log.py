@@ -257,3 +257,16 @@ def test_a_person_s_rule_is_disclosed_and_only_its_reason_erased(app: Flask, cli
     assert client.get(RULES).json[1]["reason"]
     assert crm.erase_person(JANE)["rules"] == [two["id"]]
     assert client.get(RULES).json == [one, two | {"reason": None}]
+
+
+@pytest.mark.sqlite("it reads the file")
+def test_nothing_is_left_in_the_file(app: Flask, client: Any, tmp_path: Path, storage: str) -> None:
+    """Neither of what was here nor of what came later."""
+    for number in range(60):
+        log(client, **MAIL | {"rfc822MsgId": f"<{number}>", "msgId": f"{number}", "subject": f"hushhush {number}"})
+    log(client, **MAIL | {"rfc822MsgId": "<1>", "msgId": "copy", "textBody": "hushhush, said otherwise"})
+    was = any(b"hushhush" in file.read_bytes() for file in tmp_path.glob("connector.db*"))
+    assert was == (storage == "sqlite")
+    run(app, "add", JANE, "--past")
+    log(client, **MAIL | {"rfc822MsgId": "<late>", "msgId": "late", "subject": "hushhush"})
+    assert [file.name for file in tmp_path.glob("connector.db*") if b"hushhush" in file.read_bytes()] == []

@@ -1,6 +1,7 @@
 """`flask retention`: how long emails are kept."""
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -114,3 +115,14 @@ def test_many_go_in_several_transactions_and_others_write_in_between(
     assert crm.run_retention()["emails"] == ids[:-1]
     assert len(pauses) >= 5
     assert client.get(f"{EMAILS}/{ids[-1]}").status_code == 200
+
+
+@pytest.mark.sqlite("it reads the file")
+def test_nothing_is_left_in_the_file(app: Flask, client: Any, tmp_path: Path) -> None:
+    """Nor in the search index."""
+    for number in range(60):
+        log(client, receivedAt=OLD if number % 2 else NEW, subject="hushhush" if number % 2 else "here")
+    crm.set_retention("3y")
+    assert len(crm.run_retention()["emails"]) == 30
+    assert [file.name for file in tmp_path.glob("connector.db*") if b"hushhush" in file.read_bytes()] == []
+    assert client.get(f"{EMAILS}?q=hushhush").json == []
