@@ -41,7 +41,7 @@ from crm.privacy import erase_person, export_person, mentions
 from crm.records import Changed, Conflict, Cursor, Invalid, NotFound, NotOffered, Page, Record, Versions
 from crm.retention import apply_rule, get_retention, rule_for, run_retention, set_retention
 from crm.seam import check
-from crm.users import add_user, get_user, lookup_users, remove_user
+from crm.users import add_user, change_user, get_user, list_users, lookup_users, remove_user
 
 __all__ = [
     "Changed",
@@ -63,6 +63,7 @@ __all__ = [
     "change_company",
     "change_contact",
     "change_email",
+    "change_user",
     "check",
     "delete_company",
     "delete_contact",
@@ -82,6 +83,7 @@ __all__ = [
     "list_contacts",
     "list_copies",
     "list_rules",
+    "list_users",
     "list_withheld",
     "log_email",
     "log_emails",

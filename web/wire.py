@@ -87,13 +87,11 @@ class RecordIdConverter(BaseConverter):
 _IDS = {
     "id": "The id of the record.",
     "attachmentId": "The id of the attachment.",
+    "userId": "The id of the user.",
     "ruleId": "The id of the rule.",
 }
-_ARGUMENTS = {
-    "id": "record_id",
-    "attachmentId": "attachment_id",
-    "ruleId": "rule_id",
-}  # what views call them: `id` is Python's own
+# What views call them: `id` is Python's own.
+_ARGUMENTS = {"id": "record_id", "attachmentId": "attachment_id", "userId": "user_id", "ruleId": "rule_id"}
 
 
 _IF_MATCH = {
