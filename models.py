@@ -13,6 +13,7 @@
 
     token, refusal                      the connector's own: who may call, who was refused
     withheld, secret                    what must not come back, as hashes, and their key
+    never_log, retention                what is never logged, and how long emails are kept
 
 Arrows are foreign keys. Contacts and emails are joined where their normalized addresses are equal, and never by copies
 of ids: a contact who is added today has the emails of last year.
@@ -151,7 +152,9 @@ class Email(Table):
     html_body = TextField(null=True)
     attachments = JSONField(null=True)
     more_recipients = JSONField(null=True)  # roles and texts, where an email has thousands
-    withheld = BooleanField()  # of what was deleted before: ids and time, and no content
+    withheld = TextField(
+        null=True
+    )  # why it has ids and time, and no content: deleted (it was, before), rule (NeverLog)
     removed = JSONField(null=True)  # what a PATCH or PUT took away, as hashes: a copy does not bring it back
 
     class Meta:
@@ -301,7 +304,7 @@ class Withheld(Table):
     message_key = TextField(null=True, index=True)
     msg_key = TextField(null=True, index=True)
     contents = JSONField()
-    reason = TextField()  # deleted, erased
+    reason = TextField()  # deleted, erased, retention
     at = TextField()
 
 
@@ -314,8 +317,30 @@ class Secret(Table):
         without_rowid = True
 
 
+class NeverLog(Table):
+    """A rule of what is never logged: with whom."""
+
+    id = NeverReusedId()
+    kind = TextField()  # address, domain, internal
+    key = TextField(unique=True)  # normalized address or domain; of the rule for internal emails ""
+    domains = JSONField()  # of that one: our own
+    unless_known = BooleanField()  # it is logged where another contact takes part
+    reason = TextField(null=True)
+    created_at = TextField()
+
+
+class Retention(Table):
+    """How long emails are kept, in one row; none: for ever."""
+
+    after = TextField(primary_key=True)  # such as 3y
+    keep_linked = BooleanField()  # what has a relatedTo stays
+
+    class Meta:
+        without_rowid = True
+
+
 RECORDS = [Company, CompanyDomain, Contact, ContactAddress, User, Email, Recipient, Link, Copy, Change]
-OWN = [Token, Refusal, Withheld, Secret]
+OWN = [Token, Refusal, Withheld, Secret, NeverLog, Retention]
 
 
 def tables() -> list[type[Model]]:

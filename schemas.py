@@ -492,6 +492,50 @@ class Change(Returned):
     )
 
 
+class NeverLogFields(Wire):
+    """A rule of what is never logged."""
+
+    kind = fields.String(
+        required=True,
+        validate=validate.OneOf(["address", "domain", "internal"]),
+        metadata={
+            "description": "address: this one takes part. domain: somebody at it, or below it. internal: everybody is "
+            "a user or has one of the domains.",
+            "examples": ["address"],
+        },
+    )
+    value = Name("The address or domain; null for internal.", "jane@private.example")
+    domains: Any = Entries(
+        _entry(),
+        "Of internal: our own domains. Where none is sent, those of the users' addresses, without free mail.",
+        MOST_ENTRIES,
+        examples=[[]],
+    )
+    unlessKnown = fields.Boolean(
+        metadata={
+            "description": "Whether an email is logged all the same where another known contact takes part, who is no "
+            "user.",
+            "examples": [False],
+        },
+    )
+    reason = Name("Why.", "Private")
+
+
+class NeverLogRuleIn(NeverLogFields):
+    """A rule to be added."""
+
+    @post_load
+    def complete(self, data: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
+        return {"value": None, "domains": [], "unlessKnown": False, "reason": None, **data}
+
+
+class NeverLogRule(Returned, NeverLogFields, Identified):
+    """A rule of what is never logged, as it is returned; the value and the domains are normalized."""
+
+    domains = Texts("Of internal: our own domains.", "acme.example")
+    createdAt = Instant("When the rule was made.")
+
+
 class Health(Returned):
     """How the service is."""
 

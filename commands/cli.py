@@ -10,8 +10,10 @@ from commands.backup import backup
 from commands.database_copy import database
 from commands.doctor import doctor
 from commands.imports import companies, contacts, mail
+from commands.never_log import never_log
 from commands.person import person
 from commands.restore import restore
+from commands.retention import retention
 from commands.serve import serve
 from commands.users import token, user
 from commands.withheld import withheld
@@ -22,6 +24,8 @@ COMMANDS = [
     audit,
     person,
     withheld,
+    never_log,
+    retention,
     mail,
     contacts,
     companies,

@@ -36,8 +36,10 @@ from crm.emails import (
     log_emails,
     timeline,
 )
+from crm.never_log import add_rule, list_rules, remove_rule
 from crm.privacy import erase_person, export_person, mentions
 from crm.records import Changed, Conflict, Cursor, Invalid, NotFound, NotOffered, Page, Record, Versions
+from crm.retention import apply_rule, get_retention, rule_for, run_retention, set_retention
 from crm.seam import check
 from crm.users import add_user, change_user, get_user, list_users, lookup_users, remove_user
 
@@ -53,7 +55,9 @@ __all__ = [
     "Versions",
     "add_company",
     "add_contact",
+    "add_rule",
     "add_user",
+    "apply_rule",
     "calling_token",
     "calling_user",
     "change_company",
@@ -72,11 +76,13 @@ __all__ = [
     "get_company",
     "get_contact",
     "get_email",
+    "get_retention",
     "get_user",
     "list_changes",
     "list_companies",
     "list_contacts",
     "list_copies",
+    "list_rules",
     "list_users",
     "list_withheld",
     "log_email",
@@ -87,6 +93,10 @@ __all__ = [
     "mentions",
     "put_company",
     "put_contact",
+    "remove_rule",
     "remove_user",
+    "rule_for",
+    "run_retention",
+    "set_retention",
     "timeline",
 ]

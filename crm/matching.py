@@ -187,6 +187,11 @@ def parent_domains(domain: str) -> list[str]:
     return [".".join(labels[n:]) for n in range(len(labels) - _registered_part(domain).count("."))]
 
 
+def is_public_suffix(domain: str) -> bool:
+    """Whether below a normalized domain everybody has their own, as below co.uk."""
+    return bool(_public_suffixes().is_public(domain))
+
+
 @lru_cache(1000)  # it is 2 % of a look-up
 def _registered_part(domain: str) -> str:
     """The part of a domain that somebody has registered; of a public suffix, the whole."""

@@ -33,8 +33,8 @@ def log_email(email: dict[str, Any]) -> Any:
     sender, time and bodies are equal wherever both have them. Without either, every call makes a new record. A copy of
     a mail that is here adds recipients, files and `relatedTo` entries, and fills what was empty, but for what people
     took away; the rest stays as it was first logged, and what the copy says otherwise is kept with the copy. From then
-    on the record is found by the copy's `msgId` too. Of a mail that was deleted, so that it stays away, there is a
-    record with its ids and time, and nothing else.
+    on the record is found by the copy's `msgId` too. Of a mail that was deleted, so that it stays away, or
+    meets a rule of never log, there is a record with its ids and time, and nothing else.
     """
     return created_or_ok(crm.log_email(email))
 
@@ -65,7 +65,8 @@ def get_email(record_id: str) -> Any:
 def change_email(changes: dict[str, Any], record_id: str) -> Any:
     """Change fields of an email
 
-    Only the named fields change; a list is replaced whole. Links a mail to a contact: `{"relatedTo": [{"type":
+    Only the named fields change; a list is replaced whole. If by new participants the mail meets a rule of never log,
+    all goes but ids and time. Links a mail to a contact: `{"relatedTo": [{"type":
     "Contact", "id": "1"}]}`.
     """
     return record_response(crm.change_email(record_id, changes, if_match()))

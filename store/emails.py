@@ -68,7 +68,6 @@ def _record(fields: Mapping[str, Any], row: Row) -> Record:
     if "hasAttachments" in record:
         record["hasAttachments"] = bool(record["hasAttachments"])
     if "removed" in record:
-        record["withheld"] = bool(record["withheld"])
         record["removed"] = record["removed"] and loads(record["removed"])
     lists: dict[str, list[str]] = {"from": [], "to": [], "cc": [], "bcc": []}
     for role, text in loads(recipients or "[]") + loads(more or "[]"):
@@ -113,6 +112,7 @@ _READ_COPY = Prepared(
     )
 )
 _DELETE = Prepared(lambda: Email.delete().where(Email.id == param("id")))
+_STRIP_COPIES = Prepared(lambda: Copy.update(differs=None).where(Copy.email == param("id")))
 
 _COLUMNS = [name for name in Email._meta.sorted_field_names if name != "id"]
 _INSERT = Prepared(lambda: Email.insert({name: param(name) for name in _COLUMNS}).returning(Email.id))
@@ -224,6 +224,11 @@ def record_copy(email_id: str, keys: CopyKeys, copy: Record) -> None:
         logged_at=copy["loggedAt"],
         differs=copy["differs"] and _json(copy["differs"]),
     )
+
+
+def strip_copies(email_id: str) -> None:
+    """Keep nothing of what the copies of an email say otherwise; their ids stay."""
+    _STRIP_COPIES.run(id=int(email_id))
 
 
 def page_of_copies(
@@ -411,6 +416,23 @@ def scan_copies(after: tuple[str, str], limit: int) -> Iterator[tuple[tuple[str,
                 return
 
 
+def _older(linked: bool) -> Any:
+    place = Tuple(Email.at, Email.id)
+    found = Email.select(Email.at, Email.id).where(Email.at < param("than"), place > Tuple(param("at"), param("id")))
+    found = found if linked else found.where(Email.related_to.is_null())
+    return found.order_by(Email.at, Email.id).limit(param("limit"))
+
+
+_OLDER = {False: Prepared(lambda: _older(linked=False)), True: Prepared(lambda: _older(linked=True))}
+
+
+def older(than: str, after: tuple[str, str], limit: int, linked: bool) -> list[tuple[str, str]]:
+    """Places (time, id) of the emails from before a time, the oldest first, from behind one; also of those that are
+    withheld. Unless `linked`, without those that have a relatedTo."""
+    rows = _OLDER[linked](than=than, at=after[0], id=int(after[1] or 0), limit=limit)
+    return [(at, str(row_id)) for at, row_id in rows]
+
+
 # ---- pages ----------------------------------------------------------------------------------------------------------
 
 
@@ -540,7 +562,7 @@ def _part(stream: _Stream, given: frozenset[str | None], bounded: bool) -> Any:
 def _conditions(stream: _Stream, given: frozenset[str | None]) -> Iterator[Any]:
     """What each email of a stream has to meet. Who asks by an id finds what is withheld as well."""
     if stream.knows_email and not given & {"message_key", "copy_key"}:  # it has neither addresses nor links
-        yield ~_E.withheld
+        yield _E.withheld.is_null()
     if "message_key" in given:
         yield _E.message_key == param("message_key")
     if "thread_key" in given:

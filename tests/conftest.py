@@ -31,6 +31,8 @@ OF_THE_CALLS = {
     "test_log_email",
     "test_lookup_companies",
     "test_lookup_contacts",
+    "test_never_log",
+    "test_retention",
     "test_timeline",
     "test_users",
     "test_what_is_sent",

@@ -834,7 +834,9 @@ CHANGED: dict[str, tuple[str, Plant]] = {
         "email-withheld",
         attribute(memory.withheld, "find", lambda message_key, copy_key: []),
     ),
-    "what was deleted comes back without a trace": ("email-withheld", inside("_bare", lambda draft: draft)),
+    "what was deleted comes back without a trace": ("email-withheld", inside("_bare", lambda draft, why: draft)),
+    "rules are kept and not asked": ("never-log", inside("rules_met", lambda mails: [None] * len(mails))),
+    "what a rule kept away is not logged anew": ("never-log", inside("_may_fill", lambda *_: False)),
     "what is withheld is in lists": (
         "email-withheld",
         attribute(

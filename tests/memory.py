@@ -22,6 +22,8 @@ RECORDS: dict[str, dict[str, Record]] = {"contact": {}, "company": {}, "user": {
 KEYS: dict[str, dict[str, list[str]]] = {"contact": {}, "company": {}, "user": {}}  # of each record, by its id
 EMAILS: dict[str, Draft] = {}
 COPIES: dict[str, dict[str, tuple[CopyKeys, Record]]] = {}  # an email's id: its copies by their digests
+RULES: list[Record] = []
+RETENTION: list[tuple[str, bool]] = []
 WITHHELD: list[tuple[Logged, Record]] = []
 CHANGES: list[Record] = []
 GIVEN: list[int] = []  # numbers of changes, also of those that are not here any more
@@ -38,6 +40,8 @@ def stand_in(patch: pytest.MonkeyPatch) -> None:
     EMAILS.clear()
     COPIES.clear()
     WITHHELD.clear()
+    RULES.clear()
+    RETENTION.clear()
     CHANGES.clear()
     GIVEN.clear()
     global NUMBERS
@@ -286,6 +290,18 @@ def shown(email: Draft, whole: bool) -> Record:
     return {**head, "snippet": email.snippet, "hasAttachments": email.has_attachments}
 
 
+def older(than: str, after: tuple[str, str], limit: int, linked: bool) -> list[tuple[str, str]]:
+    """Places of the emails from before a time, from behind one."""
+    found = [email for email in EMAILS.values() if email.at < than and (linked or email.record["relatedTo"] == [])]
+    places = sorted((email.at, int(email.record["id"])) for email in found)
+    return [(at, str(one)) for at, one in places if (at, one) > (after[0], int(after[1] or 0))][:limit]
+
+
+def strip_copies(email_id: str) -> None:
+    """Keep nothing of what the copies of an email say otherwise."""
+    COPIES[email_id] = {one: (keys, {**copy, "differs": None}) for one, (keys, copy) in COPIES[email_id].items()}
+
+
 emails = SimpleNamespace(
     read=read,
     version=version,
@@ -303,6 +319,8 @@ emails = SimpleNamespace(
     scan=scan,
     scan_one=scan_one,
     scan_copies=scan_copies,
+    older=older,
+    strip_copies=strip_copies,
 )
 
 
@@ -345,3 +363,35 @@ def page_of_withheld(after: int, limit: int) -> list[Record]:
 withheld = SimpleNamespace(
     key=lambda make=True: "00" * 32, find=find_withheld, insert=withhold, delete=forget, page=page_of_withheld
 )
+
+
+# ---- never log, retention -------------------------------------------------------------------------------------------
+
+
+def save_rule(rule: Record) -> None:
+    """Store a rule, in the place of the one with its key."""
+    fixed = next((one for one in RULES if one["key"] == rule["key"]), {"id": str(next(NUMBERS)), **rule})
+    new = {**fixed, **{name: rule[name] for name in ("domains", "unlessKnown", "reason")}}
+    RULES[:] = sorted([*(one for one in RULES if one["id"] != new["id"]), new], key=lambda one: int(one["id"]))
+
+
+def delete_rule(rule_id: str) -> bool:
+    """Remove a rule; whether there was one."""
+    kept = [one for one in RULES if one["id"] != rule_id]
+    was = len(kept) < len(RULES)
+    RULES[:] = kept
+    return was
+
+
+def write_retention(after: str | None, keep_linked: bool) -> None:
+    """Set how long emails are kept."""
+    RETENTION[:] = [(after, keep_linked)] if after else []
+
+
+never_log = SimpleNamespace(
+    find=lambda keys: [rule for rule in RULES if rule["key"] in keys],
+    listed=lambda: list(RULES),
+    save=save_rule,
+    delete=delete_rule,
+)
+retention = SimpleNamespace(read=lambda: RETENTION[0] if RETENTION else None, write=write_retention)

@@ -70,7 +70,7 @@ def test_the_list_names_all_and_no_more() -> None:
     assert {path.partition(".")[0] for path in FUNCTIONS} == set(store.__all__)
     assert store.__all__ == sorted(store.__all__)
     # index_all: for `flask database copy`, which knows our tables.
-    for part in ("changes", "companies", "contacts", "emails", "users", "withheld"):
+    for part in ("changes", "companies", "contacts", "emails", "never_log", "retention", "users", "withheld"):
         ours = getattr(store, part)
         own = {name for name in dir(ours) if name[0] != "_" and _is_own(getattr(ours, name), type(ours), ours)}
         assert own - {"index_all"} == {path.partition(".")[2] for path in FUNCTIONS if path.startswith(f"{part}.")}
@@ -147,6 +147,11 @@ CALLS: list[tuple[str, str, Any]] = [
     ("GET", "emails/{email}", None),
     ("GET", "emails/{email}/copies", None),
     ("PATCH", "emails/{email}", {"msgId": "m4", "rfc822MsgId": "<r4>"}),
+    ("POST", "never-log", {"kind": "domain", "value": "private.example"}),
+    ("GET", "never-log", None),
+    ("POST", "emails", {"subject": "new", "rfc822MsgId": "<r7>", "fromAddress": "a@private.example"}),
+    ("PATCH", "emails/{email}", {"fromAddress": "a@private.example"}),
+    ("DELETE", "never-log/{rule}", None),
     ("GET", "changes", None),
     ("DELETE", "emails/{email}", None),
     ("DELETE", "contacts/c1", None),
@@ -156,6 +161,7 @@ CALLS: list[tuple[str, str, Any]] = [
 OF_COMMANDS = {"changes.delete", "changes.last", "check", "emails.scan", "emails.scan_one", "purge", "transaction"}
 OF_COMMANDS |= {"users.insert"}
 OF_COMMANDS |= {"emails.scan_copies", "withheld.delete", "withheld.page"}
+OF_COMMANDS |= {"emails.older", "retention.read", "retention.write"}
 OPTIONAL = {"emails.prepare", "emails.catch_up"}  # what makes a store quicker; one without it does as well
 
 
@@ -172,11 +178,14 @@ def test_what_is_not_supplied_is_501(path: str, app: Flask, client: Any, monkeyp
         crm.put_company("f1", {"name": None, "domains": ["x.example"]})
         crm.put_contact("c1", {"firstName": None, "lastName": None, "emailAddresses": [], "companyId": "f1"})
         email, _ = crm.log_email({"msgId": "m1", "rfc822MsgId": "<r1>"})
+        rule = crm.add_rule(
+            {"kind": "address", "value": "a@x.example", "domains": [], "unlessKnown": True, "reason": None}
+        )
         with pytest.MonkeyPatch.context() as patch:
             if path in lacking:
                 remove(patch)
             made = [
-                client.open(f"/api/v1/{where.format(email=email['id'])}", method=method, json=body)
+                client.open(f"/api/v1/{where.format(email=email['id'], rule=rule['id'])}", method=method, json=body)
                 for method, where, body in CALLS
             ]
         for answer in made:
@@ -242,7 +251,14 @@ def test_a_person_is_disclosed_and_erased(app: Flask) -> None:
     logged = [crm.log_email(mail)[0]["id"] for mail in mails]
     held = [("contact", contact["id"]), *(("email", email_id) for email_id in logged[:3])]
     assert [(kind, record["id"]) for kind, record in crm.export_person("jane@acme.example")] == held
-    receipt = {"users": [], "contacts": [contact["id"]], "companies": [], "emails": logged[:3], "changes": []}
+    receipt = {
+        "users": [],
+        "contacts": [contact["id"]],
+        "companies": [],
+        "emails": logged[:3],
+        "changes": [],
+        "rules": [],
+    }
     assert crm.erase_person("jane@acme.example", dry_run=True) == receipt
     assert crm.erase_person("jane@acme.example") == receipt
     assert list(crm.export_person("jane@acme.example")) == []

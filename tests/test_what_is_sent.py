@@ -161,6 +161,10 @@ def test_every_answer_is_as_it_is_described(witness: Witness, spec: Any) -> None
         call("GET", f"{USERS}{query}")
     call("PATCH", f"{USERS}/u2", json={"timezone": "UTC"})
     call("DELETE", f"{USERS}/u2")
+    rules = ({"kind": "domain", "value": "private.example", "reason": "x"}, {"kind": "internal"})
+    ids = [call("POST", "/api/v1/never-log", json=rule).json["id"] for rule in rules]
+    call("GET", "/api/v1/never-log")
+    call("DELETE", f"/api/v1/never-log/{ids[0]}")
     for path in (paths[0], f"{CONTACTS}/1", f"{COMPANIES}/7"):
         call("DELETE", path)
     for query in ("", "?after=5&limit=1"):

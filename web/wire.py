@@ -84,9 +84,14 @@ class RecordIdConverter(BaseConverter):
         return {**ID_IN_PATH, "examples": ["1"]}
 
 
-_IDS = {"id": "The id of the record.", "attachmentId": "The id of the attachment.", "userId": "The id of the user."}
+_IDS = {
+    "id": "The id of the record.",
+    "attachmentId": "The id of the attachment.",
+    "userId": "The id of the user.",
+    "ruleId": "The id of the rule.",
+}
 # What views call them: `id` is Python's own.
-_ARGUMENTS = {"id": "record_id", "attachmentId": "attachment_id", "userId": "user_id"}
+_ARGUMENTS = {"id": "record_id", "attachmentId": "attachment_id", "userId": "user_id", "ruleId": "rule_id"}
 
 
 _IF_MATCH = {
