@@ -5,7 +5,7 @@
     contact ◄── contact_address         an address as written, and normalized
                      ┆ equal
     email ◄──── recipient               sender and recipients, as written and normalized
-       ▲ ▲ ◄─── link                    the CRM's records that an email belongs to
+       ▲ ▲ ◄─── link                    the CRM's records and the domains that an email belongs to
        │ └───── copy                    what each mailbox's copy said otherwise, and its msgId
        └─────── email_words             full text
     user                                whose mailboxes are watched
@@ -178,7 +178,8 @@ class Recipient(Table):
 
 
 class Link(Table):
-    """A record of the CRM that an email belongs to: an entry of its relatedTo, with the type in lower case."""
+    """What an email belongs to: a record of the CRM, by an entry of its relatedTo, with the type in lower case; and as
+    the type Domain each domain of its sender and recipients, and those above it."""
 
     email = ForeignKeyField(Email, on_delete="CASCADE", index=False)
     type = TextField()

@@ -340,7 +340,7 @@ class EmailCopy(Returned):
 
 
 class TimelineEntry(Email):
-    """A mail of a contact, without bodies and attachments."""
+    """A mail of a contact or company, without bodies and attachments."""
 
     class Meta(Wire.Meta):
         exclude = ("textBody", "htmlBody", "attachments")

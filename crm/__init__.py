@@ -34,11 +34,11 @@ from crm.emails import (
     list_withheld,
     log_email,
     log_emails,
-    timeline,
 )
 from crm.privacy import erase_person, export_person, mentions
 from crm.records import Changed, Conflict, Cursor, Invalid, NotFound, NotOffered, Page, Record, Versions
 from crm.seam import check
+from crm.timelines import company_timeline, timeline
 from crm.users import add_user, get_user, lookup_users, remove_user
 
 __all__ = [
@@ -60,6 +60,7 @@ __all__ = [
     "change_contact",
     "change_email",
     "check",
+    "company_timeline",
     "delete_company",
     "delete_contact",
     "delete_email",

@@ -7,7 +7,6 @@ from typing import Any, NamedTuple
 
 from clock import now
 from crm.changes import calling_user, change_time, record_change
-from crm.directory import get_contact
 from crm.identity import (
     COMPARED,
     Contents,
@@ -19,7 +18,7 @@ from crm.identity import (
     identify,
     is_same,
 )
-from crm.matching import candidate_keys, normalize_address, normalize_addresses, normalize_message_id
+from crm.matching import candidate_keys, domains_of, normalize_address, normalize_addresses, normalize_message_id
 from crm.merging import LISTS, NO_EMAIL, Hash, entries, merged, relation, removed_by
 from crm.preview import find_file, has_files, snippet, text_of
 from crm.records import Conflict, Cursor, Invalid, NotFound, Page, Record, Versions, check_version
@@ -112,6 +111,7 @@ class _Copy(NamedTuple):
         )
 
 
+DOMAIN = "Domain"  # the type of a link to a domain of sender or recipients; those of relatedTo are in lower case
 _NEW: Record = {"id": None, **NO_EMAIL, "withheld": False, "removed": None}
 _MOST_CHARACTERS = 1_000_000  # of recipients, of which addresses are read
 _KEPT = ("msgId", "rfc822MsgId", "receivedAt")  # of an email that is withheld
@@ -351,22 +351,24 @@ def derive(record: Record, old: Record | None = None) -> Draft:
         record = {**record, "htmlText": text_of(html) if html else None}
     else:
         record = dict(record)
-    people = _people(record)
+    people = people_of(record)
     message_key, copy_key = _keys(record)
+    recipients = _recipients(people)
+    domains = [(DOMAIN, one) for one in domains_of(key for *_, key in recipients if key)[:MOST_RECIPIENTS]]
     return Draft(
         record=record,
         message_key=message_key,
         copy_key=copy_key,
         thread_key=normalize_message_id(record["syncThreadId"]),
-        recipients=_recipients(people),
+        recipients=recipients,
         more_recipients=[(role, text) for role, _, text in people[MOST_RECIPIENTS:]],
-        links=list(dict.fromkeys(filter(None, map(relation, entries(record["relatedTo"]))))),
+        links=[*dict.fromkeys(filter(None, map(relation, entries(record["relatedTo"])))), *domains],
         snippet=snippet(record["textBody"] or record["htmlText"] or ""),
         has_attachments=has_files(record["attachments"]),
     )
 
 
-def _people(record: Mapping[str, Any]) -> list[tuple[str, int, str]]:
+def people_of(record: Mapping[str, Any]) -> list[tuple[str, int, str]]:
     """Sender and recipients of an email: role, position and text."""
     sender = [] if record["fromAddress"] is None else [record["fromAddress"]]
     lists = {"from": sender, **{role: record[name] for role, name in LISTS.items()}}
@@ -404,30 +406,11 @@ def find_emails(filters: Mapping[str, str], after: Cursor | None = None, limit: 
         conditions = _conditions(filters)
     except _NoMatch:
         return Page([], None)
-    return _page(conditions, after, limit, whole=True)
+    return page_of(*store.emails.page(conditions, after, limit, True))
 
 
-def timeline(contact_id: str, after: Cursor | None = None, limit: int = 25) -> Page:
-    """A page of a contact's emails, newest first: without bodies, but with snippet, hasAttachments and roles.
-
-    `roles` says why an email is here: from, to, cc, bcc for each list with one of the contact's addresses, relatedTo
-    for a link. Links by address are joins: an address added today finds the emails of last year. Raises NotFound.
-    """
-    keys = _keys_of(get_contact(contact_id))
-
-    def with_roles(record: Record) -> Record:
-        people, own = _people(record)[:MOST_RECIPIENTS], set(keys)
-        roles = list(dict.fromkeys(role for role, _, text in people if not own.isdisjoint(normalize_addresses(text))))
-        if ("contact", contact_id) in map(relation, entries(record["relatedTo"])):
-            roles.append("relatedTo")
-        return {**record, "roles": roles}
-
-    page = _page(Conditions(contact_id=contact_id, contact_keys=keys), after, limit, whole=False)
-    return Page([with_roles(record) for record in page.records], page.next)
-
-
-def _page(conditions: Conditions, after: Cursor | None, limit: int, whole: bool) -> Page:
-    found, more = store.emails.page(conditions, after, limit, whole)
+def page_of(found: Sequence[tuple[str, Record]], more: bool) -> Page:
+    """A page of emails that a store gives with their places in time."""
     return Page([record for _, record in found], (found[-1][0], found[-1][1]["id"]) if more else None)
 
 
@@ -449,7 +432,7 @@ def _conditions(filters: Mapping[str, str]) -> Conditions:
     if "contactId" in filters:
         contacts = store.contacts.read([filters["contactId"]])  # none: a link may name a contact that is not here
         asked["contact_id"] = filters["contactId"]
-        asked["contact_keys"] = _keys_of(contacts[0]) if contacts else ()
+        asked["contact_keys"] = keys_of(contacts[0]) if contacts else ()
     if "q" in filters:
         try:
             asked["search"] = read_search(filters["q"])
@@ -477,6 +460,6 @@ def _known_key(value: str, kind: str, normalize: Callable[[str], str | None]) ->
     return keys[0]
 
 
-def _keys_of(contact: Record) -> tuple[str, ...]:
+def keys_of(contact: Record) -> tuple[str, ...]:
     """The normalized addresses of a contact, each once."""
     return tuple(dict.fromkeys(filter(None, map(normalize_address, contact["emailAddresses"]))))

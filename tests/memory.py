@@ -245,11 +245,28 @@ def page(
     conditions: Conditions, after: tuple[str, str] | None, limit: int, whole: bool
 ) -> tuple[list[tuple[str, Record]], bool]:
     """The emails that meet the conditions, newest first, from behind a place; and whether there are more."""
+    return newest([email for email in EMAILS.values() if meets(email, conditions)], after, limit, whole)
+
+
+def page_of_any(
+    links: Sequence[tuple[str, str]], addresses: Sequence[str], after: tuple[str, str] | None, limit: int
+) -> tuple[list[tuple[str, Record]], bool]:
+    """The emails with any of these links or addresses, in the same way."""
+
+    def has_any(email: Draft) -> bool:
+        return not (set(links).isdisjoint(email.links) and own("address", email).isdisjoint(addresses))
+
+    return newest(list(filter(has_any, EMAILS.values())), after, limit, False)
+
+
+def newest(
+    found: list[Draft], after: tuple[str, str] | None, limit: int, whole: bool
+) -> tuple[list[tuple[str, Record]], bool]:
+    """A page of these emails."""
 
     def place(at: str, email_id: str) -> tuple[str, int, str]:
         return at, len(email_id), email_id  # ids are numbers: of two, the longer one is the greater
 
-    found = [email for email in EMAILS.values() if meets(email, conditions)]
     places = sorted((place(email.at, email.record["id"]) for email in found), reverse=True)
     behind = [one for one in places if after is None or one < place(*after)]
     return [(at, shown(EMAILS[one], whole)) for at, _, one in behind[:limit]], len(behind) > limit
@@ -303,6 +320,9 @@ emails = SimpleNamespace(
     scan_one=scan_one,
     scan_copies=scan_copies,
 )
+
+
+timelines = SimpleNamespace(page=page_of_any)
 
 
 # ---- what stays away ------------------------------------------------------------------------------------------------
