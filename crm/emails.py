@@ -406,7 +406,12 @@ def find_emails(filters: Mapping[str, str], after: Cursor | None = None, limit: 
         conditions = _conditions(filters)
     except _NoMatch:
         return Page([], None)
-    return page_of(*store.emails.page(conditions, after, limit, True))
+    return page_where(conditions, after, limit, whole=True)
+
+
+def page_where(conditions: Conditions, after: Cursor | None, limit: int, whole: bool) -> Page:
+    """A page of the emails that meet conditions."""
+    return page_of(*store.emails.page(conditions, after, limit, whole))
 
 
 def page_of(found: Sequence[tuple[str, Record]], more: bool) -> Page:

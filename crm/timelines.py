@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 from crm.directory import get_company, get_contact
-from crm.emails import DOMAIN, keys_of, page_of, people_of
+from crm.emails import DOMAIN, keys_of, page_of, page_where, people_of
 from crm.matching import (
     domains_of,
     is_free_mail,
@@ -29,8 +29,7 @@ def timeline(contact_id: str, after: Cursor | None = None, limit: int = 25) -> P
     for a link. Links by address are joins: an address added today finds the emails of last year. Raises NotFound.
     """
     keys = keys_of(get_contact(contact_id))
-    conditions = Conditions(contact_id=contact_id, contact_keys=keys)
-    page = page_of(*store.emails.page(conditions, after, limit, False))
+    page = page_where(Conditions(contact_id=contact_id, contact_keys=keys), after, limit, whole=False)
     return _with_roles(page, set(keys).__contains__, {("contact", contact_id)})
 
 

@@ -47,14 +47,18 @@ def test_a_mail_is_here_by_a_domain_a_contact_or_a_link(
     client: Any, mail: dict[str, Any], roles: list[str] | None
 ) -> None:
     """Once, with all reasons; domains count with what is below them, but not where they are everybody's."""
-    put(client, "www.acme.example", "acme.test", "gmail.com", "co.uk", jane=["jane@home.example"], joe=["joe@gmail.com"])
+    put(
+        client, "www.acme.example", "acme.test", "gmail.com", "co.uk", jane=["jane@home.example"], joe=["joe@gmail.com"]
+    )
     record = log(client, **mail)
     assert shown(client) == ([(record["id"], roles)] if roles else [])
 
 
 def test_the_timeline_follows_the_company_its_contacts_and_the_mail(client: Any) -> None:
     """Links by domain and address are joins: of what is added today the mail of last year is here."""
-    first, second = (log(client, fromAddress=one, receivedAt="2025-01-01T00:00:00Z") for one in ("a@b.test", "c@d.test"))
+    first, second = (
+        log(client, fromAddress=one, receivedAt="2025-01-01T00:00:00Z") for one in ("a@b.test", "c@d.test")
+    )
     put(client)
     assert shown(client) == []
     put(client, "b.test", joe=["c@d.test"])

@@ -12,6 +12,7 @@ TIMELINE = (
     "`GET /contacts/{id}/emails`: the contact's timeline, newest first, keyset pages, without bodies but with a snippet"
 )
 ROLES = "(`from`, `to`, `cc`, `bcc`, `relatedTo`). All four roles match, and `relatedTo` of type Contact."
+COMPANY = "the timeline of a company: of its contacts, of its domains, of links to it"
 LATER = "A contact added today finds the mail stored last year under its address"
 HAS_ATTACHMENTS = "with a snippet, `hasAttachments`, and `roles`"
 LISTS = "`GET /contacts`, `GET /companies`: keyset pages, `updatedSince=`."
@@ -116,6 +117,29 @@ def timeline_unknown(crm: Session) -> None:
     """A contact without mail has an empty timeline; one that is not there has none."""
     same("the mails", [], timeline(crm, crm.contact(crm.address())))
     crm.get(at("contacts", crm.fresh(), "emails")).refused(404)
+
+
+@rule("company-timeline", OURS, COMPANY)
+def company_timeline(crm: Session) -> None:
+    """A company has the mail of its contacts, of its domains with what is below, and of links, once and newest first."""
+    domain, home = crm.new_domain(), crm.address()
+    company = crm.company(domain, "gmail.com")
+    contact = crm.contact(home, companyId=company)
+    mails: list[Json] = [
+        {"fromAddress": f"any@{domain}", "toAddresses": [home], "relatedTo": {"type": "Company", "id": company}},
+        {"toAddresses": [f"other@eu.mail.{domain}"]},
+        {"ccAddresses": [home]},
+        {"relatedTo": [{"type": "Account", "id": company}]},
+        {"relatedTo": [{"type": "Contact", "id": contact}]},
+    ]
+    wanted = [crm.log(**fields, receivedAt=f"2024-01-{31 - n}T00:00:00Z")[1] for n, fields in enumerate(mails)]
+    for stranger in (f"any@not{domain}", f"{crm.fresh('any')}@gmail.com", f"{domain}@{crm.domain}"):
+        crm.log(fromAddress=stranger)
+    path = at("companies", company, "emails")
+    for limit in (1, 2, 5, 100):
+        found = [str(mail.get("id")) for mail in crm.walk(f"{path}?limit={limit}")]
+        same("the mails", wanted, found)
+    crm.get(at("companies", crm.fresh(), "emails")).refused(404)
 
 
 def _since(record: Json) -> str:
