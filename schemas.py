@@ -345,7 +345,9 @@ class TimelineEntry(Email):
     class Meta(Wire.Meta):
         exclude = ("textBody", "htmlBody", "attachments")
 
-    snippet = fields.String(metadata={"description": "The beginning of the text.", "examples": ["Dear John, see"]})
+    snippet = fields.String(
+        metadata={"description": "The beginning of what the mail adds.", "examples": ["Dear John, see"]}
+    )
     hasAttachments = fields.Boolean(
         metadata={"description": "Whether there are files; images in the text are none.", "examples": [True]}
     )

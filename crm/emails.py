@@ -20,7 +20,8 @@ from crm.identity import (
 )
 from crm.matching import candidate_keys, domains_of, normalize_address, normalize_addresses, normalize_message_id
 from crm.merging import LISTS, NO_EMAIL, Hash, entries, merged, relation, removed_by
-from crm.preview import find_file, has_files, snippet, text_of
+from crm.preview import find_file, has_files, lines_of, snippet, text_of
+from crm.quoting import new_text
 from crm.records import Conflict, Cursor, Invalid, NotFound, Page, Record, Versions, check_version
 from crm.seam import attempts, optional, store
 from store.drafts import MOST_RECIPIENTS, Conditions, CopyKeys, Draft, Logged
@@ -114,6 +115,7 @@ class _Copy(NamedTuple):
 DOMAIN = "Domain"  # the type of a link to a domain of sender or recipients; those of relatedTo are in lower case
 _NEW: Record = {"id": None, **NO_EMAIL, "withheld": False, "removed": None}
 _MOST_CHARACTERS = 1_000_000  # of recipients, of which addresses are read
+_BEGINNING = 2_000  # characters, in which the words of a snippet are sought
 _KEPT = ("msgId", "rfc822MsgId", "receivedAt")  # of an email that is withheld
 
 
@@ -175,10 +177,12 @@ def list_copies(email_id: str, after: Cursor | None = None, limit: int = 25) -> 
     return Page([copy for _, copy in found], found[-1][0] if more else None)
 
 
-def get_email(email_id: str) -> Record:
-    """The email with this id. Raises NotFound."""
+def get_email(email_id: str, body: str | None = None) -> Record:
+    """The email with this id; with `body` "new", its textBody is what it adds. Raises NotFound and Invalid."""
+    if body not in (None, "new"):
+        raise Invalid(body="Not new.")
     for email in store.emails.read([email_id]):
-        return email
+        return {**email, "textBody": new_text(_text(email))} if body == "new" else email
     raise NotFound
 
 
@@ -363,9 +367,17 @@ def derive(record: Record, old: Record | None = None) -> Draft:
         recipients=recipients,
         more_recipients=[(role, text) for role, _, text in people[MOST_RECIPIENTS:]],
         links=[*dict.fromkeys(filter(None, map(relation, entries(record["relatedTo"])))), *domains],
-        snippet=snippet(record["textBody"] or record["htmlText"] or ""),
+        snippet=snippet(new_text(_text(record, _BEGINNING))),
         has_attachments=has_files(record["attachments"]),
     )
+
+
+def _text(record: Mapping[str, Any], most: int | None = None) -> str:
+    """The text of an email, or of its HTML; at least as many characters from its beginning as `most` says."""
+    text, html = record["textBody"], record["htmlBody"] or ""
+    if text:
+        return str(text) if most is None else text.lstrip()[:most]
+    return lines_of(html) if most is None else lines_of(html, most)
 
 
 def people_of(record: Mapping[str, Any]) -> list[tuple[str, int, str]]:

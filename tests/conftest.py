@@ -32,6 +32,7 @@ OF_THE_CALLS = {
     "test_log_email",
     "test_lookup_companies",
     "test_lookup_contacts",
+    "test_quoting",
     "test_timeline",
     "test_users",
     "test_what_is_sent",

@@ -1382,7 +1382,8 @@ OWN_USE: dict[str, tuple[str, Plant]] = {
         "company-timeline",
         attribute(memory.contacts, "of_company", lambda company_id, limit: []),
     ),
-    "snippets are cut out of HTML": ("timeline-shape", inside("text_of", lambda html: html)),
+    "snippets are cut out of HTML": ("timeline-shape", inside("lines_of", lambda html, most=0: html)),
+    "what a mail quotes is new": ("email-new-text", inside("new_text", lambda text: text)),
     "every mail has attachments": ("timeline-attachments", inside("has_files", lambda files: True)),
     "an unknown contact has no mail": ("timeline-unknown", status(200, 404, "/emails$", "[]")),
     "updatedSince is not looked at": (

@@ -77,7 +77,7 @@ def test_pages_lose_and_repeat_nothing(client: Any) -> None:
     """Newest first over domains, contacts and links, while mail is being logged; also where many have one time."""
     put(client, "acme.example", **{f"c{n}": [f"c{n}@home.example"] for n in range(60)})
     everybody = [f"c{n}@home.example" for n in range(60)]
-    expected = []
+    expected: list[str] = []
     for n in range(23):
         mail: dict[str, Any] = {"receivedAt": f"2026-01-01T00:00:{n // 4:02}Z", "relatedTo": []}
         mail |= {"toAddresses": [["x@acme.example", "y@eu.acme.example"], everybody, [f"c{n}@home.example"]][n % 3]}

@@ -11,6 +11,7 @@ from conformance.session import Session, at
 TIMELINE = (
     "`GET /contacts/{id}/emails`: the contact's timeline, newest first, keyset pages, without bodies but with a snippet"
 )
+NEW = "`GET /emails/{id}?body=new`: what this mail adds, without quoted replies, signatures and disclaimers"
 ROLES = "(`from`, `to`, `cc`, `bcc`, `relatedTo`). All four roles match, and `relatedTo` of type Contact."
 COMPANY = "the timeline of a company: of its contacts, of its domains, of links to it"
 LATER = "A contact added today finds the mail stored last year under its address"
@@ -80,6 +81,19 @@ def shape(crm: Session) -> None:
     )
 
 
+@rule("email-new-text", OURS, NEW)
+def new_text(crm: Session) -> None:
+    """With `body=new` the text is what the mail adds; so is a snippet, and what is stored stays."""
+    address = crm.address()
+    contact = crm.contact(address)
+    text = "The price is 12.\r\n\r\nOn 5 Jan 2026, Bob <bob@x.example> wrote:\r\n> How much?\r\n"
+    _, email = crm.log(fromAddress=address, textBody=text)
+    answer = crm.get(at("emails", email), body="new").offered().expect(200)
+    same("what is new", "The price is 12.", str(answer.record.get("textBody")).strip())
+    same("the whole", text, crm.email(email).get("textBody"))
+    same("the snippet", ["The price is 12."], [str(mail.get("snippet")).strip() for mail in timeline(crm, contact)])
+
+
 @rule("timeline-attachments", OURS, HAS_ATTACHMENTS)
 def attachments(crm: Session) -> None:
     """A timeline says which mail has attachments."""
@@ -121,7 +135,7 @@ def timeline_unknown(crm: Session) -> None:
 
 @rule("company-timeline", OURS, COMPANY)
 def company_timeline(crm: Session) -> None:
-    """A company has the mail of its contacts, of its domains with what is below, and of links, once and newest first."""
+    """A company has the mail of its contacts, of its domains and below, and of links, once, newest first."""
     domain, home = crm.new_domain(), crm.address()
     company = crm.company(domain, "gmail.com")
     contact = crm.contact(home, companyId=company)

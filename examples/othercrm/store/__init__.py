@@ -19,9 +19,7 @@ from .mirror import companies, contacts
 from .rows import purge
 from .tables import Seen
 
-__all__ = [
-    *["changes", "check", "companies", "contacts", "emails", "purge"],
-    *["timelines", "transaction", "users", "withheld"],
-]
+__all__ = ["changes", "check", "companies", "contacts", "emails", "purge", "timelines", "transaction", "users"]
+__all__ += ["withheld"]
 
 declare(lambda: [*own_tables(), Seen])
