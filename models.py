@@ -137,6 +137,7 @@ class Email(Table):
     message_key = TextField(null=True, unique=True)  # rfc822_msg_id, normalized
     sync_thread_id = TextField(null=True)
     thread_key = TextField(null=True)  # sync_thread_id, normalized
+    thread = TextField(null=True)  # a hash that all emails of a conversation have: store/emails.py says of what
     in_reply_to = TextField(null=True)
     received_at = TextField(null=True)
     created_at = TextField()
@@ -155,7 +156,7 @@ class Email(Table):
     removed = JSONField(null=True)  # what a PATCH or PUT took away, as hashes: a copy does not bring it back
 
     class Meta:
-        indexes = ((("at", "id", "withheld"), False), (("thread_key", "at", "id"), False))
+        indexes = ((("at", "id", "withheld"), False), (("thread", "at", "id"), False))
 
 
 class Recipient(Table):

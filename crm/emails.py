@@ -316,7 +316,7 @@ def _only_ids(email: Record) -> Record:
 def _bare(draft: Draft) -> Draft:
     """Of an email that is withheld: its ids and time, and nothing else."""
     record = {**_only_ids(draft.record), "htmlText": None, "withheld": True}
-    bare = Draft(record, draft.message_key, draft.copy_key, None, [], [], [], "", False)
+    bare = Draft(record, draft.message_key, draft.copy_key, None, None, [], [], [], "", False)
     optional(store.emails, "prepare")(None, bare)
     return bare
 
@@ -364,6 +364,7 @@ def derive(record: Record, old: Record | None = None) -> Draft:
         message_key=message_key,
         copy_key=copy_key,
         thread_key=normalize_message_id(record["syncThreadId"]),
+        parent_key=normalize_message_id(record["inReplyTo"]),
         recipients=recipients,
         more_recipients=[(role, text) for role, _, text in people[MOST_RECIPIENTS:]],
         links=[*dict.fromkeys(filter(None, map(relation, entries(record["relatedTo"])))), *domains],
