@@ -26,6 +26,7 @@ from routes.contacts import contacts
 from routes.docs import docs
 from routes.emails import emails
 from routes.health import health
+from routes.threads import threads
 from routes.users import users
 from schemas import Error
 from web import logs, tokens
@@ -127,7 +128,7 @@ def create_app(environment: Mapping[str, Any] | None = None) -> Flask:
     for name, headers in REFUSALS.items():
         api.spec.components.responses_lazy[name]["headers"] = headers
     del api.spec.components.schemas["PaginationMetadata"]  # flask-smorest's own, which nothing here uses
-    for blueprint in (emails, contacts, companies, users, changes, health):
+    for blueprint in (emails, contacts, companies, threads, users, changes, health):
         api.register_blueprint(blueprint)
     app.register_blueprint(docs)
     if app.config["METRICS"] == "on":

@@ -38,7 +38,7 @@ from crm.emails import (
 from crm.privacy import erase_person, export_person, mentions
 from crm.records import Changed, Conflict, Cursor, Invalid, NotFound, NotOffered, Page, Record, Versions
 from crm.seam import check
-from crm.timelines import company_timeline, timeline
+from crm.timelines import company_timeline, get_thread, list_threads, timeline
 from crm.users import add_user, get_user, lookup_users, remove_user
 
 __all__ = [
@@ -72,11 +72,13 @@ __all__ = [
     "get_company",
     "get_contact",
     "get_email",
+    "get_thread",
     "get_user",
     "list_changes",
     "list_companies",
     "list_contacts",
     "list_copies",
+    "list_threads",
     "list_withheld",
     "log_email",
     "log_emails",

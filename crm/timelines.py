@@ -1,4 +1,4 @@
-"""Timelines: the emails of a contact and of a company, newest first."""
+"""Timelines: the emails of a contact and of a company, newest first; and conversations."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
@@ -14,7 +14,7 @@ from crm.matching import (
     parent_domains,
 )
 from crm.merging import entries, relation
-from crm.records import Cursor, Page
+from crm.records import Cursor, Invalid, NotFound, Page
 from crm.seam import store
 from store.drafts import MOST_RECIPIENTS, Conditions
 
@@ -43,6 +43,40 @@ def company_timeline(company_id: str, after: Cursor | None = None, limit: int = 
     company = _company(company_id)
     page = page_of(*store.timelines.page(company.links, company.others, after, limit))
     return _with_roles(page, company.has, set(company.links))
+
+
+def list_threads(
+    contact_id: str | None = None, company_id: str | None = None, after: Cursor | None = None, limit: int = 25
+) -> Page:
+    """A page of conversations, that with the newest email first; or of those in which a contact or a company has a
+    part, by its own newest email in each.
+
+    id (of the first email), subject (of that), participants (normalized addresses of the newest emails, at most 50),
+    count, firstAt, lastAt. Emails of one syncThreadId are a conversation, and one without belongs to that of the email
+    that it answers. A page has `limit`, or fewer, or none, where some have thousands of emails. Raises Invalid.
+    """
+    if contact_id is not None and company_id is not None:
+        raise Invalid(companyId="Not together with contactId.")
+    links, addresses = None, list[str]()
+    if contact_id is not None:
+        contacts = store.contacts.read([contact_id])  # none: a link may name a contact that is not here
+        links, addresses = [("contact", contact_id)], [key for one in contacts for key in keys_of(one)]
+    elif company_id is not None:
+        try:
+            company = _company(company_id)
+        except NotFound:
+            return Page([], None)
+        links, addresses = company.links, company.others
+    return Page(*store.timelines.threads(links, addresses, after, limit))
+
+
+def get_thread(email_id: str, after: Cursor | None = None, limit: int = 25) -> Page:
+    """A page of the emails of the conversation that an email belongs to, the oldest first, as in a timeline, but
+    without roles. Raises NotFound."""
+    found = store.timelines.thread(email_id, after, limit)
+    if found is None:
+        raise NotFound
+    return page_of(*found)
 
 
 class _Company(NamedTuple):

@@ -10,7 +10,7 @@ Nothing is normalized, parsed or decided here: `crm` brings all of that along. W
     users                 read, find, insert, delete, page
     emails                read, version, find, logged, known, prepare, insert, update, delete, record_copy,
                           catch_up, page, page_of_copies, scan, scan_one, scan_copies
-    timelines             page
+    timelines             page, threads, thread
     changes               append, page, last, newest, delete
     withheld              key, find, insert, delete, page
     transaction, check, purge

@@ -33,6 +33,7 @@ OF_THE_CALLS = {
     "test_lookup_companies",
     "test_lookup_contacts",
     "test_quoting",
+    "test_threads",
     "test_timeline",
     "test_users",
     "test_what_is_sent",

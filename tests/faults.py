@@ -1384,6 +1384,10 @@ OWN_USE: dict[str, tuple[str, Plant]] = {
     ),
     "snippets are cut out of HTML": ("timeline-shape", inside("lines_of", lambda html, most=0: html)),
     "what a mail quotes is new": ("email-new-text", inside("new_text", lambda text: text)),
+    "a thread is a syncThreadId": (
+        "threads",
+        attribute(memory, "thread_of", lambda email: email.thread_key or str(id(email))),
+    ),
     "every mail has attachments": ("timeline-attachments", inside("has_files", lambda files: True)),
     "an unknown contact has no mail": ("timeline-unknown", status(200, 404, "/emails$", "[]")),
     "updatedSince is not looked at": (

@@ -13,6 +13,7 @@ ORDER = [
     *["put_company", "put_contact", "replace_email"],
     *["change_company", "change_contact", "change_email"],
     *["list_companies", "list_contacts", "list_changes", "find_emails", "list_copies", "timeline", "company_timeline"],
+    *["list_threads", "get_thread"],
     *["lookup_companies", "lookup_contacts", "lookup_users", "get_me", "live", "ready"],
     *["delete_email", "delete_contact", "delete_company"],
 ]

@@ -146,6 +146,8 @@ CALLS: list[tuple[str, str, Any]] = [
     ("GET", "emails?msgId=a%20b", None),
     ("GET", "emails/{email}", None),
     ("GET", "emails/{email}/copies", None),
+    ("GET", "threads", None),
+    ("GET", "threads/{email}", None),
     ("PATCH", "emails/{email}", {"msgId": "m4", "rfc822MsgId": "<r4>"}),
     ("GET", "changes", None),
     ("DELETE", "emails/{email}", None),

@@ -12,6 +12,10 @@ TIMELINE = (
     "`GET /contacts/{id}/emails`: the contact's timeline, newest first, keyset pages, without bodies but with a snippet"
 )
 NEW = "`GET /emails/{id}?body=new`: what this mail adds, without quoted replies, signatures and disclaimers"
+THREADS = (
+    "`GET /threads?…`: one row a conversation: subject, participants, count, last time, by syncThreadId, else by "
+    "In-Reply-To; `GET /threads/{id}`"
+)
 ROLES = "(`from`, `to`, `cc`, `bcc`, `relatedTo`). All four roles match, and `relatedTo` of type Contact."
 COMPANY = "the timeline of a company: of its contacts, of its domains, of links to it"
 LATER = "A contact added today finds the mail stored last year under its address"
@@ -131,6 +135,35 @@ def timeline_unknown(crm: Session) -> None:
     """A contact without mail has an empty timeline; one that is not there has none."""
     same("the mails", [], timeline(crm, crm.contact(crm.address())))
     crm.get(at("contacts", crm.fresh(), "emails")).refused(404)
+
+
+@rule("threads", OURS, THREADS)
+def threads(crm: Session) -> None:
+    """A thread is what has one syncThreadId, and what answers it; that with the newest mail comes first."""
+    contact, address = crm.contact(a := crm.address()), {"fromAddress": a, "inReplyTo": None, "syncThreadId": None}
+    days = [f"2024-03-0{n}T00:00:00Z" for n in range(1, 7)]
+    first, root = crm.log(**address, receivedAt=days[0])
+    later = crm.message_id()
+    ids = {
+        "answer": crm.log(**address | {"inReplyTo": first["rfc822MsgId"]}, receivedAt=days[4])[1],
+        "other": crm.log(**address | {"syncThreadId": (own := crm.fresh())}, receivedAt=days[1])[1],
+        "same": crm.log(**address | {"syncThreadId": own, "subject": "Re:"}, receivedAt=days[2])[1],
+        "early": crm.log(**address | {"inReplyTo": later}, receivedAt=days[5])[1],
+        "late": crm.log(**address, rfc822MsgId=later, receivedAt=days[3])[1],
+    }
+    wanted = [[ids["late"], ids["early"]], [root, ids["answer"]], [ids["other"], ids["same"]]]
+    for limit in (1, 2, 100):
+        found = crm.walk(f"/threads?contactId={quote(contact, safe='')}&limit={limit}")
+        threads = [crm.walk(f"{at('threads', str(one['id']))}?limit={limit}") for one in found]
+        same("the mails of each thread", wanted, [[str(mail["id"]) for mail in mails] for mails in threads])
+        same("how many they are", [2, 2, 2], [one.get("count") for one in found])
+    same(
+        "who takes part",
+        [[a.lower()]] * 3,
+        [[one for one in thread["participants"] if one == a.lower()] for thread in found],
+    )
+    true("the newest of all", str(crm.get("/threads").expect(200).records[0].get("lastAt")) >= days[5], found)
+    crm.get(at("threads", crm.fresh())).refused(404)
 
 
 @rule("company-timeline", OURS, COMPANY)
