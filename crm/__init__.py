@@ -39,7 +39,7 @@ from crm.privacy import erase_person, export_person, mentions
 from crm.records import Changed, Conflict, Cursor, Invalid, NotFound, NotOffered, Page, Record, Versions
 from crm.seam import check
 from crm.timelines import company_timeline, get_thread, list_threads, timeline
-from crm.users import add_user, get_user, lookup_users, remove_user
+from crm.users import add_user, change_user, get_user, list_users, lookup_users, remove_user
 
 __all__ = [
     "Changed",
@@ -59,6 +59,7 @@ __all__ = [
     "change_company",
     "change_contact",
     "change_email",
+    "change_user",
     "check",
     "company_timeline",
     "delete_company",
@@ -79,6 +80,7 @@ __all__ = [
     "list_contacts",
     "list_copies",
     "list_threads",
+    "list_users",
     "list_withheld",
     "log_email",
     "log_emails",

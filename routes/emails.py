@@ -64,6 +64,7 @@ def find_emails(query: dict[str, Any]) -> Any:
 @emails.get("/{id}", scope="sync")
 @emails.doc(parameters=[BODY])  # not as `arguments`, which cost a tenth of the call
 @emails.response(200, Email(), headers=ETAG)
+@emails.alt_response(422, "UNPROCESSABLE_ENTITY")
 def get_email(record_id: str) -> Any:
     """Get an email
 

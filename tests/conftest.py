@@ -153,6 +153,7 @@ def app(built: Flask, url: str, storage: str) -> Iterator[Flask]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(built, "config", Config(built.root_path, {**built.config, "DATABASE_URL": url}))
         patch.setitem(built.extensions, "brake", tokens.Brake())
+        patch.setitem(built.extensions, "uses", tokens.Uses())
         database.start(url, built.config["THREADS"])
         crm.add_user(USER)
         yield built

@@ -84,8 +84,9 @@ class RecordIdConverter(BaseConverter):
         return {**ID_IN_PATH, "examples": ["1"]}
 
 
-_IDS = {"id": "The id of the record.", "attachmentId": "The id of the attachment."}
-_ARGUMENTS = {"id": "record_id", "attachmentId": "attachment_id"}  # what views call them: `id` is Python's own
+_IDS = {"id": "The id of the record.", "attachmentId": "The id of the attachment.", "userId": "The id of the user."}
+# What views call them: `id` is Python's own.
+_ARGUMENTS = {"id": "record_id", "attachmentId": "attachment_id", "userId": "user_id"}
 
 
 _IF_MATCH = {
