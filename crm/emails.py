@@ -20,7 +20,7 @@ from crm.identity import (
 )
 from crm.matching import candidate_keys, domains_of, normalize_address, normalize_addresses, normalize_message_id
 from crm.merging import LISTS, NO_EMAIL, Hash, entries, merged, relation, removed_by
-from crm.preview import find_file, has_files, lines_of, snippet, text_of
+from crm.preview import SNIPPET_LENGTH, find_file, has_files, lines_of, snippet, text_of
 from crm.quoting import new_text
 from crm.records import Conflict, Cursor, Invalid, NotFound, Page, Record, Versions, check_version
 from crm.seam import attempts, optional, store
@@ -368,7 +368,7 @@ def derive(record: Record, old: Record | None = None) -> Draft:
         recipients=recipients,
         more_recipients=[(role, text) for role, _, text in people[MOST_RECIPIENTS:]],
         links=[*dict.fromkeys(filter(None, map(relation, entries(record["relatedTo"])))), *domains],
-        snippet=snippet(new_text(_text(record, _BEGINNING))),
+        snippet=snippet(new_text(_text(record, _BEGINNING), 2 * SNIPPET_LENGTH)),
         has_attachments=has_files(record["attachments"]),
     )
 

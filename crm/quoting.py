@@ -16,32 +16,33 @@ from mailparser_reply.parser import EmailMessage  # type: ignore[import-untyped]
 _MOST_LINES = 2_000  # that are looked at; those behind them stay
 _LONGEST_LINE = 200  # characters of a line that are looked at
 _LONGEST_HEADER = 8  # lines, as Outlook's "From: …, Sent: …"
+_LONGEST_SIGN = 80  # characters
 _LONGEST_SIGNATURE = 25  # lines, with disclaimers
 # Between angle brackets an address, in a sentence that ends with a colon: "El lun, Jane <jane@x.example> escribió:"
 _ATTRIBUTION = re.compile(r"[^<>]+<[^<>\s]+@[^<>\s]+>[^<>:]*:")
 _RULE = re.compile(r"[-_=*]{4,}(?:.*[-_=*]{4,})?")  # "----- Forwarded message -----"
 
 
-def new_text(text: str) -> str:
+def new_text(text: str, most: int | None = None) -> str:
     """What an email's text adds: without quoted lines, what a mail program says above them, and what stands at its end:
     a signature, a disclaimer. Where nothing would be left, as in a mail that was only forwarded, the whole.
 
-    It looks at the first 2,000 lines.
+    It looks at the first 2,000 lines, or as far as the result has `most` characters.
     """
     lines = [line.rstrip() for line in text.split("\n", _MOST_LINES)]
     plain = [line[:_LONGEST_LINE].strip() for line in lines]
     plain[_MOST_LINES:] = [""] * (len(lines) > _MOST_LINES)  # all that is behind them
-    kept = _without_quotations(plain)
+    kept = _without_quotations(plain, most)
     while kept and (not plain[kept[-1]] or _RULE.fullmatch(plain[kept[-1]])) and kept[-1] < _MOST_LINES:
         kept.pop()
     kept = kept[: _signature([plain[n] for n in kept])]
     return "\n".join(lines[n] for n in kept).strip() or text.strip()
 
 
-def _without_quotations(lines: Sequence[str]) -> list[int]:
+def _without_quotations(lines: Sequence[str], most: int | None) -> list[int]:
     """The numbers of the lines that are not quoted; none where a mail begins with what it forwards."""
     kept: list[int] = []
-    n, begun = 0, False
+    n, begun, size = 0, False, 0
     while n < len(lines):
         line = lines[n]
         if line[:1] == ">":
@@ -57,6 +58,9 @@ def _without_quotations(lines: Sequence[str]) -> list[int]:
         begun = begun or bool(line)
         kept.append(n)
         n += 1
+        size += len(line)
+        if most is not None and size > most:
+            break
     return kept
 
 
@@ -81,7 +85,10 @@ def _signature(lines: Sequence[str]) -> int:
     _, sign, disclaimer = _patterns()
     for n in range(max(1, len(lines) - _LONGEST_SIGNATURE), len(lines)):
         line = lines[n]
-        if line and (sign.fullmatch(line) or (disclaimer.match(line) and "mail" in "".join(lines[n:]).lower())):
+        if line and (
+            (len(line) < _LONGEST_SIGN and sign.fullmatch(line))
+            or (disclaimer.match(line) and "mail" in "".join(lines[n:]).lower())
+        ):
             return n
     return len(lines)
 
