@@ -245,6 +245,7 @@ PAGES = {
     "by contact": f"{EMAILS}?contactId=1",
     "timeline": f"{CONTACTS}/1/emails",
     "company": f"{COMPANIES}/all/emails",
+    "emails of a thread": "/api/v1/threads/7",
     "contacts": CONTACTS,
     "contacts since": f"{CONTACTS}?updatedSince=2020-01-01T00:00:00Z",
     "companies": COMPANIES,
@@ -361,3 +362,27 @@ def test_the_work_of_a_call_does_not_grow_with_the_mail(filled: Any) -> None:
     merge_index()
     grown = {path: round(work(filled, path) / before, 2) for path, before in here.items()}
     assert {path: ratio for path, ratio in grown.items() if ratio > 1.5} == {}
+
+
+@pytest.mark.sqlite("its words for a query's plan")
+def test_the_work_of_a_list_of_threads_does_not_grow_with_the_mail(client: Any) -> None:
+    """The first page and one far behind, of all, of a contact and of a company; threads have three mails each."""
+
+    def log(first: int, last: int) -> None:
+        with database.writing():
+            for n in range(first, last):
+                mail = {"syncThreadId": f"t{n // 3}", "receivedAt": at(n), "fromAddress": "x@a.example"}
+                crm.log_email(NO_MAIL | mail)
+
+    crm.put_company("c", {"name": None, "domains": ["a.example"]})
+    crm.put_contact("p", {"firstName": None, "lastName": None, "emailAddresses": ["x@a.example"], "companyId": None})
+    paths = [f"/api/v1/threads?limit=10{more}" for more in ("", "&contactId=p", "&companyId=c")]
+    log(0, 300)
+    here = {path: work(client, path) for path in paths}
+    log(300, 1500)
+    for path in paths:
+        far = path
+        for _ in range(20):
+            far = following(client, far)
+        assert work(client, path) < 1.5 * here[path]
+        assert work(client, far) < 1.5 * here[path]
