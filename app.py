@@ -27,6 +27,7 @@ from routes.docs import docs
 from routes.emails import emails
 from routes.health import health
 from routes.never_log import never_log
+from routes.threads import threads
 from routes.users import users
 from schemas import Error
 from web import logs, tokens
@@ -128,7 +129,7 @@ def create_app(environment: Mapping[str, Any] | None = None) -> Flask:
     for name, headers in REFUSALS.items():
         api.spec.components.responses_lazy[name]["headers"] = headers
     del api.spec.components.schemas["PaginationMetadata"]  # flask-smorest's own, which nothing here uses
-    for blueprint in (emails, contacts, companies, users, changes, never_log, health):
+    for blueprint in (emails, contacts, companies, threads, users, changes, never_log, health):
         api.register_blueprint(blueprint)
     app.register_blueprint(docs)
     if app.config["METRICS"] == "on":

@@ -5,7 +5,7 @@
     contact ◄── contact_address         an address as written, and normalized
                      ┆ equal
     email ◄──── recipient               sender and recipients, as written and normalized
-       ▲ ▲ ◄─── link                    the CRM's records that an email belongs to
+       ▲ ▲ ◄─── link                    the CRM's records and the domains that an email belongs to
        │ └───── copy                    what each mailbox's copy said otherwise, and its msgId
        └─────── email_words             full text
     user                                whose mailboxes are watched
@@ -138,6 +138,7 @@ class Email(Table):
     message_key = TextField(null=True, unique=True)  # rfc822_msg_id, normalized
     sync_thread_id = TextField(null=True)
     thread_key = TextField(null=True)  # sync_thread_id, normalized
+    thread = TextField(null=True)  # a hash that all emails of a conversation have: store/emails.py says of what
     in_reply_to = TextField(null=True)
     received_at = TextField(null=True)
     created_at = TextField()
@@ -158,7 +159,7 @@ class Email(Table):
     removed = JSONField(null=True)  # what a PATCH or PUT took away, as hashes: a copy does not bring it back
 
     class Meta:
-        indexes = ((("at", "id", "withheld"), False), (("thread_key", "at", "id"), False))
+        indexes = ((("at", "id", "withheld"), False), (("thread", "at", "id"), False))
 
 
 class Recipient(Table):
@@ -181,7 +182,8 @@ class Recipient(Table):
 
 
 class Link(Table):
-    """A record of the CRM that an email belongs to: an entry of its relatedTo, with the type in lower case."""
+    """What an email belongs to: a record of the CRM, by an entry of its relatedTo, with the type in lower case; and as
+    the type Domain each domain of its sender and recipients, and those above it."""
 
     email = ForeignKeyField(Email, on_delete="CASCADE", index=False)
     type = TextField()

@@ -339,20 +339,38 @@ class EmailCopy(Returned):
     )
 
 
-class TimelineEntry(Email):
-    """A mail of a contact, without bodies and attachments."""
+class EmailHead(Email):
+    """A mail without bodies and attachments."""
 
     class Meta(Wire.Meta):
         exclude = ("textBody", "htmlBody", "attachments")
 
-    snippet = fields.String(metadata={"description": "The beginning of the text.", "examples": ["Dear John, see"]})
+    snippet = fields.String(
+        metadata={"description": "The beginning of what the mail adds.", "examples": ["Dear John, see"]}
+    )
     hasAttachments = fields.Boolean(
         metadata={"description": "Whether there are files; images in the text are none.", "examples": [True]}
     )
+
+
+class TimelineEntry(EmailHead):
+    """A mail of a contact or company."""
+
     roles = fields.List(
         fields.String(validate=validate.OneOf(["from", "to", "cc", "bcc", "relatedTo"])),
         metadata={"description": "Why the mail is here.", "examples": [["from"]]},
     )
+
+
+class Thread(Returned, Identified):
+    """A conversation."""
+
+    id = fields.String(metadata={"description": "The id of its first mail.", "examples": ["1"]})
+    subject = Text("The subject of its first mail.", "Offer 4711")
+    participants = Texts("The normalized addresses of its newest mails, sorted, at most 50.", "jane@acme.example")
+    count = fields.Integer(metadata={"description": "How many mails it has.", "examples": [3]})
+    firstAt = Instant("When its first mail was received.")
+    lastAt = Instant("When its last mail was received.")
 
 
 # ---- contacts, companies, users -------------------------------------------------------------------------------------
@@ -641,6 +659,17 @@ class EmailQuery(PageQuery):
     def gather(self, data: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
         page = {"limit": data.pop("limit"), "after": data.pop("after", None)}
         return {"filters": data, **page}
+
+
+class ThreadQuery(PageQuery):
+    """Which threads: all, or those in which a contact or a company has a part."""
+
+    contactId = fields.String(
+        attribute="contact_id", metadata={"description": "A contact, by address or by link.", "examples": ["1"]}
+    )
+    companyId = fields.String(
+        attribute="company_id", metadata={"description": "A company, as in its timeline; not together with contactId."}
+    )
 
 
 class EmailDelete(Query):

@@ -34,13 +34,13 @@ from crm.emails import (
     list_withheld,
     log_email,
     log_emails,
-    timeline,
 )
 from crm.never_log import add_rule, list_rules, remove_rule
 from crm.privacy import erase_person, export_person, mentions
 from crm.records import Changed, Conflict, Cursor, Invalid, NotFound, NotOffered, Page, Record, Versions
 from crm.retention import apply_rule, get_retention, rule_for, run_retention, set_retention
 from crm.seam import check
+from crm.timelines import company_timeline, get_thread, list_threads, timeline
 from crm.users import add_user, change_user, get_user, list_users, lookup_users, remove_user
 
 __all__ = [
@@ -65,6 +65,7 @@ __all__ = [
     "change_email",
     "change_user",
     "check",
+    "company_timeline",
     "delete_company",
     "delete_contact",
     "delete_email",
@@ -77,12 +78,14 @@ __all__ = [
     "get_contact",
     "get_email",
     "get_retention",
+    "get_thread",
     "get_user",
     "list_changes",
     "list_companies",
     "list_contacts",
     "list_copies",
     "list_rules",
+    "list_threads",
     "list_users",
     "list_withheld",
     "log_email",

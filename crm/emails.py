@@ -9,7 +9,6 @@ from typing import Any, NamedTuple
 
 from clock import now
 from crm.changes import calling_user, change_time, record_change
-from crm.directory import get_contact
 from crm.identity import (
     COMPARED,
     Contents,
@@ -21,10 +20,11 @@ from crm.identity import (
     identify,
     is_same,
 )
-from crm.matching import candidate_keys, normalize_address, normalize_addresses, normalize_message_id
+from crm.matching import candidate_keys, domains_of, normalize_address, normalize_addresses, normalize_message_id
 from crm.merging import LISTS, NO_EMAIL, Hash, entries, merged, relation, removed_by
 from crm.never_log import rules_met
-from crm.preview import find_file, has_files, snippet, text_of
+from crm.preview import SNIPPET_LENGTH, find_file, has_files, lines_of, snippet, text_of
+from crm.quoting import new_text
 from crm.records import Conflict, Cursor, Invalid, NotFound, Page, Record, Versions, check_version
 from crm.seam import attempts, let_others_write, optional, store
 from store.drafts import MOST_RECIPIENTS, Conditions, CopyKeys, Draft, Logged
@@ -118,11 +118,13 @@ class _Copy(NamedTuple):
         )
 
 
+DOMAIN = "Domain"  # the type of a link to a domain of sender or recipients; those of relatedTo are in lower case
 _NEW: Record = {"id": None, **NO_EMAIL, "withheld": None, "removed": None}
 _DELETED, _BY_RULE = "deleted", "rule"  # why an email is withheld
 _AT_A_TIME, _MOST_AT_A_TIME = 32, 2**20  # emails and characters that are read for one transaction …
 _HELD = 0.02  # … and seconds for which one writes
 _MOST_CHARACTERS = 1_000_000  # of recipients, of which addresses are read
+_BEGINNING = 2_000  # characters, in which the words of a snippet are sought
 _KEPT = ("msgId", "rfc822MsgId", "receivedAt")  # of an email that is withheld
 
 
@@ -199,10 +201,12 @@ def list_copies(email_id: str, after: Cursor | None = None, limit: int = 25) -> 
     return Page([copy for _, copy in found], found[-1][0] if more else None)
 
 
-def get_email(email_id: str) -> Record:
-    """The email with this id. Raises NotFound."""
+def get_email(email_id: str, body: str | None = None) -> Record:
+    """The email with this id; with `body` "new", its textBody is what it adds. Raises NotFound and Invalid."""
+    if body not in (None, "new"):
+        raise Invalid(body="Not new.")
     for email in store.emails.read([email_id]):
-        return email
+        return {**email, "textBody": new_text(_text(email))} if body == "new" else email
     raise NotFound
 
 
@@ -397,7 +401,7 @@ def _bare(draft: Draft, why: str) -> Draft:
     """Of an email that is withheld: its ids and time, and nothing else."""
     record = {**draft.record, **_only_ids(draft.record), "htmlText": None, "withheld": why}
     record |= {name: draft.record[name] for name in ("id", "createdAt", "updatedAt") if name in draft.record}
-    bare = Draft(record, draft.message_key, draft.copy_key, None, [], [], [], "", False)
+    bare = Draft(record, draft.message_key, draft.copy_key, None, None, [], [], [], "", False)
     optional(store.emails, "prepare")(None, bare)
     return bare
 
@@ -438,27 +442,38 @@ def derive(record: Record, old: Record | None = None) -> Draft:
         record = {**record, "htmlText": text_of(html) if html else None}
     else:
         record = dict(record)
-    people = _people(record)
+    people = people_of(record)
     message_key, copy_key = _keys(record)
+    recipients = _recipients(people)
+    domains = [(DOMAIN, one) for one in domains_of(key for *_, key in recipients if key)[:MOST_RECIPIENTS]]
     return Draft(
         record=record,
         message_key=message_key,
         copy_key=copy_key,
         thread_key=normalize_message_id(record["syncThreadId"]),
-        recipients=_recipients(people),
+        parent_key=normalize_message_id(record["inReplyTo"]),
+        recipients=recipients,
         more_recipients=[(role, text) for role, _, text in people[MOST_RECIPIENTS:]],
-        links=list(dict.fromkeys(filter(None, map(relation, entries(record["relatedTo"]))))),
-        snippet=snippet(record["textBody"] or record["htmlText"] or ""),
+        links=[*dict.fromkeys(filter(None, map(relation, entries(record["relatedTo"])))), *domains],
+        snippet=snippet(new_text(_text(record, _BEGINNING), 2 * SNIPPET_LENGTH)),
         has_attachments=has_files(record["attachments"]),
     )
 
 
 def recipients_of(email: Mapping[str, Any]) -> list[tuple[str, int, str | None, str | None]]:
     """Sender and recipients of an email, as a Draft has them."""
-    return _recipients(_people(email))
+    return _recipients(people_of(email))
 
 
-def _people(record: Mapping[str, Any]) -> list[tuple[str, int, str]]:
+def _text(record: Mapping[str, Any], most: int | None = None) -> str:
+    """The text of an email, or of its HTML; at least as many characters from its beginning as `most` says."""
+    text, html = record["textBody"], record["htmlBody"] or ""
+    if text:
+        return str(text) if most is None else text.lstrip()[:most]
+    return lines_of(html) if most is None else lines_of(html, most)
+
+
+def people_of(record: Mapping[str, Any]) -> list[tuple[str, int, str]]:
     """Sender and recipients of an email: role, position and text."""
     sender = [] if record["fromAddress"] is None else [record["fromAddress"]]
     lists = {"from": sender, **{role: record[name] for role, name in LISTS.items()}}
@@ -496,30 +511,16 @@ def find_emails(filters: Mapping[str, str], after: Cursor | None = None, limit: 
         conditions = _conditions(filters)
     except _NoMatch:
         return Page([], None)
-    return _page(conditions, after, limit, whole=True)
+    return page_where(conditions, after, limit, whole=True)
 
 
-def timeline(contact_id: str, after: Cursor | None = None, limit: int = 25) -> Page:
-    """A page of a contact's emails, newest first: without bodies, but with snippet, hasAttachments and roles.
-
-    `roles` says why an email is here: from, to, cc, bcc for each list with one of the contact's addresses, relatedTo
-    for a link. Links by address are joins: an address added today finds the emails of last year. Raises NotFound.
-    """
-    keys = _keys_of(get_contact(contact_id))
-
-    def with_roles(record: Record) -> Record:
-        people, own = _people(record)[:MOST_RECIPIENTS], set(keys)
-        roles = list(dict.fromkeys(role for role, _, text in people if not own.isdisjoint(normalize_addresses(text))))
-        if ("contact", contact_id) in map(relation, entries(record["relatedTo"])):
-            roles.append("relatedTo")
-        return {**record, "roles": roles}
-
-    page = _page(Conditions(contact_id=contact_id, contact_keys=keys), after, limit, whole=False)
-    return Page([with_roles(record) for record in page.records], page.next)
+def page_where(conditions: Conditions, after: Cursor | None, limit: int, whole: bool) -> Page:
+    """A page of the emails that meet conditions."""
+    return page_of(*store.emails.page(conditions, after, limit, whole))
 
 
-def _page(conditions: Conditions, after: Cursor | None, limit: int, whole: bool) -> Page:
-    found, more = store.emails.page(conditions, after, limit, whole)
+def page_of(found: Sequence[tuple[str, Record]], more: bool) -> Page:
+    """A page of emails that a store gives with their places in time."""
     return Page([record for _, record in found], (found[-1][0], found[-1][1]["id"]) if more else None)
 
 
@@ -541,7 +542,7 @@ def _conditions(filters: Mapping[str, str]) -> Conditions:
     if "contactId" in filters:
         contacts = store.contacts.read([filters["contactId"]])  # none: a link may name a contact that is not here
         asked["contact_id"] = filters["contactId"]
-        asked["contact_keys"] = _keys_of(contacts[0]) if contacts else ()
+        asked["contact_keys"] = keys_of(contacts[0]) if contacts else ()
     if "q" in filters:
         try:
             asked["search"] = read_search(filters["q"])
@@ -569,6 +570,6 @@ def _known_key(value: str, kind: str, normalize: Callable[[str], str | None]) ->
     return keys[0]
 
 
-def _keys_of(contact: Record) -> tuple[str, ...]:
+def keys_of(contact: Record) -> tuple[str, ...]:
     """The normalized addresses of a contact, each once."""
     return tuple(dict.fromkeys(filter(None, map(normalize_address, contact["emailAddresses"]))))

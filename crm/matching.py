@@ -188,8 +188,8 @@ def parent_domains(domain: str) -> list[str]:
 
 
 def is_public_suffix(domain: str) -> bool:
-    """Whether below a normalized domain everybody has their own, as below co.uk."""
-    return bool(_public_suffixes().is_public(domain))
+    """Whether a normalized domain is one below which others register theirs."""
+    return _public_suffixes().privatesuffix(domain) is None
 
 
 @lru_cache(1000)  # it is 2 % of a look-up
@@ -204,6 +204,18 @@ def _public_suffixes() -> Any:
     from publicsuffixlist import PublicSuffixList
 
     return PublicSuffixList()
+
+
+def domains_of(addresses: Iterable[str]) -> list[str]:
+    """The domains of normalized addresses and those above them, but for top-level ones, each once: what may be a
+    company's. Without the list of public suffixes: what follows from an email does not change with an edition of it."""
+    found: dict[str, None] = {}
+    for address in addresses:
+        domain = address.rpartition("@")[2]
+        while "." in domain and domain not in found:
+            found[domain] = None
+            domain = domain.partition(".")[2]
+    return list(found)
 
 
 def is_free_mail(domains: Iterable[str]) -> bool:

@@ -34,6 +34,7 @@ class _Store:
     withheld = _Part(lambda: _store.withheld)
     never_log = _Part(lambda: _store.never_log)
     retention = _Part(lambda: _store.retention)
+    timelines = _Part(lambda: _store.timelines)
 
     @staticmethod
     def transaction() -> AbstractContextManager[None]:

@@ -10,6 +10,7 @@ Nothing is normalized, parsed or decided here: `crm` brings all of that along. W
     users                 read, find, insert, update, delete, page
     emails                read, version, find, logged, known, prepare, insert, update, delete, record_copy,
                           catch_up, page, page_of_copies, scan, scan_one, scan_copies, older, strip_copies
+    timelines             page, threads, thread
     changes               append, page, last, newest, delete
     withheld              key, find, insert, delete, page
     never_log             find, save, delete, listed
@@ -24,7 +25,7 @@ the usual 32 characters are none for the tables.
 from database import check_writable as check
 from database import purge_deleted as purge
 from database import writing as transaction
-from store import changes, emails, never_log, retention, users, withheld
+from store import changes, emails, never_log, retention, timelines, users, withheld
 from store.directory import companies, contacts
 
 __all__ = [
@@ -36,6 +37,7 @@ __all__ = [
     "never_log",
     "purge",
     "retention",
+    "timelines",
     "transaction",
     "users",
     "withheld",

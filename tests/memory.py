@@ -250,11 +250,28 @@ def page(
     conditions: Conditions, after: tuple[str, str] | None, limit: int, whole: bool
 ) -> tuple[list[tuple[str, Record]], bool]:
     """The emails that meet the conditions, newest first, from behind a place; and whether there are more."""
+    return newest([email for email in EMAILS.values() if meets(email, conditions)], after, limit, whole)
+
+
+def page_of_any(
+    links: Sequence[tuple[str, str]], addresses: Sequence[str], after: tuple[str, str] | None, limit: int
+) -> tuple[list[tuple[str, Record]], bool]:
+    """The emails with any of these links or addresses, in the same way."""
+
+    def has_any(email: Draft) -> bool:
+        return not (set(links).isdisjoint(email.links) and own("address", email).isdisjoint(addresses))
+
+    return newest(list(filter(has_any, EMAILS.values())), after, limit, False)
+
+
+def newest(
+    found: list[Draft], after: tuple[str, str] | None, limit: int, whole: bool
+) -> tuple[list[tuple[str, Record]], bool]:
+    """A page of these emails."""
 
     def place(at: str, email_id: str) -> tuple[str, int, str]:
         return at, len(email_id), email_id  # ids are numbers: of two, the longer one is the greater
 
-    found = [email for email in EMAILS.values() if meets(email, conditions)]
     places = sorted((place(email.at, email.record["id"]) for email in found), reverse=True)
     behind = [one for one in places if after is None or one < place(*after)]
     return [(at, shown(EMAILS[one], whole)) for at, _, one in behind[:limit]], len(behind) > limit
@@ -322,6 +339,57 @@ emails = SimpleNamespace(
     older=older,
     strip_copies=strip_copies,
 )
+
+
+def threads(
+    links: Sequence[tuple[str, str]] | None, addresses: Sequence[str], after: tuple[str, str] | None, limit: int
+) -> tuple[list[Record], tuple[str, str] | None]:
+    """Conversations, by their newest email that is wanted, and where to go on."""
+    wanted = [] if links is None else page_of_any(links, addresses, None, len(EMAILS))[0]
+    chosen = [EMAILS[email["id"]] for _, email in wanted]
+    last: dict[str, tuple[str, int]] = {}
+    for email in EMAILS.values() if links is None else chosen:
+        if not email.record["withheld"]:
+            last[thread_of(email)] = max(last.get(thread_of(email), ("", 0)), when(email))
+    place = (after[0], int(after[1])) if after else ("~", 0)
+    found = sorted(((at, one) for one, at in last.items() if at < place), reverse=True)
+    records = []
+    for _, one in found[:limit]:
+        emails = in_thread(one)
+        keys = sorted({key for email in emails[-20:] for key in own("address", email) if key})
+        first = {"id": emails[0].record["id"], "subject": emails[0].record["subject"], "firstAt": emails[0].at}
+        records.append({**first, "participants": keys[:50], "count": len(emails), "lastAt": emails[-1].at})
+    return records, (found[limit - 1][0][0], str(found[limit - 1][0][1])) if len(found) > limit else None
+
+
+def thread(email_id: str, after: tuple[str, str] | None, limit: int) -> tuple[list[tuple[str, Record]], bool] | None:
+    """The emails of the conversation that an email belongs to, the oldest first."""
+    if email_id not in EMAILS or EMAILS[email_id].record["withheld"]:
+        return None
+    place = (after[0], int(after[1])) if after else ("", 0)
+    found = [email for email in in_thread(thread_of(EMAILS[email_id])) if when(email) > place]
+    return [(email.at, shown(email, False)) for email in found[:limit]], len(found) > limit
+
+
+def when(email: Draft) -> tuple[str, int]:
+    """An email's place in time."""
+    return email.at, int(email.record["id"])
+
+
+def in_thread(key: str) -> list[Draft]:
+    """The emails of a conversation, the oldest first."""
+    return sorted((one for one in EMAILS.values() if not one.record["withheld"] and thread_of(one) == key), key=when)
+
+
+def thread_of(email: Draft, depth: int = 9) -> str:
+    """What all emails of a conversation have."""
+    parents = [one for one in EMAILS.values() if email.parent_key and one.message_key == email.parent_key]
+    if not email.thread_key and parents and depth:
+        return thread_of(parents[0], depth - 1)
+    return email.thread_key or email.parent_key or email.message_key or email.record["id"]
+
+
+timelines = SimpleNamespace(page=page_of_any, threads=threads, thread=thread)
 
 
 # ---- what stays away ------------------------------------------------------------------------------------------------

@@ -15,7 +15,8 @@ ORDER = [
     *["get_company", "get_contact", "get_email", "get_attachment"],
     *["put_company", "put_contact", "replace_email"],
     *["change_company", "change_contact", "change_email"],
-    *["list_companies", "list_contacts", "list_changes", "find_emails", "list_copies", "timeline"],
+    *["list_companies", "list_contacts", "list_changes", "find_emails", "list_copies", "timeline", "company_timeline"],
+    *["list_threads", "get_thread"],
     *["lookup_companies", "lookup_contacts", "lookup_users", "get_me", "list_users", "live", "ready"],
     *["change_user", "delete_user", "delete_email", "delete_contact", "delete_company"],
 ]

@@ -123,10 +123,11 @@ class Blueprint(flask_smorest.Blueprint):
 
         return decorator
 
-    def route(self, rule: str, *, scope: str, **options: Any) -> Callable[[View], View]:
+    def route(self, rule: str, *, scope: str, versions: bool = True, **options: Any) -> Callable[[View], View]:
         """A call of the API, as the contract writes it: `/{id}/emails`. The view gets the id as `record_id`.
 
         `scope`: "sync" for what BrightSync needs, "admin" for the CRM's own use; an admin token may call both.
+        `versions`: whether what `/{id}` gives is a record, with its version.
         """
 
         def decorator(view: View) -> View:
@@ -139,7 +140,7 @@ class Blueprint(flask_smorest.Blueprint):
             ids = re.findall(r"{(\w+)}", rule)
             method = options["methods"][0]
             parameters = [{"in": "path", "name": name, "description": _IDS[name]} for name in ids]
-            if rule == "/{id}":
+            if rule == "/{id}" and versions:
                 parameters.append(_IF_NONE_MATCH if method == "GET" else _IF_MATCH)
                 unmet = self.alt_response(304) if method == "GET" else self.alt_response(412, "PRECONDITION_FAILED")
                 guarded = unmet(guarded)
