@@ -1,5 +1,6 @@
 """The application: configuration, database, blueprints, who may call, and one shape for errors."""
 
+import atexit
 import os
 from collections.abc import Mapping
 from functools import cache
@@ -26,10 +27,13 @@ from routes.contacts import contacts
 from routes.docs import docs
 from routes.emails import emails
 from routes.health import health
+from routes.sync import sync
+from routes.unmatched import unmatched
 from routes.users import users
 from schemas import Error
 from web import logs, tokens
-from web.wire import REFUSALS, RecordIdConverter, drain_unread_body
+from web.activity import Activity
+from web.wire import REFUSALS, AddressConverter, RecordIdConverter, drain_unread_body
 
 PROTECTED = "/api/v1"
 
@@ -114,7 +118,7 @@ def create_app(environment: Mapping[str, Any] | None = None) -> Flask:
     app = Connector("connector", static_folder=None)  # it would be the one of whatever folder this is started in
     app.config.update(settings.load(os.environ if environment is None else environment), **OPENAPI)
     app.url_map.merge_slashes = False  # else `//` is answered with a redirect, to the host that the client named
-    app.url_map.converters["record_id"] = RecordIdConverter
+    app.url_map.converters.update(record_id=RecordIdConverter, address=AddressConverter)
     if app.config["TRUSTED_PROXIES"]:
         forwarded = {"x_for": app.config["TRUSTED_PROXIES"], "x_proto": 0, "x_host": 0}
         app.wsgi_app = ProxyFix(app.wsgi_app, **forwarded)  # type: ignore[method-assign]
@@ -123,11 +127,12 @@ def create_app(environment: Mapping[str, Any] | None = None) -> Flask:
         start_database(app.config, make=not command or command.info_name == "run")
 
     api = Api(app)
-    api.register_converter(RecordIdConverter, RecordIdConverter.description)
+    for converter in (RecordIdConverter, AddressConverter):
+        api.register_converter(converter, converter.description)
     for name, headers in REFUSALS.items():
         api.spec.components.responses_lazy[name]["headers"] = headers
     del api.spec.components.schemas["PaginationMetadata"]  # flask-smorest's own, which nothing here uses
-    for blueprint in (emails, contacts, companies, users, changes, health):
+    for blueprint in (emails, contacts, companies, users, changes, sync, unmatched, health):
         api.register_blueprint(blueprint)
     app.register_blueprint(docs)
     if app.config["METRICS"] == "on":
@@ -135,10 +140,13 @@ def create_app(environment: Mapping[str, Any] | None = None) -> Flask:
 
         app.register_blueprint(metrics)
     app.extensions["brake"] = tokens.Brake()
+    app.extensions["activity"] = Activity(keeps_unmatched=app.config["UNMATCHED"] == "on")
+    atexit.register(app.extensions["activity"].flush)  # also as a worker of gunicorn ends
     _register_errors(app, api)
     app.before_request(_name)
     app.before_request(_identify)
     app.teardown_request(_forget_caller)
+    app.after_request(_count)
     app.after_request(_harden)
     app.after_request(_drain_unread_body)
     for one in COMMANDS:
@@ -205,7 +213,7 @@ def _name() -> None:
 
 @cache
 def _as_described(rule: str) -> str:
-    return rule.replace("<record_id:", "{").replace("<", "{").replace(">", "}")
+    return rule.replace("<record_id:", "{").replace("<address:", "{").replace("<", "{").replace(">", "}")
 
 
 def _identify() -> None:
@@ -249,6 +257,17 @@ def _token() -> str:
     if sent is not None and sent.type == "basic":
         return sent.get("password") or sent.get("username") or ""
     return ""
+
+
+def _count(response: Response) -> Response:
+    """Keep what the call came to, and what it looked up in vain."""
+    caller: tokens.Caller | None = g.get("caller")
+    if caller is not None and caller.scopes is tokens.SCOPES["sync"]:
+        environ = request.environ
+        call = f"{logs.known(environ['REQUEST_METHOD'])} {environ[logs.ROUTE]}"
+        activity: Activity = current_app.extensions["activity"]
+        activity.count(caller.user_id, response.status_code, call, g.get("unmatched", ()))
+    return response
 
 
 def _harden(response: Response) -> Response:

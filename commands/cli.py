@@ -13,6 +13,8 @@ from commands.imports import companies, contacts, mail
 from commands.person import person
 from commands.restore import restore
 from commands.serve import serve
+from commands.sync import sync
+from commands.unmatched import unmatched
 from commands.users import token, user
 from commands.withheld import withheld
 
@@ -22,6 +24,8 @@ COMMANDS = [
     audit,
     person,
     withheld,
+    sync,
+    unmatched,
     mail,
     contacts,
     companies,

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from flask import g
+
 import crm
 from schemas import (
     AddressQuery,
@@ -27,7 +29,7 @@ def lookup_contacts(query: dict[str, Any]) -> Any:
 
     Every contact that has any of the addresses, once: in the order of the addresses, then by age. None: `[]`.
     """
-    return crm.lookup_contacts(query["emails"])
+    return crm.lookup_contacts(query["emails"], unmatched=g.setdefault("unmatched", []))
 
 
 @contacts.get("", scope="sync")
