@@ -239,6 +239,7 @@ def _identify() -> None:
 def _forget_caller(_: BaseException | None) -> None:
     crm.calling_token.set(None)  # the thread serves others next
     crm.calling_user.set(None)
+    crm.unmatched.set(())
     database.release()
 
 
@@ -266,7 +267,7 @@ def _count(response: Response) -> Response:
         environ = request.environ
         call = f"{logs.known(environ['REQUEST_METHOD'])} {environ[logs.ROUTE]}"
         activity: Activity = current_app.extensions["activity"]
-        activity.count(caller.user_id, response.status_code, call, g.get("unmatched", ()))
+        activity.count(caller.user_id, response.status_code, call, crm.unmatched.get())
     return response
 
 

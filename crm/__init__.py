@@ -22,6 +22,7 @@ from crm.directory import (
     lookup_contacts,
     put_company,
     put_contact,
+    unmatched,
 )
 from crm.emails import (
     change_email,
@@ -87,4 +88,5 @@ __all__ = [
     "put_contact",
     "remove_user",
     "timeline",
+    "unmatched",
 ]

@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import nullcontext, suppress
+from contextvars import ContextVar
 from functools import cache
 from typing import Any, NamedTuple
 from uuid import uuid4
@@ -60,12 +61,16 @@ _COMPANY = _Kind("company", "domains", normalize_domain, store.companies)
 # ---- contacts -------------------------------------------------------------------------------------------------------
 
 
-def lookup_contacts(addresses: Sequence[str], unmatched: list[str] | None = None) -> list[Record]:
-    """The contacts that have any of the addresses, each once, in the order of the addresses, then by age and id.
+# Of the present call: the addresses, normalized, for which a look-up has found no contact.
+unmatched: ContextVar[Sequence[str]] = ContextVar("unmatched", default=())
 
-    To the list `unmatched` each address is added, normalized, that no contact has.
-    """
-    return in_order(addresses, normalize_address, store.contacts.find, unmatched)
+
+def lookup_contacts(addresses: Sequence[str]) -> list[Record]:
+    """The contacts that have any of the addresses, each once, in the order of the addresses, then by age and id."""
+    missed: list[str] = []
+    found = in_order(addresses, normalize_address, store.contacts.find, missed)
+    unmatched.set(missed)
+    return found
 
 
 def get_contact(contact_id: str) -> Record:

@@ -2,8 +2,6 @@
 
 from typing import Any
 
-from flask import g
-
 import crm
 from schemas import (
     AddressQuery,
@@ -29,7 +27,7 @@ def lookup_contacts(query: dict[str, Any]) -> Any:
 
     Every contact that has any of the addresses, once: in the order of the addresses, then by age. None: `[]`.
     """
-    return crm.lookup_contacts(query["emails"], unmatched=g.setdefault("unmatched", []))
+    return crm.lookup_contacts(query["emails"])
 
 
 @contacts.get("", scope="sync")

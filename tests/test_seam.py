@@ -153,7 +153,11 @@ CALLS: list[tuple[str, str, Any]] = [
 OF_COMMANDS = {"changes.delete", "changes.last", "check", "emails.scan", "emails.scan_one", "purge", "transaction"}
 OF_COMMANDS |= {"users.delete", "users.insert", "users.page"}
 OF_COMMANDS |= {"emails.scan_copies", "withheld.delete", "withheld.page"}
-OPTIONAL = {"emails.prepare", "emails.catch_up"}  # what makes a store quicker; one without it does as well
+OPTIONAL = {
+    "emails.prepare",
+    "emails.catch_up",
+    "emails.names",
+}  # what makes a store quicker; one without it does as well
 
 
 @pytest.mark.parametrize("storage", ["memory"], indirect=True)

@@ -142,8 +142,8 @@ NOBODY: dict[str, Any] = {"firstName": None, "lastName": None, "emailAddresses":
 # ---- a contact of it ------------------------------------------------------------------------------------------------
 
 
-def test_a_contact_is_made_with_company_and_names(sync: Any, client: Any, listed: Any, storage: str) -> None:
-    """As most emails call them; a store that can't tell leaves the names empty."""
+def test_a_contact_is_made_with_company_and_names(sync: Any, client: Any, listed: Any) -> None:
+    """As most emails call them."""
     company = client.post("/api/v1/companies", json={"name": "Acme", "domains": ["acme.example"]}).json["id"]
     for name in ("J. D.", "Doe, Jane", "Doe, Jane"):
         sync.post(EMAILS, json={"toAddresses": [f'"{name}" <jane@acme.example>']})
@@ -153,8 +153,7 @@ def test_a_contact_is_made_with_company_and_names(sync: Any, client: Any, listed
     assert made.status_code == 201
     assert made.headers["Location"] == f"{CONTACTS}/{made.json['id']}"
     assert client.get(made.headers["Location"]).json == made.json
-    names = (None, None) if storage == "memory" else ("Jane", "Doe")
-    assert (made.json["firstName"], made.json["lastName"]) == names
+    assert (made.json["firstName"], made.json["lastName"]) == ("Jane", "Doe")
     assert (made.json["companyId"], made.json["emailAddresses"]) == (company, ["jane@acme.example"])
     again = client.post(f"{UNMATCHED}/jane@acme.example/contact")
     assert (again.status_code, again.json) == (200, made.json)
@@ -199,25 +198,33 @@ def test_what_is_not_on_the_list_is_not_found(client: Any, sync: Any, what: str)
         ("{}", (None, None)),
     ],
 )
-def test_names_are_read_from_what_emails_say(
-    sync: Any, client: Any, listed: Any, storage: str, written: str, names: Any
-) -> None:
+def test_names_are_read_from_what_emails_say(sync: Any, client: Any, listed: Any, written: str, names: Any) -> None:
     """In the ways in which mail programs write them."""
     sync.post(EMAILS, json={"ccAddresses": [written.replace("{}", "j@acme.example")], "fromAddress": "x@x.example"})
     lookup(sync, "j@acme.example")
     listed()
     made = client.post(f"{UNMATCHED}/j@acme.example/contact").json
-    assert (made["firstName"], made["lastName"]) == ((None, None) if storage == "memory" else names)
+    assert (made["firstName"], made["lastName"]) == names
 
 
-def test_the_name_of_a_sender_is_the_emails_own(sync: Any, client: Any, listed: Any, storage: str) -> None:
+def test_the_name_of_a_sender_is_the_emails_own(sync: Any, client: Any, listed: Any) -> None:
     """fromName, where there is one; and two names are better than one, however often it is said."""
     for name in ("Jane Doe", "Jane", "Jane"):
         sync.post(EMAILS, json={"fromAddress": "j@acme.example", "fromName": name})
     lookup(sync, "j@acme.example")
     listed()
     made = client.post(f"{UNMATCHED}/j@acme.example/contact").json
-    assert (made["firstName"], made["lastName"]) == ((None, None) if storage == "memory" else ("Jane", "Doe"))
+    assert (made["firstName"], made["lastName"]) == ("Jane", "Doe")
+
+
+def test_without_what_emails_say_the_names_are_empty(app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A store need not be able to tell; nor to know companies or users."""
+    keep(1)
+    for part in ("emails.names", "companies.find", "users.find"):
+        monkeypatch.delattr(f"store.{part}" if part != "companies.find" else "store.companies", raising=False)
+    assert addresses(unmatched.list_unmatched()) == ["p0-0@x.example"]
+    made, _ = unmatched.add_unmatched_contact("p0-0@x.example")
+    assert (made["firstName"], made["lastName"], made["companyId"]) == (None, None, None)
 
 
 # ---- the command, and privacy ---------------------------------------------------------------------------------------
