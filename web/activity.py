@@ -9,7 +9,7 @@ BrightSync's: per user, day and outcome, and never who wrote to whom.
 import logging
 import time
 from collections.abc import Iterable
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from threading import Event, Lock, Thread
 from typing import Any
 
@@ -31,7 +31,9 @@ _MOST_MISSED = 500  # addresses that wait in memory; of more, none is taken
 
 log = logging.getLogger(__name__)
 
-_Calls = dict[tuple[str, str, int, str], tuple[int, str]]  # day, user, status, call: how often, and when last
+# Day, user, status and call: how often, and when last. Address: how often, when last, and by which users.
+_Calls = dict[tuple[int, str, int, str], tuple[int, float]]
+_Missed = dict[str, tuple[int, float, set[str]]]
 
 _ADD = Prepared(
     lambda: Row.insert(
@@ -72,26 +74,27 @@ class Activity:
         """With None it is written by `flush` alone."""
         self._seconds, self._keeps_unmatched = seconds, keeps_unmatched
         self._calls: _Calls = {}
-        self._missed: unmatched.Missed = {}
+        self._missed: _Missed = {}
         self._lock, self._writing = Lock(), Lock()
         self._waiting = Event()
         self._thread: Thread | None = None  # begins with the first call: a worker is forked before
 
     def count(self, user_id: str, status: int, call: str, missed: Iterable[str] = ()) -> None:
         """Count a call, as method and route, and the addresses that it looked up in vain."""
-        at = now()
-        counted = call if status >= 400 or call == LOGGED else ""
+        at = time.time()  # as a text it would take as long as all the rest
+        key = int(at // 86_400), user_id, status, call if status >= 400 or call == LOGGED else ""
         missed = {address: (1, at, {user_id}) for address in missed} if missed and self._keeps_unmatched else {}
-        self._add({(at[:10], user_id, status, counted): (1, at)}, missed)
+        self._add({key: (1, at)}, missed)
 
-    def _add(self, calls: _Calls, missed: "unmatched.Missed") -> None:
+    def _add(self, calls: _Calls, missed: _Missed) -> None:
         with self._lock:
             for key, (times, at) in calls.items():
-                before, last = self._calls.get(key, (0, ""))
+                before, last = self._calls.get(key, (0, at))
                 self._calls[key] = before + times, max(at, last)
             for address, asked in missed.items():
                 if address in self._missed:
-                    self._missed[address] = unmatched.joined(self._missed[address], asked)
+                    before, last, users = self._missed[address]
+                    self._missed[address] = before + asked[0], max(last, asked[1]), users | asked[2]
                 elif len(self._missed) < _MOST_MISSED:
                     self._missed[address] = asked
             if self._thread is None and self._seconds is not None:
@@ -118,18 +121,28 @@ class Activity:
                 self._calls, self._missed = {}, {}
             if not calls and not missed:
                 return
+            rows = [_row(*key[1:], *counted) for key, counted in calls.items()]
+            asked = {address: (times, _text(at), users) for address, (times, at, users) in missed.items()}
             try:
                 with writing(timeout):
-                    names = ("day", "user_id", "status", "call", "times", "last_at")
-                    _ADD.many([dict(zip(names, (*key, *counted), strict=True)) for key, counted in calls.items()])
+                    _ADD.many(rows)
                     _FORGET.run(day=_day(KEPT_DAYS))
-                    unmatched.keep(missed, self._keeps_unmatched)
+                    unmatched.keep(asked, self._keeps_unmatched)
             except Unavailable:
                 self._add(calls, missed)
 
 
+def _row(user_id: str, status: int, call: str, times: int, at: float) -> Record:
+    last = _text(at)
+    return {"day": last[:10], "user_id": user_id, "status": status, "call": call, "times": times, "last_at": last}
+
+
+def _text(moment: float) -> str:
+    return stamp(datetime.fromtimestamp(moment, UTC))
+
+
 def _day(ago: int) -> str:
-    return stamp(datetime.now(UTC) - timedelta(days=ago))[:10]
+    return _text(time.time() - ago * 86_400)[:10]
 
 
 def list_activity() -> list[Record]:

@@ -4,7 +4,7 @@ They are kept for 30 days after they were last asked for, and no more than 10,00
 now is asked when they are listed.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from json import dumps, loads
 from typing import Any
@@ -57,26 +57,21 @@ _IGNORE = Prepared(lambda: Unmatched.update(ignored=True).where(Unmatched.addres
 _DELETE = Prepared(lambda: Unmatched.delete().where(Unmatched.address == param("address")))
 
 
-def joined(one: Asked, other: Asked) -> Asked:
-    """What was asked in two periods, as one."""
-    return one[0] + other[0], max(one[1], other[1]), one[2] | other[2]
-
-
 def keep(missed: Missed, wanted: bool) -> None:
     """Add to what was asked; called in a transaction. Removes what is too old, or too much; all, if none is wanted."""
     if missed:
-        known = {address: (times, at, set(users)) for address, times, at, users in _rows(_READ(addresses=list(missed)))}
-        rows = {one: joined(known[one], asked) if one in known else asked for one, asked in missed.items()}
-        _KEEP.many([_row(address, asked) for address, asked in rows.items()])
+        known = {address: asked for address, *asked in _rows(_READ(addresses=list(missed)))}
+        _KEEP.many([_row(address, asked, known.get(address, (0, "", []))) for address, asked in missed.items()])
     _FORGET.run(at=_oldest() if wanted else "9")
     too_many = _COUNT()[0][0] - KEPT if missed else 0
     if too_many > 0:
         _LONGEST_SILENT.run(limit=too_many)
 
 
-def _row(address: str, asked: Asked) -> Record:
-    times, at, users = asked
-    return dict(zip(_COLUMNS, (address, times, at, dumps(sorted(users)[:MOST_USERS])), strict=True))
+def _row(address: str, asked: Asked, before: Sequence[Any]) -> Record:
+    users = sorted(asked[2].union(before[2]))[:MOST_USERS]
+    values = address, before[0] + asked[0], max(before[1], asked[1]), dumps(users)
+    return dict(zip(_COLUMNS, values, strict=True))
 
 
 def _rows(found: list[Any]) -> Iterator[tuple[str, int, str, list[str]]]:
