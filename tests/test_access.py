@@ -44,6 +44,10 @@ ADMIN = {
     "GET /api/v1/emails/ID/copies",
     "GET /api/v1/contacts/ID/emails",
     "GET /api/v1/changes",
+    "GET /api/v1/sync",
+    "GET /api/v1/unmatched",
+    "POST /api/v1/unmatched/ID/contact",
+    "POST /api/v1/unmatched/ID/ignore",
 }
 PUBLIC = {
     "GET /health/live",
