@@ -3,7 +3,7 @@
 import atexit
 import os
 from collections.abc import Mapping
-from functools import cache
+from functools import cache, partial
 from json import JSONEncoder
 from typing import Any
 
@@ -142,12 +142,14 @@ def create_app(environment: Mapping[str, Any] | None = None) -> Flask:
     app.extensions["brake"] = tokens.Brake()
     app.extensions["activity"] = Activity(keeps_unmatched=app.config["UNMATCHED"] == "on")
     atexit.register(app.extensions["activity"].flush)  # also as a worker of gunicorn ends
+    app.extensions["uses"] = tokens.Uses()
     _register_errors(app, api)
     app.before_request(_name)
     app.before_request(_identify)
     app.teardown_request(_forget_caller)
     app.after_request(_count)
     app.after_request(_harden)
+    app.after_request(_keep_use)
     app.after_request(_drain_unread_body)
     for one in COMMANDS:
         app.cli.add_command(one)
@@ -276,6 +278,14 @@ def _harden(response: Response) -> Response:
     response.headers.setdefault("Cache-Control", "no-store")
     response.headers.add("X-Content-Type-Options", "nosniff")
     response.headers.add("X-Request-ID", request.environ[logs.REQUEST_ID])
+    return response
+
+
+def _keep_use(response: Response) -> Response:
+    """When the token was used, is kept once the client has the answer."""
+    uses: tokens.Uses = current_app.extensions["uses"]
+    if "caller" in g and uses.is_due(g.caller.token_id):
+        response.call_on_close(partial(uses.keep, g.caller.token_id))
     return response
 
 

@@ -275,6 +275,7 @@ class Token(Table):
     created_at = TextField()
     expires_at = TextField(null=True)
     revoked_at = TextField(null=True)
+    last_used_at = TextField(null=True)  # to the hour or so
 
 
 class Refusal(Table):

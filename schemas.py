@@ -470,6 +470,14 @@ class User(Returned, Identified):
     timezone = fields.String(metadata={"description": "The time zone (IANA).", "examples": ["Europe/Berlin"]})
 
 
+class UserPatch(Wire):
+    """The fields of a user that are to change."""
+
+    name = Name("The name.", "John Smith")
+    email = fields.String(metadata={"description": "The address.", "examples": ["john.smith@brightsync.example"]})
+    timezone = fields.String(metadata={"description": "The time zone (IANA).", "examples": ["Europe/Berlin"]})
+
+
 class Change(Returned):
     """A record that was created, changed or deleted."""
 

@@ -5,39 +5,35 @@ can't be taken is named and counted, and stops nothing else. It is named by its 
 in it: logs are read by more people than emails are.
 """
 
-import csv
 import os
-import re
 import sys
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from itertools import chain
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from pathlib import Path
 from signal import SIG_IGN, SIGINT, signal
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING
 
 import click
-from marshmallow import Schema, ValidationError
-from marshmallow.fields import List
 
 import crm
 import database
+from commands import tables
 from commands.common import uses_database
+from commands.items import Item, Unusable, load_item, reason_of
 from commands.mailfile import as_email, messages
 from crm import Record
-from crm.directory import TableImport
 from crm.seam import let_others_write
-from schemas import CompanyNew, ContactNew, EmailIn
+from crm.tables import TableImport
+from schemas import EmailIn
 from terminal import printable
 
 if TYPE_CHECKING:
     from rich.progress import Progress
-
-Source = TypeVar("Source")
 
 BATCH = 200  # rows that are read at a time …
 HELD = 0.02  # … and seconds for which one transaction stores them, so that other writers get their turn in between
@@ -45,20 +41,6 @@ MAILS = 16  # emails that one transaction stores …
 MAIL_BYTES = 2**20  # … and fewer of what is large
 
 BAD = "bad"
-SEPARATOR = re.compile(r"[;\r\n]")  # of several addresses or domains in one cell
-NOT_TEXT = re.compile("[\0\ud800-\udfff]")  # surrogates stand for bytes that are not UTF-8
-
-
-class _Unusable(Exception):
-    """Why something can't be taken, in words that quote nothing of it."""
-
-
-class _Item(NamedTuple):
-    """What is to be stored: where it stands, its validated values, its size in bytes."""
-
-    label: str
-    content: Record | _Unusable
-    size: int = 0
 
 
 # ---- mail -----------------------------------------------------------------------------------------------------------
@@ -92,7 +74,7 @@ def import_mail(paths: Sequence[Path]) -> None:
     sys.exit(outcomes[BAD] > 0)
 
 
-def _mails(paths: Iterable[Path]) -> Iterator[_Item]:
+def _mails(paths: Iterable[Path]) -> Iterator[Item]:
     """The mails at the paths, each named by its file."""
     schema = EmailIn()
 
@@ -103,12 +85,12 @@ def _mails(paths: Iterable[Path]) -> Iterator[_Item]:
         return email
 
     for label, raw in chain.from_iterable(map(messages, paths)):
-        yield _item(label, load, raw, 0 if isinstance(raw, OSError) else len(raw))
+        yield load_item(label, load, raw, 0 if isinstance(raw, OSError) else len(raw))
 
 
-def _log(batch: Sequence[_Item], report: Callable[[str], None]) -> Counter[str]:
+def _log(batch: Sequence[Item], report: Callable[[str], None]) -> Counter[str]:
     """Log what can be, in one transaction; counts what became of it."""
-    good = [item for item in batch if not isinstance(item.content, _Unusable)]
+    good = [item for item in batch if not isinstance(item.content, Unusable)]
     try:
         logged = crm.log_emails([item.content for item in good])  # type: ignore[misc]
     except database.Unavailable:
@@ -133,25 +115,14 @@ def _size(path: Path) -> int:
 
 # ---- contacts and companies -----------------------------------------------------------------------------------------
 
-
-class _Kind(NamedTuple):
-    """Records that are imported from a table: how they are validated, found in it, and stored."""
-
-    name: str  # contact or company
-    schema: Schema
-    columns: Mapping[str, str]  # field: pattern of its column's name, in lower case and run together
-
-    def field(self, column: str) -> str | None:
-        """The field that a column's name means."""
-        name = re.sub(r"[\s_-]", "", column).lower()
-        return next((field for field, pattern in self.columns.items() if re.fullmatch(pattern, name)), None)
-
-
-_HOW = """Other columns are ignored. Case, spaces, _ and - in the names make no difference. A cell may hold several
-addresses or domains, separated by semicolons or line breaks. An empty cell means none.
+_HOW = """A CSV file has a header row, and cells that are separated by commas, semicolons or tabs. Columns are known by
+the names that Google Contacts, Outlook (English and German) and HubSpot give them, or by those above; the others are
+ignored, and named. Case, spaces and signs in the names make no difference. A cell may hold several addresses or
+domains, separated by semicolons or line breaks. An empty cell means none.
 
 A row with the CRM's own id creates or changes that record; what the file has no column for stays as it is. A row
-without an id is found by its addresses or domains and its gaps filled, or created, as POST does.
+without an id is found by its addresses or domains, else by what it says otherwise, and its gaps are filled; or it is
+created. So nothing is doubled when a file is imported again.
 
 All rows are stored, or none: the whole file is checked first, and every bad row is named by the line where it
 begins. Then they are stored some at a time, so that the service can go on writing. If that is interrupted, the rows
@@ -160,14 +131,14 @@ named, and the others are stored. A dry run only reads. The exit status is 0 if 
 
 
 def _table_command(group: click.Group) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """What the commands that import a CSV file have in common."""
+    """What the commands that import a table have in common."""
 
     def decorate(command: Callable[..., None]) -> Callable[..., None]:
         for decorator in (
             uses_database(make=True),
             click.option("--skip-bad-rows", is_flag=True, help="Store the good rows, some hundred at a time."),
             click.option("--dry-run", is_flag=True, help="Only say what would happen."),
-            click.argument("path", metavar="FILE.csv", type=click.Path(exists=True, dir_okay=False, path_type=Path)),
+            click.argument("path", metavar="FILE", type=click.Path(exists=True, dir_okay=False, path_type=Path)),
             group.command("import", epilog=_HOW),
         ):
             command = decorator(command)
@@ -183,19 +154,14 @@ def contacts() -> None:
 
 @_table_command(contacts)
 def import_contacts(path: Path, dry_run: bool, skip_bad_rows: bool) -> None:
-    """Store the contacts of a CSV file: UTF-8, a header row, cells separated by commas, semicolons or tabs.
+    """Store the contacts of a CSV file, or of a file of vCards (.vcf, version 3.0 or 4.0).
 
-    Columns: id, firstName, lastName, companyId, and any number whose names begin with email.
+    Columns: id, firstName, lastName, companyId or company, and any number whose names begin with email.
+
+    A contact's company is found by its id, else by its name, else by the domain of an address. One that the file names
+    and nobody knows is created.
     """
-    columns = {
-        "id": "id",
-        "firstName": "firstname",
-        "lastName": "lastname",
-        "companyId": "companyid",
-        # Not what address books put beside an address: "E-mail 1 - Type", "E-mail Display Name", "Email Opt Out".
-        "emailAddresses": "email(?!.*(type|label|displayname|optout|status|verified)).*",
-    }
-    _import_table(path, _Kind("contact", ContactNew(), columns), dry_run, skip_bad_rows)
+    _import_table(path, tables.CONTACTS, dry_run, skip_bad_rows)
 
 
 @click.group()
@@ -205,45 +171,51 @@ def companies() -> None:
 
 @_table_command(companies)
 def import_companies(path: Path, dry_run: bool, skip_bad_rows: bool) -> None:
-    """Store the companies of a CSV file: UTF-8, a header row, cells separated by commas, semicolons or tabs.
+    """Store the companies of a CSV file.
 
     Columns: id, name, and domains, domain or website.
     """
-    columns = {"id": "id", "name": "name", "domains": "domains?|website"}
-    _import_table(path, _Kind("company", CompanyNew(), columns), dry_run, skip_bad_rows)
+    _import_table(path, tables.COMPANIES, dry_run, skip_bad_rows)
 
 
-def _import_table(path: Path, kind: _Kind, dry_run: bool, skip_bad_rows: bool) -> None:
+def _import_table(path: Path, kind: tables.Kind, dry_run: bool, skip_bad_rows: bool) -> None:
     twice = not dry_run and not skip_bad_rows
     if twice and not path.is_file():
-        raise click.ClickException("FILE.csv is read twice, so it can't be a pipe. Or use --skip-bad-rows.")
+        raise click.ClickException("FILE is read twice, so it can't be a pipe. Or use --skip-bad-rows.")
     outcome = "Dry run, nothing was stored: " if dry_run else ""
     with _progress() as progress:
-        outcomes = _store_rows(path, kind, progress, dry_run=twice or dry_run)
+        report = _reporter(progress)
+        encoding = tables.encoding_of(path, report)
+        outcomes = _store_rows(path, encoding, kind, progress, report, dry_run=twice or dry_run)
         if twice and outcomes[BAD]:
             outcome = "Nothing was stored, because of the bad rows; else: "
         elif twice:
-            outcomes = _store_rows(path, kind, progress, dry_run=False, again=True)
+            outcomes = _store_rows(path, encoding, kind, progress, report, dry_run=False, again=True)
     counts = ", ".join(f"{outcomes[name]:,} {name}" for name in ("created", "changed", "unchanged", BAD))
     click.echo(f"{outcome}{counts}.")
     sys.exit(outcomes[BAD] > 0)
 
 
-def _store_rows(path: Path, kind: _Kind, progress: "Progress", dry_run: bool, again: bool = False) -> Counter[str]:
+def _store_rows(
+    path: Path,
+    encoding: str,
+    kind: tables.Kind,
+    progress: "Progress",
+    report: tables.Report,
+    dry_run: bool,
+    again: bool = False,
+) -> Counter[str]:
     """Store the rows that are good; counts what became of them, or in a dry run would."""
     outcomes: Counter[str] = Counter()
-    report = _reporter(progress)
-    # sig: Excel writes one. surrogateescape: what is not UTF-8 is found where the rows have line numbers.
-    with progress.open(path, "r", encoding="utf-8-sig", errors="surrogateescape", newline="") as lines:
-        table = _Table(lines, kind)
-        if table.ignored and not again:
-            report(f"Ignored columns: {', '.join(table.ignored)}.")
-        rows = TableImport(kind.name, filter(None, table.fields), dry_run)
-        for batch in _batches(table.rows(), BATCH):
+    errors = tables.errors_of(encoding)
+    with progress.open(path, "r", encoding=encoding, errors=errors, newline="") as lines:
+        found, items = tables.rows_of(lines, kind, (lambda _: None) if again else report)
+        rows = TableImport(kind.name, found, dry_run)
+        for batch in _batches(items, BATCH):
             if dry_run:
                 outcomes.update(_try(item, rows.store, report) for item in batch)
                 continue
-            rows.prepare(item.content for item in batch if not isinstance(item.content, _Unusable))
+            rows.prepare(item.content for item in batch if not isinstance(item.content, Unusable))
             left = deque(batch)
             while left:
                 with database.writing():
@@ -256,75 +228,12 @@ def _store_rows(path: Path, kind: _Kind, progress: "Progress", dry_run: bool, ag
     return outcomes
 
 
-class _Table:
-    """A CSV file (RFC 4180) with a header row. Raises ClickException where that can't be used."""
-
-    def __init__(self, lines: Iterator[str], kind: _Kind) -> None:
-        first = next(lines, "")
-        self._schema = kind.schema
-        self._lists = {name for name, field in kind.schema.fields.items() if isinstance(field, List)}
-        self._reader = csv.reader(chain([first], lines), delimiter=max(",;\t", key=first.count), strict=True)
-        try:
-            header = next(self._reader, [])
-            _check_text(header)
-        except (csv.Error, ValueError) as error:
-            raise click.ClickException(f"The first row can't be read: {error}.") from None
-        self.fields = [kind.field(name) for name in header]
-        named = zip(header, self.fields, strict=True)
-        self.ignored = [name.strip() or f"number {n}" for n, (name, field) in enumerate(named, 1) if field is None]
-        found = Counter(filter(None, self.fields))
-        if not found:
-            raise click.ClickException(
-                f"The first row names no column that can be used, such as {', '.join(kind.columns)}."
-            )
-        twice = [field for field, number in found.items() if number > 1 and field not in self._lists]
-        if twice:
-            raise click.ClickException(f"The first row names several columns for {', '.join(twice)}.")
-
-    def rows(self) -> Iterator[_Item]:
-        """The rows that are not empty, each named by the line where it begins."""
-        begin = self._reader.line_num + 1
-        try:
-            for row in self._reader:
-                if any(map(str.strip, row)):
-                    yield _item(f"line {begin}", self._load, row)
-                begin = self._reader.line_num + 1
-        except csv.Error as error:  # where the next row begins, nobody knows
-            yield _Item(f"line {begin}", _Unusable(f"{error}; what follows was not read"))
-
-    def _load(self, row: Sequence[str]) -> Record:
-        _check_text(row)
-        if len(row) != len(self.fields):
-            raise ValueError(f"{len(row)} cells, where the first row has {len(self.fields)}")
-        payload: dict[str, Any] = {}
-        for field, cell in zip(self.fields, map(str.strip, row), strict=True):
-            if field in self._lists:
-                payload.setdefault(field, []).extend(filter(None, map(str.strip, SEPARATOR.split(cell))))
-            elif field and (cell or field != "id"):
-                payload[field] = cell or None
-        values: Record = self._schema.load(payload)
-        return values
-
-
-def _check_text(row: Sequence[str]) -> None:
-    found = NOT_TEXT.search("".join(row))
-    if found:
-        raise ValueError("it holds a NUL character" if found[0] == "\0" else "it is not UTF-8")
-
-
 # ---- what both have in common ---------------------------------------------------------------------------------------
 
 
-def _item(label: str, load: Callable[[Source], Record], source: Source, size: int = 0) -> _Item:
-    try:
-        return _Item(label, load(source), size)
-    except Exception as error:  # whatever it is: one odd mail never stops a mailbox
-        return _Item(label, _Unusable(_reason(error)), size)
-
-
-def _batches(items: Iterable[_Item], most: int, most_bytes: int = 2**20) -> Iterator[list[_Item]]:
+def _batches(items: Iterable[Item], most: int, most_bytes: int = 2**20) -> Iterator[list[Item]]:
     """The items, some at a time. They are read and validated before the transaction that stores them."""
-    batch: list[_Item] = []
+    batch: list[Item] = []
     size = 0
     for item in items:
         batch.append(item)
@@ -337,7 +246,7 @@ def _batches(items: Iterable[_Item], most: int, most_bytes: int = 2**20) -> Iter
 
 
 @contextmanager
-def _read_ahead(items: Iterable[_Item]) -> Iterator[Iterator[list[_Item]]]:
+def _read_ahead(items: Iterable[Item]) -> Iterator[Iterator[list[Item]]]:
     """The batches, each read by another process while this one stores the one before: it is half of the work."""
     context = get_context("fork")
     receiver, sender = context.Pipe(duplex=False)
@@ -354,7 +263,7 @@ def _read_ahead(items: Iterable[_Item]) -> Iterator[Iterator[list[_Item]]]:
         receiver.close()
 
 
-def _send(items: Iterable[_Item], sender: Connection, receiver: Connection) -> None:
+def _send(items: Iterable[Item], sender: Connection, receiver: Connection) -> None:
     signal(SIGINT, SIG_IGN)  # Ctrl-C is for the process that stores, which ends this one
     receiver.close()  # else nobody would notice here when that process is gone
     with suppress(BrokenPipeError):
@@ -363,29 +272,17 @@ def _send(items: Iterable[_Item], sender: Connection, receiver: Connection) -> N
         sender.send([])
 
 
-def _try(item: _Item, store: Callable[[Record], str], report: Callable[[str], None]) -> str:
+def _try(item: Item, store: Callable[[Record], str], report: Callable[[str], None]) -> str:
     """What became of one; one that can't be stored is reported, and is BAD."""
     try:
-        if isinstance(item.content, _Unusable):
+        if isinstance(item.content, Unusable):
             raise item.content
         return store(item.content)
     except database.Unavailable:
         raise
     except Exception as error:  # the verb has taken back what it did, and the others go in
-        report(f"{item.label}: {_reason(error)}")
+        report(f"{item.label}: {reason_of(error)}")
         return BAD
-
-
-def _reason(error: Exception) -> str:
-    """Why something can't be taken, in words that quote nothing of it."""
-    if isinstance(error, crm.Invalid):
-        return "; ".join(f"{field}: {why}" for field, why in error.errors.items())
-    if isinstance(error, ValidationError):
-        return "; ".join(f"{field}: {' '.join(map(str, why))}" for field, why in error.normalized_messages().items())
-    if isinstance(error, OSError) and error.strerror:
-        return error.strerror
-    own_words = type(error) in (ValueError, _Unusable)  # any other may quote what it stumbled over
-    return str(error) if own_words else type(error).__name__
 
 
 def _progress() -> "Progress":

@@ -1,6 +1,6 @@
 """`flask user`, `flask token`: whose mailboxes are watched, and who may call."""
 
-from zoneinfo import available_timezones
+from collections.abc import Iterable, Sequence
 
 import click
 from flask import current_app
@@ -24,13 +24,40 @@ def user() -> None:
 @uses_database(make=True)
 def add_user(email: str, name: str | None, timezone: str, user_id: str | None, org: str | None) -> None:
     """Add the user with the address EMAIL; prints the id."""
-    zones = available_timezones()
-    if zones and timezone not in zones:  # a machine without time zone data knows none
-        raise click.BadParameter(f"{timezone} is no time zone, such as Europe/Berlin.", param_hint="--timezone")
     if user_id is not None and not 1 <= len(user_id) <= 255:
         raise click.BadParameter("An id has 1 to 255 characters.", param_hint="--id")
     values = {"email": email, "name": name, "timezone": timezone, "orgId": org or current_app.config["ORG_ID"]}
     click.echo(crm.add_user(values if user_id is None else {**values, "id": user_id})["id"])
+
+
+@user.command("list")
+@uses_database()
+def list_users() -> None:
+    """Show all users."""
+    _print_table(["id", "email", "name", "timezone"], _all_users())
+
+
+def _all_users() -> Iterable[crm.Record]:
+    page = crm.list_users(limit=1000)
+    yield from page.records
+    while page.next:
+        page = crm.list_users(page.next, 1000)
+        yield from page.records
+
+
+@user.command("change")
+@click.argument("email", type=TEXT)
+@click.option("--email", "new_email", type=TEXT, help="The new address.")
+@click.option("--name", type=TEXT, help="What the user is called.")
+@click.option("--timezone", type=TEXT, help="Such as Europe/Berlin.")
+@uses_database()
+def change_user(email: str, new_email: str | None, name: str | None, timezone: str | None) -> None:
+    """Change the user with the address EMAIL; id and tokens stay."""
+    given = {"email": new_email, "name": name, "timezone": timezone}
+    changes = {field: value for field, value in given.items() if value is not None}
+    if not changes:
+        raise click.UsageError("Give --email, --name or --timezone.")
+    crm.change_user(_id_of(email), changes)
 
 
 @user.command("remove")
@@ -38,9 +65,13 @@ def add_user(email: str, name: str | None, timezone: str, user_id: str | None, o
 @uses_database()
 def remove_user(email: str) -> None:
     """Remove the user with the address EMAIL, whose tokens end with that; the mail stays."""
+    crm.remove_user(_id_of(email))
+
+
+def _id_of(email: str) -> str:
     for found in crm.lookup_users([email]):
-        return crm.remove_user(found["id"])
-    raise click.ClickException("There is no user with this address.")
+        return str(found["id"])
+    raise click.ClickException("There is no user with this address; see: user list")
 
 
 @click.group()
@@ -62,18 +93,26 @@ def token() -> None:
 @uses_database(make=True)
 def create_token(email: str, scope: str, days: int | None, label: str | None) -> None:
     """Make a token of the user with the address EMAIL; prints it, this once."""
-    found = crm.lookup_users([email])
-    if not found:
-        raise click.ClickException("There is no user with this address; add one first: user add EMAIL")
-    click.echo(tokens.create(found[0]["id"], scope, label, days))
+    click.echo(tokens.create(_id_of(email), scope, label, days))
 
 
 @token.command("list")
 @uses_database()
 def list_tokens() -> None:
-    """Show all tokens, without their text."""
-    names = ["id", "userId", "scope", "label", "createdAt", "expiresAt", "revokedAt"]
-    table = [names, *([str("-" if row[name] is None else row[name]) for name in names] for row in tokens.listed())]
+    """Show all tokens, without their text: whose, what for, and when one was used last, to the hour."""
+    names = ["id", "user", "scope", "label", "createdAt", "lastUsedAt", "expiresAt", "revokedAt"]
+    _print_table(names, ({**token, "user": _address(token["userId"])} for token in tokens.listed()))
+
+
+def _address(user_id: str) -> str:
+    try:
+        return str(crm.get_user(user_id)["email"])
+    except (crm.NotFound, crm.NotOffered):
+        return f"{user_id} (no such user)"
+
+
+def _print_table(names: Sequence[str], records: Iterable[crm.Record]) -> None:
+    table = [names, *([str("-" if one[name] is None else one[name]) for name in names] for one in records)]
     widths = [max(map(len, column)) for column in zip(*table, strict=True)]
     for row in table:
         say("  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip())

@@ -40,7 +40,7 @@ from crm.emails import (
 from crm.privacy import erase_person, export_person, mentions
 from crm.records import Changed, Conflict, Cursor, Invalid, NotFound, NotOffered, Page, Record, Versions
 from crm.seam import check
-from crm.users import add_user, get_user, lookup_users, remove_user
+from crm.users import add_user, change_user, get_user, list_users, lookup_users, remove_user
 
 __all__ = [
     "Changed",
@@ -60,6 +60,7 @@ __all__ = [
     "change_company",
     "change_contact",
     "change_email",
+    "change_user",
     "check",
     "delete_company",
     "delete_contact",
@@ -77,6 +78,7 @@ __all__ = [
     "list_companies",
     "list_contacts",
     "list_copies",
+    "list_users",
     "list_withheld",
     "log_email",
     "log_emails",

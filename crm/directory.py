@@ -2,9 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import nullcontext, suppress
 from contextvars import ContextVar
-from functools import cache
 from typing import Any, NamedTuple
 from uuid import uuid4
 
@@ -24,7 +22,6 @@ from crm.records import (
     Cursor,
     Invalid,
     NotFound,
-    NotOffered,
     Page,
     Record,
     Versions,
@@ -37,13 +34,14 @@ _BATCH = 20  # contacts that lose their company in one transaction
 Find = Callable[[Sequence[str]], list[tuple[str, Record]]]
 
 
-class _Kind(NamedTuple):
+class Kind(NamedTuple):
     """What contacts and companies do not have in common."""
 
     name: str  # in the change feed
     entries: str  # the field that lists what a record is found by
     normalize: Callable[[str], str | None]
     store: Any
+    companies: Any  # the store in which a companyId is looked for
 
     def keys(self, record: Mapping[str, Any]) -> list[str | None]:
         """The normalized form of each entry, None for what has none."""
@@ -54,8 +52,8 @@ class _Kind(NamedTuple):
         return {**record, "nameKey": normalize_name(record["name"] or "")} if self.name == "company" else record
 
 
-_CONTACT = _Kind("contact", "emailAddresses", normalize_address, store.contacts)
-_COMPANY = _Kind("company", "domains", normalize_domain, store.companies)
+CONTACT = Kind("contact", "emailAddresses", normalize_address, store.contacts, store.companies)
+COMPANY = Kind("company", "domains", normalize_domain, store.companies, store.companies)
 
 
 # ---- contacts -------------------------------------------------------------------------------------------------------
@@ -75,7 +73,7 @@ def lookup_contacts(addresses: Sequence[str]) -> list[Record]:
 
 def get_contact(contact_id: str) -> Record:
     """The contact with this id. Raises NotFound."""
-    return _get(_CONTACT, contact_id)
+    return _get(CONTACT, contact_id)
 
 
 def list_contacts(
@@ -85,7 +83,7 @@ def list_contacts(
 
     With `deleted`, those that were deleted since are among them: id, deleted, and updatedAt, which is when.
     """
-    return _list(_CONTACT, updated_since, deleted, after, limit)
+    return _list(CONTACT, updated_since, deleted, after, limit)
 
 
 def add_contact(contact: Mapping[str, Any]) -> tuple[Record, bool]:
@@ -95,7 +93,7 @@ def add_contact(contact: Mapping[str, Any]) -> tuple[Record, bool]:
     addresses. Only gaps are filled: empty fields, and addresses that it lacked. Raises Invalid for a companyId that
     does not exist.
     """
-    return _add(_CONTACT, contact)
+    return _add(CONTACT, contact)
 
 
 def put_contact(contact_id: str, contact: Mapping[str, Any], versions: Versions = None) -> tuple[Record, bool]:
@@ -103,18 +101,18 @@ def put_contact(contact_id: str, contact: Mapping[str, Any], versions: Versions 
 
     Raises Invalid and Changed.
     """
-    return _put(_CONTACT, contact_id, contact, versions)
+    return _put(CONTACT, contact_id, contact, versions)
 
 
 def change_contact(contact_id: str, changes: Mapping[str, Any], versions: Versions = None) -> Record:
     """Give the named fields of a contact new values. Raises NotFound, Invalid and Changed."""
-    return _change(_CONTACT, contact_id, changes, versions)
+    return _change(CONTACT, contact_id, changes, versions)
 
 
 def delete_contact(contact_id: str, versions: Versions = None) -> None:
     """Remove a contact; their emails stay. Raises NotFound and Changed."""
     with store.transaction():
-        _delete(_CONTACT, contact_id, versions)
+        _delete(CONTACT, contact_id, versions)
 
 
 # ---- companies ------------------------------------------------------------------------------------------------------
@@ -131,30 +129,35 @@ def lookup_companies(domain: str | None = None, name: str | None = None, free_ma
     if domain is None and name is None:
         raise Invalid(domain="A domain or a name is needed.")
     if domain is None:
-        return sorted(store.companies.named(key), key=_age) if key else []
+        return sorted(store.companies.named(key), key=by_age) if key else []
     candidates = parent_domains(normalize_domain(domain) or "")
     if not free_mail and is_free_mail(candidates):
         return []
-    found = _by_key(store.companies.find(candidates))
-    companies = next((found[one] for one in candidates if one in found), [])
+    companies = nearest(candidates, store.companies.find)
     return companies if name is None else [one for one in companies if normalize_name(one["name"] or "") == key]
+
+
+def nearest(domains: Sequence[str], find: Find) -> list[Record]:
+    """The companies that have the first of some normalized domains that any has, by age."""
+    found = _by_key(find(domains))
+    return next((found[one] for one in domains if one in found), [])
 
 
 def get_company(company_id: str) -> Record:
     """The company with this id. Raises NotFound."""
-    return _get(_COMPANY, company_id)
+    return _get(COMPANY, company_id)
 
 
 def list_companies(
     updated_since: str | None = None, after: Cursor | None = None, limit: int = 25, deleted: bool = False
 ) -> Page:
     """A page of the companies that were changed at or after a time, like `list_contacts`."""
-    return _list(_COMPANY, updated_since, deleted, after, limit)
+    return _list(COMPANY, updated_since, deleted, after, limit)
 
 
 def add_company(company: Mapping[str, Any]) -> tuple[Record, bool]:
     """Find or create a company by its id, if it has one, else by its domains, like `add_contact`."""
-    return _add(_COMPANY, company)
+    return _add(COMPANY, company)
 
 
 def put_company(company_id: str, company: Mapping[str, Any], versions: Versions = None) -> tuple[Record, bool]:
@@ -162,12 +165,12 @@ def put_company(company_id: str, company: Mapping[str, Any], versions: Versions 
 
     Raises Changed.
     """
-    return _put(_COMPANY, company_id, company, versions)
+    return _put(COMPANY, company_id, company, versions)
 
 
 def change_company(company_id: str, changes: Mapping[str, Any], versions: Versions = None) -> Record:
     """Give the named fields of a company new values. Raises NotFound and Changed."""
-    return _change(_COMPANY, company_id, changes, versions)
+    return _change(COMPANY, company_id, changes, versions)
 
 
 def delete_company(company_id: str, versions: Versions = None) -> None:
@@ -176,20 +179,20 @@ def delete_company(company_id: str, versions: Versions = None) -> None:
     Some contacts at a time lose it, so that others may write in between; no contact ever names a company that
     is not there.
     """
-    check_version(_get(_COMPANY, company_id), versions)
+    check_version(_get(COMPANY, company_id), versions)
     while True:
-        contacts = sorted(store.contacts.read(store.contacts.of_company(company_id, _BATCH)), key=_age)
-        keys = [_CONTACT.keys(contact) for contact in contacts]
+        contacts = sorted(store.contacts.read(store.contacts.of_company(company_id, _BATCH)), key=by_age)
+        keys = [CONTACT.keys(contact) for contact in contacts]
         with store.transaction():
             if versions is not None:
-                check_version(_get(_COMPANY, company_id), versions)
+                check_version(_get(COMPANY, company_id), versions)
             there = {one["id"]: one for one in store.contacts.read(store.contacts.of_company(company_id, _BATCH))}
             for contact, normalized in zip(contacts, keys, strict=True):
                 if there.get(contact["id"]) == contact:  # nobody has changed it meanwhile
-                    _store(_CONTACT, contact, {**contact, "companyId": None}, normalized)
+                    store_record(CONTACT, contact, {**contact, "companyId": None}, normalized)
                     del there[contact["id"]]
             if not there and len(contacts) < _BATCH:
-                _delete(_COMPANY, company_id, None)
+                _delete(COMPANY, company_id, None)
                 return
         let_others_write()
 
@@ -217,21 +220,21 @@ def _by_key(found: Iterable[tuple[str, Record]]) -> dict[str, list[Record]]:
     by_key: defaultdict[str, dict[str, Record]] = defaultdict(dict)
     for key, record in found:
         by_key[key][record["id"]] = record
-    return {key: sorted(records.values(), key=_age) for key, records in by_key.items()}
+    return {key: sorted(records.values(), key=by_age) for key, records in by_key.items()}
 
 
-def _age(record: Record) -> tuple[str, str]:
+def by_age(record: Record) -> tuple[str, str]:
     return record.get("createdAt", ""), record["id"]
 
 
-def _get(kind: _Kind, record_id: str) -> Record:
+def _get(kind: Kind, record_id: str) -> Record:
     for record in kind.store.read([record_id]):
         found: Record = record
         return found
     raise NotFound
 
 
-def _list(kind: _Kind, since: str | None, deleted: bool, after: Cursor | None, limit: int) -> Page:
+def _list(kind: Kind, since: str | None, deleted: bool, after: Cursor | None, limit: int) -> Page:
     if since == "":
         return Page([], None)
     # Of two lists, each read at a moment of its own, one may lack what is older than what the other has already. What
@@ -250,19 +253,19 @@ def _place(record: Record) -> Cursor:
     return record["updatedAt"], record["id"]
 
 
-def _add(kind: _Kind, values: Mapping[str, Any]) -> tuple[Record, bool]:
+def _add(kind: Kind, values: Mapping[str, Any]) -> tuple[Record, bool]:
     keys = kind.keys(values)
-    return _save(kind, lambda: _find_same(kind, values, keys), lambda old: _fill_gaps(kind, old, values))
+    return _save(kind, lambda: find_same(kind, values, keys), lambda old: fill_gaps(kind, old, values))
 
 
-def _find_same(kind: _Kind, values: Mapping[str, Any], keys: Sequence[str | None]) -> Record | None:
+def find_same(kind: Kind, values: Mapping[str, Any], keys: Sequence[str | None]) -> Record | None:
     """The record with the same id where one is given, and no other; else the oldest with one of the keys."""
     if "id" in values:
         return next(iter(kind.store.read([values["id"]])), None)
-    return min((record for _, record in kind.store.find(list(filter(None, keys)))), key=_age, default=None)
+    return min((record for _, record in kind.store.find(list(filter(None, keys)))), key=by_age, default=None)
 
 
-def _fill_gaps(kind: _Kind, old: Record | None, values: Mapping[str, Any]) -> Record:
+def fill_gaps(kind: Kind, old: Record | None, values: Mapping[str, Any]) -> Record:
     """What becomes of a record by another description of it. Raises Invalid."""
     if old is None:
         return {"id": optional(kind.store, "new_id")() or uuid4().hex, **values}
@@ -277,19 +280,19 @@ def _fill_gaps(kind: _Kind, old: Record | None, values: Mapping[str, Any]) -> Re
     return {**old, **filled, kind.entries: whole}
 
 
-def _put(kind: _Kind, record_id: str, values: Mapping[str, Any], versions: Versions) -> tuple[Record, bool]:
+def _put(kind: Kind, record_id: str, values: Mapping[str, Any], versions: Versions) -> tuple[Record, bool]:
     def find() -> Record | None:
         return next(iter(kind.store.read([record_id])), None)
 
     return _save(kind, find, lambda old: {**(old or {}), **values, "id": record_id}, versions)
 
 
-def _change(kind: _Kind, record_id: str, changes: Mapping[str, Any], versions: Versions) -> Record:
+def _change(kind: Kind, record_id: str, changes: Mapping[str, Any], versions: Versions) -> Record:
     return _save(kind, lambda: _get(kind, record_id), lambda old: {**(old or {}), **changes}, versions)[0]
 
 
 def _save(
-    kind: _Kind,
+    kind: Kind,
     find: Callable[[], Record | None],
     change: Callable[[Record | None], Record],
     versions: Versions = None,
@@ -306,19 +309,19 @@ def _save(
             new, keys = kind.named(new), kind.keys(new)
             with store.transaction():
                 if find() == old:
-                    return _store(kind, old, new, keys), old is None
+                    return store_record(kind, old, new, keys), old is None
     raise AssertionError
 
 
-def _store(
-    kind: _Kind,
+def store_record(
+    kind: Kind,
     old: Record | None,
     new: Record,
     keys: Sequence[str | None],
     record: Callable[..., None] = record_change,
 ) -> Record:
     company_id = new.get("companyId")
-    if company_id is not None and not store.companies.read([company_id]):
+    if company_id is not None and not kind.companies.read([company_id]):
         raise Invalid(companyId="There is no such company.")
     moment = change_time()
     new = {**new, "createdAt": old["createdAt"] if old else moment, "updatedAt": moment}
@@ -330,95 +333,9 @@ def _store(
     return new
 
 
-def _delete(kind: _Kind, record_id: str, versions: Versions) -> None:
+def _delete(kind: Kind, record_id: str, versions: Versions) -> None:
     if versions is not None:
         check_version(_get(kind, record_id), versions)
     if not kind.store.delete(record_id):
         raise NotFound
     record_change(kind.name, record_id, "deleted")
-
-
-# ---- many at once ---------------------------------------------------------------------------------------------------
-
-
-class TableImport:
-    """Stores the rows of a table one after the other, each a contact or company.
-
-    A row with an id creates or changes that record; what the table has no column for stays as it is. A row without an
-    id is found by its addresses or domains and its gaps filled, or created. A dry run only reads: what the rows so far
-    would have made or changed is kept in memory, and later rows meet it there as they would in the database.
-
-        rows.prepare(batch)  # outside a transaction
-        with database.writing():
-            for row in batch: rows.store(row)
-    """
-
-    def __init__(self, name: str, columns: Iterable[str], dry_run: bool = False) -> None:
-        """`name`: contact or company; `columns`: the fields that the table gives."""
-        kind = {"contact": _CONTACT, "company": _COMPANY}[name]
-        self._kind = kind._replace(store=_Overlay(kind.store)) if dry_run else kind
-        self._normalize = kind.normalize
-        self._columns, self._dry_run = set(columns), dry_run
-
-    def prepare(self, rows: Iterable[Record]) -> None:
-        """Read and normalize what these rows will need. What was normalized is remembered until the next call, so that
-        under the write lock only what others change in this moment has to be."""
-        self._kind = self._kind._replace(normalize=cache(self._normalize))
-        for values in rows:
-            with suppress(Invalid, NotOffered):
-                new = self._plan(values)[1]
-                self._kind.keys(self._kind.named(new))
-
-    def store(self, values: Record) -> str:
-        """Store a row; gives "created", "changed" or "unchanged". Raises Invalid."""
-        old, new = self._plan(values)
-        if new == old:
-            return "unchanged"
-        with nullcontext() if self._dry_run else store.transaction():
-            new = self._kind.named(new)
-            _store(self._kind, old, new, self._kind.keys(new), _record_nothing if self._dry_run else record_change)
-        return "changed" if old else "created"
-
-    def _plan(self, values: Record) -> tuple[Record | None, Record]:
-        """The record that a row means, as it is and as it will be."""
-        if values.get("id") is None:
-            values = {name: value for name, value in values.items() if name != "id"}
-            old = _find_same(self._kind, values, self._kind.keys(values))
-            return old, _fill_gaps(self._kind, old, values)
-        old = next(iter(self._kind.store.read([values["id"]])), None)
-        if old is None:
-            return None, values
-        return old, {**old, **{name: value for name, value in values.items() if name in self._columns}}
-
-
-def _record_nothing(kind: str, record_id: str, action: str, at: str) -> None:
-    """Nothing has changed."""
-
-
-class _Overlay:
-    """Contacts or companies as they would be: what is written is kept here, and nothing reaches the database."""
-
-    def __init__(self, under: Any) -> None:
-        self._under = under
-        self._records: dict[str, Record] = {}
-        self._keys: dict[str, set[str]] = {}  # of each record here
-        self._ids: defaultdict[str, set[str]] = defaultdict(set)  # of the records here that have or had a key
-
-    def read(self, ids: Sequence[str]) -> list[Record]:
-        here = [self._records[one] for one in ids if one in self._records]
-        others = [one for one in ids if one not in self._records]
-        return [*here, *(self._under.read(others) if others else [])]
-
-    def find(self, keys: Sequence[str]) -> list[tuple[str, Record]]:
-        under = [(key, record) for key, record in self._under.find(keys) if record["id"] not in self._records]
-        here = [(key, self._records[one]) for key in keys for one in self._ids.get(key, ()) if key in self._keys[one]]
-        return under + here
-
-    def insert(self, record: Record, keys: Sequence[str | None]) -> None:
-        self._records[record["id"]] = record
-        self._keys[record["id"]] = set(filter(None, keys))
-        for key in self._keys[record["id"]]:
-            self._ids[key].add(record["id"])
-
-    def update(self, old: Record, new: Record, keys: Sequence[str | None]) -> None:
-        self.insert(new, keys)

@@ -57,12 +57,17 @@ def check() -> None:
     store.check()
 
 
+def offers(part: Any, name: str) -> bool:
+    """Whether a part of the store has a function."""
+    try:
+        return bool(getattr(part, name))
+    except (NotOffered, AttributeError):
+        return False
+
+
 def optional(part: Any, name: str) -> Callable[..., Any]:
     """A function that a store need not have: one that does nothing stands in for it."""
-    try:
-        found: Callable[..., Any] = getattr(part, name)
-    except (NotOffered, AttributeError):
-        return lambda *_: None
+    found: Callable[..., Any] = getattr(part, name) if offers(part, name) else lambda *_: None
     return found
 
 

@@ -7,7 +7,7 @@ Nothing is normalized, parsed or decided here: `crm` brings all of that along. W
 
     contacts, companies   read, find, insert, update, delete, page, deleted; contacts.of_company,
                           companies.named
-    users                 read, find, insert, delete, page
+    users                 read, find, insert, update, delete, page
     emails                read, version, find, logged, known, prepare, insert, update, delete, record_copy,
                           catch_up, page, page_of_copies, scan, scan_one, scan_copies, names
     changes               append, page, last, newest, delete

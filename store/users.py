@@ -3,8 +3,9 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from clock import now
 from database.query import Prepared, is_any, param
-from models import User
+from models import Token, User
 
 Record = dict[str, Any]
 
@@ -18,8 +19,16 @@ _INSERT = Prepared(
         | {User.normalized: param("key"), User.created_at: param("at")}
     )
 )
+_UPDATE = Prepared(
+    lambda: User.update(
+        {field: param(name) for name, field in _FIELDS.items()} | {User.normalized: param("key")}
+    ).where(User.id == param("id"))
+)
 _PAGE = Prepared(
     lambda: User.select(*_FIELDS.values()).where(User.id > param("after")).order_by(User.id).limit(param("limit"))
+)
+_END_TOKENS = Prepared(
+    lambda: Token.update(revoked_at=param("now")).where(is_any(Token.user_id, "ids"), Token.revoked_at.is_null())
 )
 _DELETE = Prepared(lambda: User.delete().where(is_any(User.id, "ids")))
 
@@ -39,8 +48,14 @@ def insert(user: Mapping[str, Any], key: str, at: str) -> None:
     _INSERT.run(**{name: user[name] for name in _FIELDS}, key=key, at=at)
 
 
+def update(user: Mapping[str, Any], key: str) -> None:
+    """Store a user in the place of the one with this id."""
+    _UPDATE.run(**{name: user[name] for name in _FIELDS}, key=key)
+
+
 def delete(ids: Sequence[str]) -> None:
-    """Remove users."""
+    """Remove users. Their tokens end for good, also where one is added again under the same id."""
+    _END_TOKENS.run(now=now(), ids=list(ids))
     _DELETE.run(ids=list(ids))
 
 

@@ -40,12 +40,13 @@ _PAGE = Prepared(
 )
 
 
-def key() -> str:
-    """The key of all hashes, in hexadecimal digits: made when it is first asked for.
+def key(make: bool = True) -> str:
+    """The key of all hashes, in hexadecimal digits: made when it is first asked for. For who must not write (`make`
+    is false) it is one that nobody keeps, where there is none.
 
     Asked for each time: a restore may have put another installation's database in the place of this one.
     """
-    return _read_key() or _make_key()
+    return _read_key() or (_make_key() if make else token_hex(32))
 
 
 def _read_key() -> str | None:

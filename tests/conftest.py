@@ -154,6 +154,7 @@ def app(built: Flask, url: str, storage: str) -> Iterator[Flask]:
         patch.setattr(built, "config", Config(built.root_path, {**built.config, "DATABASE_URL": url}))
         patch.setitem(built.extensions, "brake", tokens.Brake())
         patch.setitem(built.extensions, "activity", Activity(None))  # no statement of another thread's is counted
+        patch.setitem(built.extensions, "uses", tokens.Uses())
         database.start(url, built.config["THREADS"])
         crm.add_user(USER)
         yield built

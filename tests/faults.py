@@ -89,10 +89,10 @@ def saved(kind: str, change: Callable[[Record], Record]) -> Plant:
 
     def store(of: Any, old: Record | None, new: Record, keys: list[str | None]) -> Record:
         changed = change(new) if of.name == kind else new
-        record: Record = DIRECTORY._store(of, old, changed, of.keys(changed))
+        record: Record = DIRECTORY.store_record(of, old, changed, of.keys(changed))
         return record
 
-    return inside("_store", store)
+    return inside("store_record", store)
 
 
 def drafted(change: Callable[[Draft], object]) -> Plant:
@@ -113,7 +113,7 @@ def field(name: str, change: Callable[[Any], Any]) -> Plant:
 
 def compared(kind: str, normalize: Callable[[str], str | None]) -> Plant:
     """Addresses of contacts, or domains of companies, are compared in another form."""
-    name = f"_{kind.upper()}"
+    name = kind.upper()
     of_kind = attribute(directory, name, getattr(directory, name)._replace(normalize=normalize))
     return together(of_kind, attribute(directory, "normalize_address", normalize)) if kind == "contact" else of_kind
 
@@ -859,8 +859,10 @@ CHANGED: dict[str, tuple[str, Plant]] = {
             attribute(memory.emails, "update", update_as_new),
             inside("_same", lambda old, new: False),
             inside(
-                "_store",
-                lambda kind, old, new, keys: DIRECTORY._store(kind, old and {**old, "createdAt": now()}, new, keys),
+                "store_record",
+                lambda kind, old, new, keys: DIRECTORY.store_record(
+                    kind, old and {**old, "createdAt": now()}, new, keys
+                ),
             ),
         ),
     ),
@@ -1217,8 +1219,8 @@ CONTACTS: dict[str, tuple[str, Plant]] = {
     "a contact with an id is the one that has the address": (
         "contact-own-id",
         inside(
-            "_find_same",
-            lambda kind, values, keys: DIRECTORY._find_same(kind, values, keys) or DIRECTORY._find_same(kind, {}, keys),
+            "find_same",
+            lambda kind, values, keys: DIRECTORY.find_same(kind, values, keys) or DIRECTORY.find_same(kind, {}, keys),
         ),
     ),
     "two changes may have one time": ("times-move-on", inside("change_time", lambda: f"{now()[:20]}000000Z")),
@@ -1257,6 +1259,11 @@ CALLERS: dict[str, tuple[str, Plant]] = {
     "with Basic, getMe is nobody": (
         "token-basic-password token-basic-user",
         answered(nobody_for_basic),
+    ),
+    "the list of users stops at the first": ("users-list", verb("list_users", lambda **_: Page([], None))),
+    "a user may be anything": (
+        "users-change",
+        verb("change_user", lambda user_id, changes: {**REAL.get_user(user_id), **changes}),
     ),
     "every user is found": ("users-lookup", verb("lookup_users", lambda addresses: [*memory.RECORDS["user"].values()])),
     "users are found by their address as written": (

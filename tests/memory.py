@@ -120,6 +120,7 @@ users = SimpleNamespace(
     read=_users.read,
     find=_users.find,
     insert=lambda user, key, at: _users.insert(user, [key]),
+    update=lambda user, key: _users.insert(user, [key]),
     delete=lambda ids: [_users.delete(one) for one in ids],
     page=lambda after, limit: [_users.records[one] for one in sorted(_users.records) if one > after][:limit],
 )
@@ -350,5 +351,5 @@ def page_of_withheld(after: int, limit: int) -> list[Record]:
 
 
 withheld = SimpleNamespace(
-    key=lambda: "00" * 32, find=find_withheld, insert=withhold, delete=forget, page=page_of_withheld
+    key=lambda make=True: "00" * 32, find=find_withheld, insert=withhold, delete=forget, page=page_of_withheld
 )

@@ -48,6 +48,9 @@ ADMIN = {
     "GET /api/v1/unmatched",
     "POST /api/v1/unmatched/ID/contact",
     "POST /api/v1/unmatched/ID/ignore",
+    "GET /api/v1/users",
+    "PATCH /api/v1/users/ID",
+    "DELETE /api/v1/users/ID",
 }
 PUBLIC = {
     "GET /health/live",
@@ -248,7 +251,7 @@ def test_a_token_in_the_query_opens_nothing(anonymous: Any) -> None:
         ("GET", "/api/v1/nowhere", 404),
         ("GET", "/api/v1/emails/1/", 404),
         ("GET", "/api/v1/contacts/nobody", 404),
-        ("DELETE", "/api/v1/users/me", 405),
+        ("POST", "/api/v1/users/me", 405),
         ("BREW", "/api/v1/emails", 405),
         ("POST", "/api/v1/emails", 415),
         ("GET", "/api/v1/contacts/lookup", 422),

@@ -74,8 +74,8 @@ def test_a_user_needs_only_an_address(run: Any) -> None:
         (["carol@acme.example", "--id", "u1"], "here already"),
         (["carol@acme.example", "--id", ""], "--id"),
         (["carol@acme.example", "--id", "x" * 256], "--id"),
-        (["carol@acme.example", "--timezone", "Mars/Olympus"], "--timezone"),
-        (["carol@acme.example", "--timezone", ""], "--timezone"),
+        (["carol@acme.example", "--timezone", "Mars/Olympus"], "time zone"),
+        (["carol@acme.example", "--timezone", ""], "time zone"),
         (["carol@acme.example", "--name", "\udcff"], "--name"),
         (["carol@acme.example", "--org", "\udcff"], "--org"),
         (["carol\udcff@acme.example"], "EMAIL"),
@@ -101,6 +101,37 @@ def test_a_user_is_removed_once(run: Any) -> None:
     assert run("user", "remove", "JOHN@crm.example").exit_code == 0
     assert tokens.authenticate(token) is None
     assert_refused(run("user", "remove", "john@crm.example"), "no user")
+
+
+def test_users_are_listed_and_changed(run: Any) -> None:
+    """In the named fields alone; what can't be is said in a sentence."""
+    run("user", "add", "carol@acme.example", "--id", "u2")
+    options = ["--email", "Carol.Jones@acme.example", "--name", "Carol Jones", "--timezone", "Europe/Paris"]
+    result = run("user", "change", "CAROL@acme.example", *options)
+    assert (result.exit_code, result.stdout, result.stderr) == (0, "", "")
+    lines = [line.split("  ") for line in run("user", "list").stdout.splitlines()]
+    assert [[word.strip() for word in line if word] for line in lines] == [
+        ["id", "email", "name", "timezone"],
+        ["u1", "john@brightsync.example", "John Smith", "Europe/Berlin"],
+        ["u2", "Carol.Jones@acme.example", "Carol Jones", "Europe/Paris"],
+    ]
+    run("user", "change", "carol.jones@acme.example", "--name", "")
+    assert crm.get_user("u2")["name"] == ""
+    assert_refused(run("user", "change", "carol.jones@acme.example"), "--email")
+    assert_refused(run("user", "change", "carol@acme.example", "--name", "x"), "no user")
+    assert_refused(run("user", "change", "carol.jones@acme.example", "--email", "JOHN@brightsync.example"), "address")
+    assert_refused(run("user", "change", "carol.jones@acme.example", "--timezone", "Mars/Olympus"), "time zone")
+
+
+def test_tokens_are_listed_with_addresses_and_last_use(run: Any, client: Any) -> None:
+    """A token of somebody who is gone shows the id."""
+    client.get("/api/v1/users/me").close()
+    tokens.create("gone", label="old")
+    _, first, second = run("token", "list").stdout.splitlines()
+    assert first.split()[:4] == ["1", "john@brightsync.example", "admin", "-"]
+    assert re.fullmatch(r"[-\d]+T[.:\d]+Z", first.split()[5])
+    assert "gone (no such user)" in second
+    assert second.split()[-3:] == ["-", "-", "-"]
 
 
 def test_a_token_is_printed_alone(run: Any) -> None:
@@ -155,11 +186,11 @@ def test_tokens_are_listed_without_their_text(run: Any) -> None:
     result = run("token", "list")
     assert (result.exit_code, result.stderr) == (0, "")
     head, first, second = (re.split(r" {2,}", line) for line in result.stdout.splitlines())
-    assert head == ["id", "userId", "scope", "label", "createdAt", "expiresAt", "revokedAt"]
-    assert first[:4] == ["1", "u1", "sync", "BrightSync"]
-    assert first[5:] == ["-", "-"]
-    assert second[:4] == ["2", "u1", "admin", "-"]
-    assert "-" not in second[5:]
+    assert head == ["id", "user", "scope", "label", "createdAt", "lastUsedAt", "expiresAt", "revokedAt"]
+    assert first[:4] == ["1", "john@brightsync.example", "sync", "BrightSync"]
+    assert first[5:] == ["-", "-", "-"]
+    assert second[:4] == ["2", "john@brightsync.example", "admin", "-"]
+    assert "-" not in second[6:]
     assert token[4:] not in result.stdout
 
 

@@ -159,7 +159,7 @@ def test_it_supplies_the_same_functions(example: Example) -> None:
         for part, names in parts.items()
         for name in re.findall(r"[\w.]+", names)
     }
-    names -= {"emails.prepare", "emails.catch_up", "users.insert", "users.active"}
+    names -= {"emails.prepare", "emails.catch_up", "users.insert", "users.update"}
     names -= {name for name in names if name.startswith("companies.contacts.") or "." not in name}
     names -= {"companies.of_company", "contacts.named"}
     wanted = [*sorted(names), "transaction", "check", "purge"]

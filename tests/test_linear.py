@@ -20,7 +20,7 @@ import pytest
 from flask import Request
 from marshmallow import ValidationError
 
-from commands import imports, mailfile
+from commands import mailfile, tables
 from crm import emails, matching, preview
 from crm.identity import contents_of, hash_with
 from crm.matching import normalize_address, normalize_domain, normalize_message_id
@@ -108,10 +108,10 @@ def query(schema: Any, name: str) -> Callable[[str], Any]:
 
 
 def table(template: str) -> Callable[[str], Any]:
-    """The rows of a CSV file."""
-    columns = {"id": "id", "firstName": "firstname", "emailAddresses": "email(?!.*(type|label)).*"}
-    kind = imports._Kind("contact", ContactNew(), columns)
-    return lambda text: list(imports._Table(iter((template % text).splitlines(keepends=True)), kind).rows())
+    """The rows of a file of contacts."""
+    return lambda text: list(
+        tables.rows_of(iter((template % text).splitlines(keepends=True)), tables.CONTACTS, lambda _: None)[1]
+    )
 
 
 def draft(text: str) -> Any:
@@ -221,6 +221,9 @@ READERS: dict[str, dict[str, Callable[[str], Any]]] = {
         "mbox": lambda text: list(mailfile._mbox(BufferedReader(BytesIO(text.encode("utf-8", "replace"))))),
         "CSV, header": table("email,%s\nx,y\n"),
         "CSV, cells": table("email,id\n%s\n"),
+        "CSV, companies": table("company,associated company ids\n%s\n"),
+        "vCard, properties": table("BEGIN:VCARD\n%s\nEND:VCARD\n"),
+        "vCard, names": table("BEGIN:VCARD\nN;%s\nEND:VCARD\n"),
     },
 }
 

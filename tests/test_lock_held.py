@@ -99,7 +99,7 @@ def test_a_dry_run_takes_no_lock(run: Any, url: str, writing: Writing) -> None:
     with lock_held_elsewhere(url):
         result = run(HEADER + "1,Jane,jane@a.example,7\n2,Joe,,nowhere\n", "--dry-run")
         assert result.stdout == "Dry run, nothing was stored: 1 created, 0 changed, 0 unchanged, 1 bad.\n"
-        result = run("name,domains\nAcme,acme.example\n", "--dry-run", command="companies")
+        result = run("name,domains\nOther,other.example\n", "--dry-run", command="companies")
         assert result.stdout == "Dry run, nothing was stored: 1 created, 0 changed, 0 unchanged, 0 bad.\n"
     assert writing.transactions == 0
 
@@ -140,6 +140,29 @@ def test_a_dry_run_says_what_happens_then(run: Any, table: str) -> None:
     done = run(HEADER + table, "--skip-bad-rows")
     assert foreseen.stdout == f"Dry run, nothing was stored: {done.stdout}"
     assert foreseen.stderr == done.stderr
+
+
+NAMED = "firstName,emailAddresses,companyName,recordId\n"
+NAMED_TABLES = {
+    "a company twice": "Jane,j@x.example,Acme,\nJoe,k@x.example,ACME ,\n",
+    "no address": "Jane,,Acme,\nJane,,acme,\nJane,,,\nJane,,,\n",
+    "an address later": "Jane,,Acme,\nJane,j@x.example,Acme,\nJane,k@x.example,Acme,\n",
+    "by domain": "Jane,j@old.example,,\nJoe,k@mail.old.example,Other,\n",
+    "ids of elsewhere": "Jane,,,1\nJane,j@x.example,,1\nJane,,,2\nJoe,j@x.example,,3\n,nonsense,,\n,nonsense,,\n",
+}
+
+
+@pytest.mark.parametrize("table", NAMED_TABLES.values(), ids=NAMED_TABLES)
+def test_a_dry_run_of_rows_that_name_companies_says_what_happens_then(run: Any, client: Any, table: str) -> None:
+    """Also of companies that earlier rows would have made. Nothing of it is changed by a second import."""
+    crm.put_company("old", {"name": None, "domains": ["old.example"]})
+    foreseen = run(NAMED + table, "--dry-run")
+    done = run(NAMED + table)
+    assert foreseen.stdout == f"Dry run, nothing was stored: {done.stdout}"
+    before = client.get("/api/v1/changes?limit=1000").json
+    assert " 0 bad" in done.stdout
+    assert run(NAMED + table).stdout.startswith("0 created, 0 changed, ")
+    assert client.get("/api/v1/changes?limit=1000").json == before
 
 
 COMPANY_TABLES = [
@@ -199,6 +222,8 @@ def test_an_import_normalizes_nothing_under_the_lock(
     monkeypatch.setattr(matching, "_normalize_host", outside)
     assert run(table).stdout == "20 created, 0 changed, 0 unchanged, 0 bad.\n"
     assert run(table.replace("Jane", "Joe")).stdout == "0 created, 10 changed, 10 unchanged, 0 bad.\n"
+    named = "".join(f"Ann,a{n}@m\u00fcnchen{n}.example,Acme {n}\n" for n in range(20))
+    assert run(f"firstName,email,company\n{named}").stdout == "20 created, 0 changed, 0 unchanged, 0 bad.\n"
 
 
 def test_calls_normalize_nothing_under_the_lock(client: Any, monkeypatch: pytest.MonkeyPatch, writing: Writing) -> None:

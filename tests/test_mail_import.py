@@ -13,6 +13,7 @@ import pytest
 import crm
 import database
 from commands import imports
+from commands.items import Item
 from commands.mailfile import as_email
 
 CORPUS = Path(__file__).resolve().parents[2] / "shared" / "corpus"
@@ -185,7 +186,7 @@ def test_it_says_so_when_its_reader_is_killed(run: Any, tmp_path: Path, monkeypa
 
 def test_a_batch_ends_early_where_mails_are_large() -> None:
     """So that a folder full of large mails fits into memory."""
-    items = [imports._Item(str(size), {}, size) for size in (1, 1, 1, 60, 60, 200, 1)]
+    items = [Item(str(size), {}, size) for size in (1, 1, 1, 60, 60, 200, 1)]
     labels = [[item.label for item in batch] for batch in imports._batches(items, 3, 100)]
     assert labels == [["1", "1", "1"], ["60", "60"], ["200"], ["1"]]
 

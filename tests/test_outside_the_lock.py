@@ -102,8 +102,10 @@ def test_contacts_and_companies(client: Any, unlocked: None) -> None:
 
 
 def test_users(app: Any, unlocked: None) -> None:
-    """Added by the command."""
-    crm.add_user({"email": "Müller <a@Müller.example>", "orgId": "o", "name": None, "timezone": "UTC"})
+    """Added by the command, changed and removed."""
+    user = crm.add_user({"email": "Müller <a@Müller.example>", "orgId": "o", "name": None, "timezone": "UTC"})
+    crm.change_user(user["id"], {"email": "Maier <b@Müller.example>"})
+    crm.remove_user(user["id"])
 
 
 def test_emails_of_an_import(app: Any, unlocked: None) -> None:

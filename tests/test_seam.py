@@ -137,6 +137,9 @@ CALLS: list[tuple[str, str, Any]] = [
     ("GET", "companies/lookup?domain=x.example", None),
     ("GET", "users/me", None),
     ("GET", "users/lookup?emails=a@x.example", None),
+    ("GET", "users", None),
+    ("PATCH", "users/u2", {"name": "U"}),
+    ("DELETE", "users/u2", None),
     ("POST", "emails", {"subject": "new", "msgId": "m2", "rfc822MsgId": "<r2>"}),
     ("POST", "emails", {"subject": "copy", "msgId": "m3", "rfc822MsgId": "<r1>"}),
     ("POST", "emails", {"subject": "without a Message-ID", "msgId": "m5"}),
@@ -151,7 +154,7 @@ CALLS: list[tuple[str, str, Any]] = [
 ]
 # What no call needs: a command does, or the health call.
 OF_COMMANDS = {"changes.delete", "changes.last", "check", "emails.scan", "emails.scan_one", "purge", "transaction"}
-OF_COMMANDS |= {"users.delete", "users.insert", "users.page"}
+OF_COMMANDS |= {"users.insert"}
 OF_COMMANDS |= {"emails.scan_copies", "withheld.delete", "withheld.page"}
 OPTIONAL = {
     "emails.prepare",
@@ -167,9 +170,9 @@ def test_what_is_not_supplied_is_501(path: str, app: Flask, client: Any, monkeyp
 
     def statuses() -> list[int]:
         memory.stand_in(monkeypatch)
-        memory.users.insert(
-            {"id": "u1", "orgId": "o", "name": None, "email": "u@x.example", "timezone": "UTC"}, "u", ""
-        )
+        for own in ("u1", "u2"):
+            user = {"id": own, "orgId": "o", "name": None, "email": f"{own}@x.example", "timezone": "UTC"}
+            memory.users.insert(user, f"{own}@x.example", "")
         crm.put_company("f1", {"name": None, "domains": ["x.example"]})
         crm.put_contact("c1", {"firstName": None, "lastName": None, "emailAddresses": [], "companyId": "f1"})
         email, _ = crm.log_email({"msgId": "m1", "rfc822MsgId": "<r1>"})
@@ -388,7 +391,9 @@ def test_both_stores_answer_alike(seed: int, app: Flask) -> None:
     random = Random(seed)
     with pytest.MonkeyPatch.context() as patch:
         memory.stand_in(patch)
-        crm.add_user({"id": "u1", "orgId": "org", "name": "John", "email": "john@brightsync.example", "timezone": ""})
+        crm.add_user(
+            {"id": "u1", "orgId": "org", "name": "John", "email": "john@brightsync.example", "timezone": "UTC"}
+        )
         for number in range(150):
             verb, arguments = some_call(random)
             same = dumps(other.outcome(verb, arguments), sort_keys=True)

@@ -4,6 +4,7 @@ import re
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ import crm
 import database
 from clock import stamp
 from tests.conftest import USER
+from tests.test_lock_held import lock_held_elsewhere
 from web import tokens
 
 
@@ -119,6 +121,8 @@ def test_a_token_ends_with_its_user(app: Flask, sync: Any) -> None:
     other = tokens.create(crm.add_user({**USER, "id": "u2", "email": "carol@brightsync.example"})["id"])
     crm.remove_user("u1")
     assert sync.get("/api/v1/users/me").status_code == 401
+    crm.add_user(USER)
+    assert sync.get("/api/v1/users/me").status_code == 401  # also where a user comes back
     assert tokens.authenticate(other) is not None
 
 
@@ -128,7 +132,7 @@ def test_the_list_shows_all_but_the_tokens_themselves(app: Flask) -> None:
     tokens.create("u2")
     tokens.revoke(2)
     first, second = tokens.listed()
-    assert first.keys() == {"id", "userId", "scope", "label", "createdAt", "expiresAt", "revokedAt"}
+    assert first.keys() == {"id", "userId", "scope", "label", "createdAt", "expiresAt", "revokedAt", "lastUsedAt"}
     assert (first["id"], first["userId"], first["scope"], first["label"]) == (1, "u1", "admin", "for the CRM")
     days = datetime.fromisoformat(first["expiresAt"]) - datetime.fromisoformat(first["createdAt"])
     assert round(days / timedelta(days=1), 3) == 30
@@ -136,3 +140,50 @@ def test_the_list_shows_all_but_the_tokens_themselves(app: Flask) -> None:
     assert (second["scope"], second["label"], second["expiresAt"]) == ("sync", None, None)
     assert second["revokedAt"] >= second["createdAt"]
     assert token[4:] not in str(tokens.listed())
+
+
+def test_a_call_leaves_when_its_token_was_used(client: Any, sync: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Once an hour, and once the answer is out; a call that is refused is no use."""
+
+    def last_used() -> list[str | None]:
+        return [token["lastUsedAt"] for token in tokens.listed()]
+
+    def call(client: Any, path: str = "/api/v1/users/me") -> None:
+        client.get(path).close()  # as a server does behind the answer
+
+    assert last_used() == [None, None]
+    answer = sync.get("/api/v1/users/me")
+    assert last_used() == [None, None]
+    answer.close()
+    admin, first = last_used()
+    assert admin is None
+    assert first is not None
+    call(sync)
+    assert last_used() == [None, first]
+    moment = monotonic() + 3600
+    monkeypatch.setattr(tokens, "monotonic", lambda: moment)
+    call(sync)
+    assert (last_used()[1] or "") > first
+    call(client, "/api/v1/nowhere")
+    assert last_used()[0] is not None
+    unused = tokens.create("nobody")
+    client.token = unused
+    call(client)
+    assert last_used()[2] is None
+
+
+def test_nobody_waits_to_keep_when_a_token_was_used(
+    app: Flask, sync: Any, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While others write it is left to a later call."""
+    with lock_held_elsewhere(url):
+        answer = sync.get("/api/v1/users/me")
+        answer.close()
+        assert answer.status_code == 200
+        assert tokens.listed()[0]["lastUsedAt"] is None
+    sync.get("/api/v1/users/me").close()
+    assert tokens.listed()[0]["lastUsedAt"] is None
+    moment = monotonic() + 60
+    monkeypatch.setattr(tokens, "monotonic", lambda: moment)
+    sync.get("/api/v1/users/me").close()
+    assert tokens.listed()[0]["lastUsedAt"] is not None

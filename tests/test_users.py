@@ -9,7 +9,8 @@ import crm
 from tests.samples import assert_error
 from web import tokens
 
-LOOKUP = "/api/v1/users/lookup"
+USERS = "/api/v1/users"
+LOOKUP = f"{USERS}/lookup"
 JOHN = {
     "id": "u1",
     "orgId": "org",
@@ -105,7 +106,70 @@ def test_up_to_two_hundred_distinct_addresses_are_taken(sync: Any) -> None:
     assert_error(sync.get(f"{LOOKUP}?emails={','.join([*addresses, 'one@more.example'])}"), 422)
 
 
-@pytest.mark.parametrize("user_id", ["u1", "nobody"])
-def test_users_are_read_only_by_the_calls_named_for_it(client: Any, user_id: str) -> None:
-    """Users are added by command; there is no way to them by id."""
-    assert_error(client.get(f"/api/v1/users/{user_id}"), 404)
+def test_all_users_are_listed_page_by_page(client: Any) -> None:
+    """In the order of their ids, each once, as look-ups show them."""
+    others = [add(f"carol{n}@brightsync.example", f"c{n}") for n in range(5)]
+    assert client.get(USERS).json == [*others, JOHN]
+    seen, path = [], f"{USERS}?limit=2"
+    while path:
+        answer = client.get(path)
+        assert len(answer.json) <= 2
+        seen += answer.json
+        path = answer.headers.get("Link", "")[1:].partition(">")[0]
+    assert seen == [*others, JOHN]
+
+
+def test_a_user_is_changed_in_the_named_fields_alone(client: Any) -> None:
+    """And is found by the new address, no longer by the old one; the tokens stay."""
+    add("carol@brightsync.example", "u2", name="Carol")
+    answer = client.patch(f"{USERS}/u2", json={"email": "Carol <CAROL.Jones@brightsync.example>"})
+    changed = {"id": "u2", "orgId": "org", "name": "Carol", "timezone": "UTC"}
+    assert (answer.status_code, answer.json) == (200, {**changed, "email": "Carol <CAROL.Jones@brightsync.example>"})
+    assert ids(client, "emails=carol.jones@brightsync.example") == ["u2"]
+    assert ids(client, "emails=carol@brightsync.example") == []
+    assert client.patch(f"{USERS}/u1", json={"name": None, "timezone": "Europe/Paris"}).json == {
+        **JOHN,
+        "name": None,
+        "timezone": "Europe/Paris",
+    }
+    assert client.patch(f"{USERS}/u1", json={"id": "other", "orgId": "other"}).json["id"] == "u1"
+
+
+@pytest.mark.parametrize(
+    ("change", "status"),
+    [
+        ({"email": "JOHN@brightsync.example"}, 409),
+        ({"email": "carol"}, 422),
+        ({"email": ""}, 422),
+        ({"email": None}, 422),
+        ({"timezone": "Mars/Olympus"}, 422),
+        ({"timezone": "../UTC"}, 422),
+        ({"timezone": None}, 422),
+        ({"name": "x" * 1001}, 422),
+        ({"email": "a@" + "x" * 1001}, 422),
+    ],
+)
+def test_a_user_does_not_become_what_cannot_be(client: Any, change: Any, status: int) -> None:
+    """Another user's address, no address, no time zone, too long a name: nothing changes."""
+    carol = add("carol@brightsync.example", "u2")
+    assert_error(client.patch(f"{USERS}/u2", json=change), status)
+    assert client.get(USERS).json == [JOHN, carol]
+
+
+def test_a_user_is_removed_with_the_tokens_and_the_mail_stays(client: Any, anonymous: Any) -> None:
+    """And is known to no call any more."""
+    add("carol@brightsync.example", "u2")
+    anonymous.token = tokens.create("u2")
+    email = anonymous.post("/api/v1/emails", json={"subject": "Offer"}).json
+    assert client.delete(f"{USERS}/u2").status_code == 204
+    assert_error(client.delete(f"{USERS}/u2"), 404)
+    assert_error(client.patch(f"{USERS}/u2", json={}), 404)
+    assert_error(anonymous.get("/api/v1/users/me"), 401)
+    assert client.get(f"/api/v1/emails/{email['id']}").json == email
+    assert client.get("/api/v1/users/me").json == JOHN
+
+
+@pytest.mark.parametrize(("method", "path"), [("GET", ""), ("PATCH", "/u1"), ("DELETE", "/u1")])
+def test_only_an_admin_lists_and_changes_users(sync: Any, method: str, path: str) -> None:
+    """BrightSync needs none of it."""
+    assert_error(sync.open(f"{USERS}{path}", method=method, json={}), 403)

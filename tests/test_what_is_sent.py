@@ -14,6 +14,7 @@ from peewee import OperationalError
 
 import crm
 import database
+from tests.conftest import USER
 from tests.samples import ACME, EMAILS, JANE, MAIL
 
 CONTACTS = "/api/v1/contacts"
@@ -162,7 +163,10 @@ def test_every_answer_is_as_it_is_described(app: Flask, witness: Witness, sync: 
     ):
         call("GET", path)
     call("GET", "/api/v1/users/lookup?emails=none@acme.example")
-    for path in (paths[0], f"{CONTACTS}/1", f"{COMPANIES}/7"):
+    crm.add_user({**USER, "id": "u2", "email": "jim@brightsync.example"})
+    call("GET", "/api/v1/users?limit=1")
+    call("PATCH", "/api/v1/users/u2", json={"name": None})
+    for path in (paths[0], f"{CONTACTS}/1", f"{COMPANIES}/7", "/api/v1/users/u2"):
         call("DELETE", path)
     for query in ("", "?after=5&limit=1"):
         call("GET", f"/api/v1/changes{query}")

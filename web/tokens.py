@@ -24,7 +24,7 @@ from clock import now, stamp
 from crm.mentions import Mentions
 from crm.records import NotOffered
 from crm.seam import store
-from database import Unavailable, writing
+from database import Unavailable, release, writing
 from database.query import Prepared, is_any, param
 from models import Refusal, Token
 
@@ -68,11 +68,13 @@ _LISTED = {
     "createdAt": Token.created_at,
     "expiresAt": Token.expires_at,
     "revokedAt": Token.revoked_at,
+    "lastUsedAt": Token.last_used_at,
 }
 _LIST = Prepared(lambda: Token.select(*_LISTED.values()).order_by(Token.id))
 _REVOKE = Prepared(
     lambda: Token.update(revoked_at=param("now")).where(Token.id == param("id"), Token.revoked_at.is_null())
 )
+_NOTE_USE = Prepared(lambda: Token.update(last_used_at=param("now")).where(Token.id == param("id")))
 _UNLABEL = Prepared(lambda: Token.update(label=None).where(Token.id == param("id")))
 _DELETE = Prepared(lambda: Token.delete().where(is_any(Token.user_id, "user_ids")))
 
@@ -105,7 +107,7 @@ def _is_user(user_id: str) -> bool:
 
 
 def listed() -> list[dict[str, Any]]:
-    """All tokens, without their text: id, userId, scope, label, createdAt, expiresAt, revokedAt."""
+    """All tokens, without their text: id, userId, scope, label, createdAt, expiresAt, revokedAt, lastUsedAt."""
     return [dict(zip(_LISTED, row, strict=True)) for row in _LIST()]
 
 
@@ -123,6 +125,29 @@ def delete(user_ids: list[str]) -> None:
 
 def _digest(token: str) -> str:
     return sha256(token.encode()).hexdigest()
+
+
+class Uses:
+    """When tokens are used, as far as a process keeps it: of each token once an hour."""
+
+    def __init__(self) -> None:
+        self._next: dict[int, float] = {}  # of a token: before this time there is nothing to do
+
+    def is_due(self, token_id: int) -> bool:
+        """Whether the use of a token is to be kept."""
+        return monotonic() >= self._next.get(token_id, 0)
+
+    def keep(self, token_id: int) -> None:
+        """Keep that a token is used now; where others write, that is left to a call a minute later."""
+        self._next[token_id] = monotonic() + 60
+        try:
+            with writing(0):
+                _NOTE_USE.run(now=now(), id=token_id)
+            self._next[token_id] = monotonic() + 3600
+        except Unavailable:
+            log.info("The use of a token could not be kept.")
+        finally:
+            release()  # the call is over
 
 
 # ---- refusals -------------------------------------------------------------------------------------------------------

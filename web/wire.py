@@ -98,9 +98,11 @@ class AddressConverter(PathConverter):
 _IDS = {
     "id": "The id of the record.",
     "attachmentId": "The id of the attachment.",
+    "userId": "The id of the user.",
     "address": "The address, as the list has it.",
 }
-_ARGUMENTS = {"id": "record_id", "attachmentId": "attachment_id"}  # what views call them: `id` is Python's own
+# What views call them: `id` is Python's own.
+_ARGUMENTS = {"id": "record_id", "attachmentId": "attachment_id", "userId": "user_id"}
 
 
 _IF_MATCH = {

@@ -19,6 +19,7 @@ INCLUDE_DELETED = "`GET /api/v1/contacts?updatedSince=…&includeDeleted=true`, 
 CHANGES = "what was created, changed and **deleted**, in order: `{seq, at, type, id, action}`"
 MISSES_NOTHING = "A reader that keeps the last `seq` misses nothing."
 DOWNLOAD = "An attachment is downloaded by its id; where that is missing, … by its place (`#1`)."
+USERS = "`GET /users`, `PATCH` and `DELETE /users/{id}`: the people whose mailboxes are watched"
 BEYOND = "`after` beyond the end is 409"
 FURTHEST = 2**53
 
@@ -262,6 +263,29 @@ def changes_copy(crm: Session) -> None:
     crm.post("/emails", mail | {"msgId": crm.fresh("copy"), "bccAddresses": [crm.address("new")]}).expect(200)
     mine = [change["action"] for change in _changes(crm, last) if str(change["id"]) == email]
     same("what happened to the mail", ["changed"], mine)
+
+
+@rule("users-list", OURS, USERS)
+def users_list(crm: Session) -> None:
+    """The users, page by page, each once; the token's own is among them."""
+    me = crm.get("/users/me").expect(200).record
+    users = crm.walk("/users?limit=100")
+    ids = [str(user.get("id")) for user in users]
+    true("each user once", len(ids) == len(set(ids)), ids)
+    same("the token's user in the list", [me], [user for user in users if user.get("id") == me["id"]])
+
+
+@rule("users-change", OURS, USERS)
+def users_change(crm: Session) -> None:
+    """A user is changed in the named fields alone, and into nothing that can't be; of others nothing is known."""
+    me = crm.get("/users/me").expect(200).record
+    path = at("users", str(me["id"]))
+    same("the user", me, crm.patch(path, {"name": me["name"]}).offered().expect(200).record)
+    for nonsense in ({"timezone": "Mars/Olympus"}, {"email": "nobody"}):
+        crm.patch(path, nonsense).refused(422)
+    same("the user", me, crm.get("/users/me").expect(200).record)
+    crm.patch(at("users", crm.fresh()), {}).refused(404)
+    crm.delete(at("users", crm.fresh())).refused(404)
 
 
 @rule("attachment-download", OURS, DOWNLOAD)
