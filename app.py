@@ -141,7 +141,7 @@ def create_app(environment: Mapping[str, Any] | None = None) -> Flask:
         app.register_blueprint(metrics)
     app.extensions["brake"] = tokens.Brake()
     app.extensions["activity"] = Activity(keeps_unmatched=app.config["UNMATCHED"] == "on")
-    atexit.register(app.extensions["activity"].flush)  # also as a worker of gunicorn ends
+    atexit.register(app.extensions["activity"].flush, 1)  # as a worker of gunicorn ends, too: they end together
     app.extensions["uses"] = tokens.Uses()
     _register_errors(app, api)
     app.before_request(_name)
