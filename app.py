@@ -147,9 +147,8 @@ def create_app(environment: Mapping[str, Any] | None = None) -> Flask:
     app.before_request(_name)
     app.before_request(_identify)
     app.teardown_request(_forget_caller)
-    app.after_request(_count)
     app.after_request(_harden)
-    app.after_request(_keep_use)
+    app.after_request(_note)
     app.after_request(_drain_unread_body)
     for one in COMMANDS:
         app.cli.add_command(one)
@@ -262,17 +261,6 @@ def _token() -> str:
     return ""
 
 
-def _count(response: Response) -> Response:
-    """Keep what the call came to, and what it looked up in vain."""
-    caller: tokens.Caller | None = g.get("caller")
-    if caller is not None and caller.scopes is tokens.SCOPES["sync"]:
-        environ = request.environ
-        call = f"{logs.known(environ['REQUEST_METHOD'])} {environ[logs.ROUTE]}"
-        activity: Activity = current_app.extensions["activity"]
-        activity.count(caller.user_id, response.status_code, call, crm.unmatched.get())
-    return response
-
-
 def _harden(response: Response) -> Response:
     """People's emails: kept in no cache, never taken for something else than they are."""
     response.headers.setdefault("Cache-Control", "no-store")
@@ -281,11 +269,20 @@ def _harden(response: Response) -> Response:
     return response
 
 
-def _keep_use(response: Response) -> Response:
-    """When the token was used, is kept once the client has the answer."""
-    uses: tokens.Uses = current_app.extensions["uses"]
-    if "caller" in g and uses.is_due(g.caller.token_id):
-        response.call_on_close(partial(uses.keep, g.caller.token_id))
+def _note(response: Response) -> Response:
+    """What a call with a token came to is counted; when the token was used, is kept once the client has the answer."""
+    caller: tokens.Caller | None = g.get("caller")
+    if caller is None:
+        return response
+    extensions = current_app.extensions
+    if caller.scopes is tokens.SCOPES["sync"]:
+        activity: Activity = extensions["activity"]
+        environ = request.environ
+        call = f"{logs.known(environ['REQUEST_METHOD'])} {environ[logs.ROUTE]}"
+        activity.count(caller.user_id, response.status_code, call, crm.unmatched.get())
+    uses: tokens.Uses = extensions["uses"]
+    if uses.is_due(caller.token_id):
+        response.call_on_close(partial(uses.keep, caller.token_id))
     return response
 
 
