@@ -14,6 +14,7 @@
     token, refusal                      the connector's own: who may call, who was refused
     withheld, secret                    what must not come back, as hashes, and their key
     never_log, retention                what is never logged, and how long emails are kept
+    activity, unmatched                 how many calls each user's token made; addresses that nobody knew
 
 Arrows are foreign keys. Contacts and emails are joined where their normalized addresses are equal, and never by copies
 of ids: a contact who is added today has the emails of last year.
@@ -341,8 +342,36 @@ class Retention(Table):
         without_rowid = True
 
 
+class Activity(Table):
+    """How often a user's token of scope sync made a call on a day (UTC), by its outcome."""
+
+    day = TextField()
+    user_id = TextField()  # no foreign key, as for tokens
+    status = IntegerField()
+    call = TextField()  # method and route; empty for what was served, but for POST /api/v1/emails
+    times = IntegerField()
+    last_at = TextField()
+
+    class Meta:
+        primary_key = CompositeKey("day", "user_id", "status", "call")
+        without_rowid = True
+
+
+class Unmatched(Table):
+    """An address that was looked up with a token of scope sync, and that no contact had then."""
+
+    address = TextField(primary_key=True)  # normalized
+    times = IntegerField()
+    last_at = TextField(index=True)
+    users = JSONField()  # the ids of those who asked, at most web.unmatched.MOST_USERS
+    ignored = BooleanField()
+
+    class Meta:
+        without_rowid = True
+
+
 RECORDS = [Company, CompanyDomain, Contact, ContactAddress, User, Email, Recipient, Link, Copy, Change]
-OWN = [Token, Refusal, Withheld, Secret, NeverLog, Retention]
+OWN = [Token, Refusal, Withheld, Secret, NeverLog, Retention, Activity, Unmatched]
 
 
 def tables() -> list[type[Model]]:

@@ -554,6 +554,42 @@ class NeverLogRule(Returned, NeverLogFields, Identified):
     createdAt = Instant("When the rule was made.")
 
 
+class RefusedCalls(Returned):
+    """Calls of one kind that were refused for one reason, within 30 days."""
+
+    status = fields.Integer(metadata={"description": "The HTTP status.", "examples": [422]})
+    call = fields.String(metadata={"description": "The call.", "examples": ["POST /api/v1/emails"]})
+    count = fields.Integer(metadata={"description": "How many there were.", "examples": [3]})
+    last = Instant("When the last one was.")
+
+
+class SyncState(Returned):
+    """What came with a user's tokens of the scope `sync`."""
+
+    userId = fields.String(metadata={"description": "The id of the user.", "examples": ["u1"]})
+    email = Text("The user's address; null if the CRM does not tell its users.", "john@brightsync.example")
+    lastCall = Instant("When the last call came; null if none did.", allow_none=True)
+    lastEmail = Instant("When the last email was logged; null if none was.", allow_none=True)
+    emailsToday = fields.Integer(metadata={"description": "Emails logged today, in UTC.", "examples": [12]})
+    emails7Days = fields.Integer(metadata={"description": "And in seven days, with today.", "examples": [80]})
+    emails30Days = fields.Integer(metadata={"description": "And in thirty.", "examples": [301]})
+    refusals = fields.Nested(
+        RefusedCalls(many=True), metadata={"description": "Calls that were refused within thirty days, by reason."}
+    )
+
+
+class UnmatchedAddress(Returned):
+    """An address that was looked up, and that nobody knows."""
+
+    address = fields.String(metadata={"description": "The address, normalized.", "examples": ["new@acme.example"]})
+    count = fields.Integer(metadata={"description": "How often it was looked up.", "examples": [5]})
+    lastAsked = Instant("When it was looked up last.")
+    users = fields.Integer(metadata={"description": "By how many users; 100 may be more.", "examples": [2]})
+    freeMail = fields.Boolean(
+        metadata={"description": "Whether anybody gets an address of this domain.", "examples": [False]}
+    )
+
+
 class Health(Returned):
     """How the service is."""
 
@@ -684,6 +720,14 @@ class UpdatedQuery(PageQuery):
     updatedSince = InstantFilter("Changed at this time or later.", "2026-01-01T00:00:00Z", attribute="updated_since")
     includeDeleted = fields.Boolean(
         attribute="deleted", metadata={"description": "Also those that were deleted since.", "examples": [True]}
+    )
+
+
+class UnmatchedQuery(Query):
+    """How much of the list."""
+
+    limit = fields.Integer(
+        load_default=100, validate=validate.Range(1, 1000), metadata={"description": "The most addresses."}
     )
 
 

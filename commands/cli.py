@@ -15,6 +15,8 @@ from commands.person import person
 from commands.restore import restore
 from commands.retention import retention
 from commands.serve import serve
+from commands.sync import sync
+from commands.unmatched import unmatched
 from commands.users import token, user
 from commands.withheld import withheld
 
@@ -26,6 +28,8 @@ COMMANDS = [
     withheld,
     never_log,
     retention,
+    sync,
+    unmatched,
     mail,
     contacts,
     companies,

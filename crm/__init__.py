@@ -22,6 +22,7 @@ from crm.directory import (
     lookup_contacts,
     put_company,
     put_contact,
+    unmatched,
 )
 from crm.emails import (
     change_email,
@@ -102,4 +103,5 @@ __all__ = [
     "run_retention",
     "set_retention",
     "timeline",
+    "unmatched",
 ]

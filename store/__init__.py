@@ -9,7 +9,7 @@ Nothing is normalized, parsed or decided here: `crm` brings all of that along. W
                           companies.named
     users                 read, find, insert, update, delete, page
     emails                read, version, find, logged, known, prepare, insert, update, delete, record_copy,
-                          catch_up, page, page_of_copies, scan, scan_one, scan_copies, older, strip_copies
+                          catch_up, page, page_of_copies, scan, scan_one, scan_copies, older, strip_copies, names
     timelines             page, threads, thread
     changes               append, page, last, newest, delete
     withheld              key, find, insert, delete, page
@@ -17,9 +17,9 @@ Nothing is normalized, parsed or decided here: `crm` brings all of that along. W
     retention             read, write
     transaction, check, purge
 
-A function that is not supplied makes the calls that need it 501, and nothing else. `prepare` and `catch_up` need not be
-there, nor `never_log.find` (then nothing meets a rule), nor `new_id` of contacts and companies, which makes an id where
-the usual 32 characters are none for the tables.
+A function that is not supplied makes the calls that need it 501, and nothing else. `prepare`, `catch_up` and `names`
+need not be there, nor `never_log.find` (then nothing meets a rule), nor `new_id` of contacts and companies, which makes
+an id where the usual 32 characters are none for the tables.
 """
 
 from database import check_writable as check

@@ -169,6 +169,16 @@ _KNOWN = {
     ),
 }
 
+_NAMES = Prepared(
+    lambda: (
+        Recipient.select(Recipient.text, Recipient.role, Email.from_name)
+        .join(Email)
+        .where(Recipient.normalized == param("key"), Recipient.text.is_null(False))
+        .order_by(Recipient.at.desc())
+        .limit(param("limit"))
+    )
+)
+
 
 def read(ids: Sequence[str]) -> list[Record]:
     """The emails with these ids, whole, in any order."""
@@ -220,6 +230,11 @@ def _logged(ids: list[int]) -> list[Logged]:
 def known(kind: str, keys: Sequence[str]) -> set[str]:
     """Those of the keys that any email has: of the kind message, thread, copy or address."""
     return {key for (key,) in _KNOWN[kind](keys=list(keys), threads=list(map(_hash, keys)))}
+
+
+def names(key: str, limit: int) -> list[str]:
+    """What the newest emails of an address call it: `Jane Doe <jane@acme.example>`, or their fromName."""
+    return [(role == "from" and name) or text for text, role, name in _NAMES(key=key, limit=limit)]
 
 
 def prepare(old: Draft | None, new: Draft | None) -> None:

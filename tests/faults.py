@@ -29,13 +29,15 @@ import crm
 import schemas
 from clock import now
 from conformance.rules import emails as rules
+from conformance.rules import upkeep
 from crm import directory, emails, merging, timelines
 from crm.matching import bare_address, normalize_address, normalize_domain, normalize_message_id, parent_domains
 from crm.merging import LISTS, NO_EMAIL, entries, union
 from crm.records import Conflict, Cursor, Invalid, NotFound, Page, Record
 from store.drafts import Draft
 from tests import memory
-from web import tokens, wire
+from web import tokens, unmatched, wire
+from web.activity import Activity
 
 Plant = Callable[[pytest.MonkeyPatch, Flask], None]
 
@@ -1379,6 +1381,8 @@ HOSTILE: dict[str, tuple[str, Plant]] = {
     "ids are numbers": ("ids-opaque", text(r'"id":"(\d+)"', r'"id":\1')),
 }
 
+impatient = attribute(upkeep, "PATIENCE", 0)
+
 OWN_USE: dict[str, tuple[str, Plant]] = {
     "blind copies are not in the timeline": (
         "timeline-roles",
@@ -1441,6 +1445,15 @@ OWN_USE: dict[str, tuple[str, Plant]] = {
             ),
         ),
     ),
+    "emails are not counted": (
+        "sync-counts",
+        together(impatient, attribute(Activity, "count", lambda *_: None)),
+    ),
+    "what was looked up in vain is forgotten": (
+        "unmatched unmatched-contact unmatched-ignored",
+        together(impatient, attribute(unmatched, "keep", lambda *_: None)),
+    ),
+    "ignored addresses are listed": ("unmatched-ignored", status(204, 404, "ignore$", "")),
     "the feed has no end": ("changes-beyond-the-end", attribute(memory.changes, "last", lambda: 2**63)),
     "the last change is told again": (
         "changes changes-at-once changes-copy",

@@ -194,6 +194,13 @@ def known(kind: str, keys: Sequence[str]) -> set[str]:
     return {key for key in keys if any(key in own(kind, email) for email in EMAILS.values())}
 
 
+def names(key: str, limit: int) -> list[str]:
+    """What the newest emails of an address call it."""
+    named = [(email, role, text) for email in EMAILS.values() for role, _, text, one in email.recipients if one == key]
+    newest = sorted(named, key=lambda one: one[0].at, reverse=True)[:limit]
+    return [(role == "from" and email.record["fromName"]) or text for email, role, text in newest if text]
+
+
 def own(kind: str, email: Draft) -> set[str | None]:
     """The keys of an email."""
     of: Mapping[str, Callable[[], set[str | None]]] = {
@@ -338,6 +345,7 @@ emails = SimpleNamespace(
     scan_copies=scan_copies,
     older=older,
     strip_copies=strip_copies,
+    names=names,
 )
 
 

@@ -168,7 +168,7 @@ OF_COMMANDS = {"changes.delete", "changes.last", "check", "emails.scan", "emails
 OF_COMMANDS |= {"users.insert"}
 OF_COMMANDS |= {"emails.scan_copies", "withheld.delete", "withheld.page"}
 OF_COMMANDS |= {"emails.older", "retention.read", "retention.write"}
-OPTIONAL = {"emails.prepare", "emails.catch_up"}  # what makes a store quicker; one without it does as well
+OPTIONAL = {"emails.prepare", "emails.catch_up", "emails.names"}  # one without these does as well
 
 
 @pytest.mark.parametrize("storage", ["memory"], indirect=True)
