@@ -1,5 +1,6 @@
 """The application: configuration, database, blueprints, who may call, and one shape for errors."""
 
+import atexit
 import os
 from collections.abc import Mapping
 from functools import cache, partial
@@ -29,10 +30,15 @@ from routes.contacts import contacts
 from routes.docs import docs
 from routes.emails import emails
 from routes.health import health
+from routes.never_log import never_log
+from routes.sync import sync
+from routes.threads import threads
+from routes.unmatched import unmatched
 from routes.users import users
 from schemas import Error
 from web import logs, tokens
-from web.wire import REFUSALS, RecordIdConverter, drain_unread_body
+from web.activity import Activity
+from web.wire import REFUSALS, AddressConverter, RecordIdConverter, drain_unread_body
 
 PROTECTED = "/api/v1"
 
@@ -117,7 +123,7 @@ def create_app(environment: Mapping[str, Any] | None = None) -> Flask:
     app = Connector("connector", static_folder=None)  # it would be the one of whatever folder this is started in
     app.config.update(settings.load(os.environ if environment is None else environment), **OPENAPI)
     app.url_map.merge_slashes = False  # else `//` is answered with a redirect, to the host that the client named
-    app.url_map.converters["record_id"] = RecordIdConverter
+    app.url_map.converters.update(record_id=RecordIdConverter, address=AddressConverter)
     if app.config["TRUSTED_PROXIES"]:
         forwarded = {"x_for": app.config["TRUSTED_PROXIES"], "x_proto": 0, "x_host": 0}
         app.wsgi_app = ProxyFix(app.wsgi_app, **forwarded)  # type: ignore[method-assign]
@@ -126,11 +132,12 @@ def create_app(environment: Mapping[str, Any] | None = None) -> Flask:
         start_database(app.config, make=not command or command.info_name == "run")
 
     api = Api(app)
-    api.register_converter(RecordIdConverter, RecordIdConverter.description)
+    for converter in (RecordIdConverter, AddressConverter):
+        api.register_converter(converter, converter.description)
     for name, headers in REFUSALS.items():
         api.spec.components.responses_lazy[name]["headers"] = headers
     del api.spec.components.schemas["PaginationMetadata"]  # flask-smorest's own, which nothing here uses
-    for blueprint in (emails, contacts, companies, users, changes, health):
+    for blueprint in (emails, contacts, companies, threads, users, changes, never_log, sync, unmatched, health):
         api.register_blueprint(blueprint)
     app.register_blueprint(docs)
     if app.config["PAGES"] == "on":
@@ -140,13 +147,15 @@ def create_app(environment: Mapping[str, Any] | None = None) -> Flask:
 
         app.register_blueprint(metrics)
     app.extensions["brake"] = tokens.Brake()
+    app.extensions["activity"] = Activity(keeps_unmatched=app.config["UNMATCHED"] == "on")
+    atexit.register(app.extensions["activity"].flush, 1)  # as a worker of gunicorn ends, too: they end together
     app.extensions["uses"] = tokens.Uses()
     _register_errors(app, api)
     app.before_request(_name)
     app.before_request(_identify)
     app.teardown_request(_forget_caller)
     app.after_request(_harden)
-    app.after_request(_keep_use)
+    app.after_request(_note)
     app.after_request(_drain_unread_body)
     for one in COMMANDS:
         app.cli.add_command(one)
@@ -212,7 +221,7 @@ def _name() -> None:
 
 @cache
 def _as_described(rule: str) -> str:
-    return rule.replace("<record_id:", "{").replace("<", "{").replace(">", "}")
+    return rule.replace("<record_id:", "{").replace("<address:", "{").replace("<", "{").replace(">", "}")
 
 
 def _identify() -> None:
@@ -238,6 +247,7 @@ def _identify() -> None:
 def _forget_caller(_: BaseException | None) -> None:
     crm.calling_token.set(None)  # the thread serves others next
     crm.calling_user.set(None)
+    crm.unmatched.set(())
     database.release()
 
 
@@ -266,11 +276,20 @@ def _harden(response: Response) -> Response:
     return response
 
 
-def _keep_use(response: Response) -> Response:
-    """When the token was used, is kept once the client has the answer."""
-    uses: tokens.Uses = current_app.extensions["uses"]
-    if "caller" in g and uses.is_due(g.caller.token_id):
-        response.call_on_close(partial(uses.keep, g.caller.token_id))
+def _note(response: Response) -> Response:
+    """What a call with a token came to is counted; when the token was used, is kept once the client has the answer."""
+    caller: tokens.Caller | None = g.get("caller")
+    if caller is None:
+        return response
+    extensions = current_app.extensions
+    if caller.scopes is tokens.SCOPES["sync"]:
+        activity: Activity = extensions["activity"]
+        environ = request.environ
+        call = f"{logs.known(environ['REQUEST_METHOD'])} {environ[logs.ROUTE]}"
+        activity.count(caller.user_id, response.status_code, call, crm.unmatched.get())
+    uses: tokens.Uses = extensions["uses"]
+    if uses.is_due(caller.token_id):
+        response.call_on_close(partial(uses.keep, caller.token_id))
     return response
 
 

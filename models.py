@@ -5,7 +5,7 @@
     contact ◄── contact_address         an address as written, and normalized
                      ┆ equal
     email ◄──── recipient               sender and recipients, as written and normalized
-       ▲ ▲ ◄─── link                    the CRM's records that an email belongs to
+       ▲ ▲ ◄─── link                    the CRM's records and the domains that an email belongs to
        │ └───── copy                    what each mailbox's copy said otherwise, and its msgId
        └─────── email_words             full text
     user                                whose mailboxes are watched
@@ -14,6 +14,8 @@
     token, refusal                      the connector's own: who may call, who was refused
     session                             who is signed in to the pages, or may sign in by a link
     withheld, secret                    what must not come back, as hashes, and their key
+    never_log, retention                what is never logged, and how long emails are kept
+    activity, unmatched                 how many calls each user's token made; addresses that nobody knew
 
 Arrows are foreign keys. Contacts and emails are joined where their normalized addresses are equal, and never by copies
 of ids: a contact who is added today has the emails of last year.
@@ -139,6 +141,7 @@ class Email(Table):
     message_key = TextField(null=True, unique=True)  # rfc822_msg_id, normalized
     sync_thread_id = TextField(null=True)
     thread_key = TextField(null=True)  # sync_thread_id, normalized
+    thread = TextField(null=True)  # a hash that all emails of a conversation have: store/emails.py says of what
     in_reply_to = TextField(null=True)
     received_at = TextField(null=True)
     created_at = TextField()
@@ -153,11 +156,13 @@ class Email(Table):
     html_body = TextField(null=True)
     attachments = JSONField(null=True)
     more_recipients = JSONField(null=True)  # roles and texts, where an email has thousands
-    withheld = BooleanField()  # of what was deleted before: ids and time, and no content
+    withheld = TextField(
+        null=True
+    )  # why it has ids and time, and no content: deleted (it was, before), rule (NeverLog)
     removed = JSONField(null=True)  # what a PATCH or PUT took away, as hashes: a copy does not bring it back
 
     class Meta:
-        indexes = ((("at", "id", "withheld"), False), (("thread_key", "at", "id"), False))
+        indexes = ((("at", "id", "withheld"), False), (("thread", "at", "id"), False))
 
 
 class Recipient(Table):
@@ -180,7 +185,8 @@ class Recipient(Table):
 
 
 class Link(Table):
-    """A record of the CRM that an email belongs to: an entry of its relatedTo, with the type in lower case."""
+    """What an email belongs to: a record of the CRM, by an entry of its relatedTo, with the type in lower case; and as
+    the type Domain each domain of its sender and recipients, and those above it."""
 
     email = ForeignKeyField(Email, on_delete="CASCADE", index=False)
     type = TextField()
@@ -318,7 +324,7 @@ class Withheld(Table):
     message_key = TextField(null=True, index=True)
     msg_key = TextField(null=True, index=True)
     contents = JSONField()
-    reason = TextField()  # deleted, erased
+    reason = TextField()  # deleted, erased, retention
     at = TextField()
 
 
@@ -331,8 +337,58 @@ class Secret(Table):
         without_rowid = True
 
 
+class NeverLog(Table):
+    """A rule of what is never logged: with whom."""
+
+    id = NeverReusedId()
+    kind = TextField()  # address, domain, internal
+    key = TextField(unique=True)  # normalized address or domain; of the rule for internal emails ""
+    domains = JSONField()  # of that one: our own
+    unless_known = BooleanField()  # it is logged where another contact takes part
+    reason = TextField(null=True)
+    created_at = TextField()
+
+
+class Retention(Table):
+    """How long emails are kept, in one row; none: for ever."""
+
+    after = TextField(primary_key=True)  # such as 3y
+    keep_linked = BooleanField()  # what has a relatedTo stays
+
+    class Meta:
+        without_rowid = True
+
+
+class Activity(Table):
+    """How often a user's token of scope sync made a call on a day (UTC), by its outcome."""
+
+    day = TextField()
+    user_id = TextField()  # no foreign key, as for tokens
+    status = IntegerField()
+    call = TextField()  # method and route; empty for what was served, but for POST /api/v1/emails
+    times = IntegerField()
+    last_at = TextField()
+
+    class Meta:
+        primary_key = CompositeKey("day", "user_id", "status", "call")
+        without_rowid = True
+
+
+class Unmatched(Table):
+    """An address that was looked up with a token of scope sync, and that no contact had then."""
+
+    address = TextField(primary_key=True)  # normalized
+    times = IntegerField()
+    last_at = TextField(index=True)
+    users = JSONField()  # the ids of those who asked, at most web.unmatched.MOST_USERS
+    ignored = BooleanField()
+
+    class Meta:
+        without_rowid = True
+
+
 RECORDS = [Company, CompanyDomain, Contact, ContactAddress, User, Email, Recipient, Link, Copy, Change]
-OWN = [Token, Refusal, Session, Withheld, Secret]
+OWN = [Token, Refusal, Session, Withheld, Secret, NeverLog, Retention, Activity, Unmatched]
 
 
 def tables() -> list[type[Model]]:

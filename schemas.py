@@ -339,20 +339,38 @@ class EmailCopy(Returned):
     )
 
 
-class TimelineEntry(Email):
-    """A mail of a contact, without bodies and attachments."""
+class EmailHead(Email):
+    """A mail without bodies and attachments."""
 
     class Meta(Wire.Meta):
         exclude = ("textBody", "htmlBody", "attachments")
 
-    snippet = fields.String(metadata={"description": "The beginning of the text.", "examples": ["Dear John, see"]})
+    snippet = fields.String(
+        metadata={"description": "The beginning of what the mail adds.", "examples": ["Dear John, see"]}
+    )
     hasAttachments = fields.Boolean(
         metadata={"description": "Whether there are files; images in the text are none.", "examples": [True]}
     )
+
+
+class TimelineEntry(EmailHead):
+    """A mail of a contact or company."""
+
     roles = fields.List(
         fields.String(validate=validate.OneOf(["from", "to", "cc", "bcc", "relatedTo"])),
         metadata={"description": "Why the mail is here.", "examples": [["from"]]},
     )
+
+
+class Thread(Returned, Identified):
+    """A conversation."""
+
+    id = fields.String(metadata={"description": "The id of its first mail.", "examples": ["1"]})
+    subject = Text("The subject of its first mail.", "Offer 4711")
+    participants = Texts("The normalized addresses of its newest mails, sorted, at most 50.", "jane@acme.example")
+    count = fields.Integer(metadata={"description": "How many mails it has.", "examples": [3]})
+    firstAt = Instant("When its first mail was received.")
+    lastAt = Instant("When its last mail was received.")
 
 
 # ---- contacts, companies, users -------------------------------------------------------------------------------------
@@ -492,6 +510,86 @@ class Change(Returned):
     )
 
 
+class NeverLogFields(Wire):
+    """A rule of what is never logged."""
+
+    kind = fields.String(
+        required=True,
+        validate=validate.OneOf(["address", "domain", "internal"]),
+        metadata={
+            "description": "address: this one takes part. domain: somebody at it, or below it. internal: everybody is "
+            "a user or has one of the domains.",
+            "examples": ["address"],
+        },
+    )
+    value = Name("The address or domain; null for internal.", "jane@private.example")
+    domains: Any = Entries(
+        _entry(),
+        "Of internal: our own domains. Where none is sent, those of the users' addresses, without free mail.",
+        MOST_ENTRIES,
+        examples=[[]],
+    )
+    unlessKnown = fields.Boolean(
+        metadata={
+            "description": "Whether an email is logged all the same where another known contact takes part, who is no "
+            "user.",
+            "examples": [False],
+        },
+    )
+    reason = Name("Why.", "Private")
+
+
+class NeverLogRuleIn(NeverLogFields):
+    """A rule to be added."""
+
+    @post_load
+    def complete(self, data: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
+        return {"value": None, "domains": [], "unlessKnown": False, "reason": None, **data}
+
+
+class NeverLogRule(Returned, NeverLogFields, Identified):
+    """A rule of what is never logged, as it is returned; the value and the domains are normalized."""
+
+    domains = Texts("Of internal: our own domains.", "acme.example")
+    createdAt = Instant("When the rule was made.")
+
+
+class RefusedCalls(Returned):
+    """Calls of one kind that were refused for one reason, within 30 days."""
+
+    status = fields.Integer(metadata={"description": "The HTTP status.", "examples": [422]})
+    call = fields.String(metadata={"description": "The call.", "examples": ["POST /api/v1/emails"]})
+    count = fields.Integer(metadata={"description": "How many there were.", "examples": [3]})
+    last = Instant("When the last one was.")
+
+
+class SyncState(Returned):
+    """What came with a user's tokens of the scope `sync`."""
+
+    userId = fields.String(metadata={"description": "The id of the user.", "examples": ["u1"]})
+    email = Text("The user's address; null if the CRM does not tell its users.", "john@brightsync.example")
+    lastCall = Instant("When the last call came; null if none did.", allow_none=True)
+    lastEmail = Instant("When the last email was logged; null if none was.", allow_none=True)
+    emailsToday = fields.Integer(metadata={"description": "Emails logged today, in UTC.", "examples": [12]})
+    emails7Days = fields.Integer(metadata={"description": "And in seven days, with today.", "examples": [80]})
+    emails30Days = fields.Integer(metadata={"description": "And in thirty.", "examples": [301]})
+    refusals = fields.Nested(
+        RefusedCalls(many=True), metadata={"description": "Calls that were refused within thirty days, by reason."}
+    )
+
+
+class UnmatchedAddress(Returned):
+    """An address that was looked up, and that nobody knows."""
+
+    address = fields.String(metadata={"description": "The address, normalized.", "examples": ["new@acme.example"]})
+    count = fields.Integer(metadata={"description": "How often it was looked up.", "examples": [5]})
+    lastAsked = Instant("When it was looked up last.")
+    users = fields.Integer(metadata={"description": "By how many users; 100 may be more.", "examples": [2]})
+    freeMail = fields.Boolean(
+        metadata={"description": "Whether anybody gets an address of this domain.", "examples": [False]}
+    )
+
+
 class Health(Returned):
     """How the service is."""
 
@@ -599,6 +697,17 @@ class EmailQuery(PageQuery):
         return {"filters": data, **page}
 
 
+class ThreadQuery(PageQuery):
+    """Which threads: all, or those in which a contact or a company has a part."""
+
+    contactId = fields.String(
+        attribute="contact_id", metadata={"description": "A contact, by address or by link.", "examples": ["1"]}
+    )
+    companyId = fields.String(
+        attribute="company_id", metadata={"description": "A company, as in its timeline; not together with contactId."}
+    )
+
+
 class EmailDelete(Query):
     """Whether a mail stays away."""
 
@@ -611,6 +720,14 @@ class UpdatedQuery(PageQuery):
     updatedSince = InstantFilter("Changed at this time or later.", "2026-01-01T00:00:00Z", attribute="updated_since")
     includeDeleted = fields.Boolean(
         attribute="deleted", metadata={"description": "Also those that were deleted since.", "examples": [True]}
+    )
+
+
+class UnmatchedQuery(Query):
+    """How much of the list."""
+
+    limit = fields.Integer(
+        load_default=100, validate=validate.Range(1, 1000), metadata={"description": "The most addresses."}
     )
 
 

@@ -91,6 +91,13 @@ class Settings(Schema):
             "description": "`on` lets a domain of free mail, such as `gmail.com`, find the companies that have it."
         },
     )
+    UNMATCHED = fields.String(
+        load_default="on",
+        validate=validate.OneOf(["on", "off"], error="It must be on or off."),
+        metadata={
+            "description": "`off`: addresses that BrightSync looked up in vain are not kept; those that were, go."
+        },
+    )
     ORG_ID = fields.String(
         load_default="default",
         validate=validate.Length(1, 255),

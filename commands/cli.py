@@ -10,9 +10,13 @@ from commands.backup import backup
 from commands.database_copy import database
 from commands.doctor import doctor
 from commands.imports import companies, contacts, mail
+from commands.never_log import never_log
 from commands.person import person
 from commands.restore import restore
+from commands.retention import retention
 from commands.serve import serve
+from commands.sync import sync
+from commands.unmatched import unmatched
 from commands.users import token, user
 from commands.withheld import withheld
 
@@ -22,6 +26,10 @@ COMMANDS = [
     audit,
     person,
     withheld,
+    never_log,
+    retention,
+    sync,
+    unmatched,
     mail,
     contacts,
     companies,

@@ -9,7 +9,7 @@ import click
 import crm
 from clock import now
 from commands.common import TEXT, uses_database
-from web import tokens
+from web import activity, tokens, unmatched
 
 
 @click.group()
@@ -24,7 +24,9 @@ def export_person(address: str) -> None:
     """Print all that is held about ADDRESS, as one JSON object."""
     written = {"users": 0, "contacts": 0, "companies": 0, "emails": 0}
     under_way = None
-    held = chain(crm.export_person(address), tokens.find_mentions(crm.mentions(address)))
+    sought = crm.mentions(address)
+    own = [one.find_mentions(sought) for one in (tokens, activity, unmatched)]
+    held = chain(crm.export_person(address), *own)
     click.echo(f'{{\n  "address": {_json(address)},\n  "exportedAt": {_json(now())}', nl=False)
     for kind, record in held:  # written as they are read: all together may be larger than the memory
         name = _PLURALS.get(kind, f"{kind}s")
@@ -38,7 +40,7 @@ def export_person(address: str) -> None:
 
 
 _END = "\n  ]"
-_PLURALS = {"company": "companies"}
+_PLURALS = {"company": "companies", "activity": "activity", "unmatched": "unmatched"}
 # What would move the cursor of a terminal, or turn the direction of its text.
 _UNPRINTABLE = re.compile("[\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb]")
 
@@ -61,8 +63,11 @@ def erase_person(address: str, dry_run: bool) -> None:
     a token, that mentions it. Nothing of it stays in the tables, the search index or the file; SECURITY.md says what
     can't be found. Copies that you made of the file are not touched.
     """
-    own = tokens.erase_mentions(crm.mentions(address), dry_run)
+    sought = crm.mentions(address)
+    own = {**tokens.erase_mentions(sought, dry_run), "unmatched": unmatched.erase_mentions(sought, dry_run)}
+    own["activity"] = activity.erase_mentions(sought, dry_run)
     gone = {**crm.erase_person(address, dry_run), **own}
     if not dry_run:
         tokens.delete(gone["users"])
+        activity.delete(gone["users"])
     click.echo(_json({"address": address, "at": now(), "dryRun": dry_run, **gone}))

@@ -15,12 +15,12 @@ def withheld() -> None:
 @uses_database()
 def list_withheld() -> None:
     """List them, the newest last: when and why, and the id that the record had. Of the emails nothing is kept."""
-    click.echo(f"{'at':27}  {'reason':8}  id")
+    click.echo(f"{'at':27}  {'reason':9}  id")
     after = 0
     while page := crm.list_withheld(after, 1000):
         after = page[-1]["seq"]
         for one in page:
-            say(f"{one['at']:27}  {one['reason']:8}  {one['id']}")
+            say(f"{one['at']:27}  {one['reason']:9}  {one['id']}")
 
 
 @withheld.command("forget")

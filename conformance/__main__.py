@@ -75,7 +75,8 @@ def _parser() -> argparse.ArgumentParser:
         type=Named.of,
         action="append",
         default=[],
-        help="a contact that was deleted and must not be shown; the address may be missing; repeatable",
+        help="a contact that was deleted and must not be shown (the address may be missing), or the address of a user "
+        "who has left; repeatable",
     )
     parser.add_argument(
         "--only", metavar="RULE", action="append", default=[], help="check this rule, or 'lookup-*'; repeatable"

@@ -25,6 +25,7 @@ from crm.directory import (
     put_contact,
     search_companies,
     search_contacts,
+    unmatched,
 )
 from crm.emails import (
     change_email,
@@ -38,11 +39,13 @@ from crm.emails import (
     log_email,
     log_emails,
     participants,
-    timeline,
 )
+from crm.never_log import add_rule, list_rules, remove_rule
 from crm.privacy import erase_person, export_person, mentions
 from crm.records import Changed, Conflict, Cursor, Invalid, NotFound, NotOffered, Page, Record, Versions
+from crm.retention import apply_rule, get_retention, rule_for, run_retention, set_retention
 from crm.seam import check
+from crm.timelines import company_timeline, get_thread, list_threads, timeline
 from crm.users import add_user, change_user, get_user, list_users, lookup_users, remove_user
 
 __all__ = [
@@ -57,7 +60,9 @@ __all__ = [
     "Versions",
     "add_company",
     "add_contact",
+    "add_rule",
     "add_user",
+    "apply_rule",
     "calling_token",
     "calling_user",
     "change_company",
@@ -65,6 +70,7 @@ __all__ = [
     "change_email",
     "change_user",
     "check",
+    "company_timeline",
     "contacts_of_company",
     "delete_company",
     "delete_contact",
@@ -77,11 +83,15 @@ __all__ = [
     "get_company",
     "get_contact",
     "get_email",
+    "get_retention",
+    "get_thread",
     "get_user",
     "list_changes",
     "list_companies",
     "list_contacts",
     "list_copies",
+    "list_rules",
+    "list_threads",
     "list_users",
     "list_withheld",
     "log_email",
@@ -93,8 +103,13 @@ __all__ = [
     "participants",
     "put_company",
     "put_contact",
+    "remove_rule",
     "remove_user",
+    "rule_for",
+    "run_retention",
     "search_companies",
     "search_contacts",
+    "set_retention",
     "timeline",
+    "unmatched",
 ]

@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextvars import ContextVar
 from typing import Any, NamedTuple
 from uuid import uuid4
 
@@ -62,9 +63,16 @@ COMPANY = Kind("company", ("name",), "domains", normalize_domain, store.companie
 # ---- contacts -------------------------------------------------------------------------------------------------------
 
 
+# Of the present call: the addresses, normalized, for which a look-up has found no contact.
+unmatched: ContextVar[Sequence[str]] = ContextVar("unmatched", default=())
+
+
 def lookup_contacts(addresses: Sequence[str]) -> list[Record]:
     """The contacts that have any of the addresses, each once, in the order of the addresses, then by age and id."""
-    return in_order(addresses, normalize_address, store.contacts.find)
+    missed: list[str] = []
+    found = in_order(addresses, normalize_address, store.contacts.find, missed)
+    unmatched.set(missed)
+    return found
 
 
 def get_contact(contact_id: str) -> Record:
@@ -214,11 +222,18 @@ def delete_company(company_id: str, versions: Versions = None) -> None:
 # ---- both -----------------------------------------------------------------------------------------------------------
 
 
-def in_order(asked: Sequence[str], normalize: Callable[[str], str | None], find: Find) -> list[Record]:
-    """The records found for each address asked for, by the first of its keys that is known; each record once."""
+def in_order(
+    asked: Sequence[str], normalize: Callable[[str], str | None], find: Find, missed: list[str] | None = None
+) -> list[Record]:
+    """The records found for each address asked for, by the first of its keys that is known; each record once.
+
+    To `missed` goes the first key of each address for which none is.
+    """
     wanted = [candidate_keys(text, normalize) for text in asked]
     found = _by_key(find(list({key for keys in wanted for key in keys})))
     first_known = [next((found[key] for key in keys if key in found), []) for keys in wanted]
+    if missed is not None:
+        missed += [keys[0] for keys, records in zip(wanted, first_known, strict=True) if keys and not records]
     return list({record["id"]: record for records in first_known for record in records}.values())
 
 

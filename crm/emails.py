@@ -1,13 +1,14 @@
 """Emails: what makes two of them one, what a copy adds, and how they are found."""
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from json import dumps
+from time import monotonic
 from typing import Any, NamedTuple
 
 from clock import now
 from crm.changes import calling_user, change_time, record_change
-from crm.directory import get_contact
 from crm.identity import (
     COMPARED,
     Contents,
@@ -19,11 +20,13 @@ from crm.identity import (
     identify,
     is_same,
 )
-from crm.matching import candidate_keys, normalize_address, normalize_addresses, normalize_message_id
+from crm.matching import candidate_keys, domains_of, normalize_address, normalize_addresses, normalize_message_id
 from crm.merging import LISTS, NO_EMAIL, Hash, entries, merged, relation, removed_by
-from crm.preview import find_file, has_files, snippet, text_of
+from crm.never_log import rules_met
+from crm.preview import SNIPPET_LENGTH, find_file, has_files, lines_of, snippet, text_of
+from crm.quoting import new_text
 from crm.records import Conflict, Cursor, Invalid, NotFound, Page, Record, Versions, check_version
-from crm.seam import attempts, optional, store
+from crm.seam import attempts, let_others_write, optional, store
 from store.drafts import MOST_RECIPIENTS, Conditions, CopyKeys, Draft, Logged
 from store.words import read_search
 
@@ -36,7 +39,8 @@ def log_email(email: Mapping[str, Any]) -> tuple[Record, bool]:
     An email is its rfc822MsgId. A msgId says which it is only where one of the two has no rfc822MsgId, and nothing
     contradicts (`identity`); without either, it is new. A copy of an email that is here adds what the record lacks;
     what it says otherwise is kept with the copy (`merging`), and by its msgId the record can be found from then on. Of
-    what was deleted, so that it stays away, there is a record with its ids and time, and nothing else.
+    what was deleted, so that it stays away, or meets a rule of never log, there is a record with its ids and time, and
+    nothing else. Where only a rule was the reason, and none is any more, the next copy fills it.
     """
     return log_emails([email])[0]
 
@@ -47,6 +51,8 @@ def log_emails(emails: Sequence[Mapping[str, Any]]) -> list[tuple[Record, bool]]
     copies = [_Copy.of(email, user_id, hashed) for email in emails]
     known = [copy.find() for copy in copies]
     drafts = {n: derive(copy.record) for n, copy in enumerate(copies) if known[n] is None}
+    rules = rules_met([draft.recipients for draft in drafts.values()]) if drafts else []
+    drafts = {n: _bare(drafts[n], _BY_RULE) if rule else drafts[n] for n, rule in zip(drafts, rules, strict=True)}
     for draft in drafts.values():
         optional(store.emails, "prepare")(None, draft)
     logged: dict[int, Record] = {}
@@ -55,7 +61,7 @@ def log_emails(emails: Sequence[Mapping[str, Any]]) -> list[tuple[Record, bool]]
             for n, draft in drafts.items():
                 if copies[n].find() is None:  # none came meanwhile, nor in this batch
                     if withheld := copies[n].find_withheld(hashed):
-                        copies[n], drafts[n] = copies[n].like(withheld), _bare(draft)
+                        copies[n], drafts[n] = copies[n].like(withheld), _bare(draft, _DELETED)
                     logged[n] = _insert(drafts[n], copies[n])
     for n in logged:
         optional(store.emails, "catch_up")(drafts[n])
@@ -112,8 +118,13 @@ class _Copy(NamedTuple):
         )
 
 
-_NEW: Record = {"id": None, **NO_EMAIL, "withheld": False, "removed": None}
+DOMAIN = "Domain"  # the type of a link to a domain of sender or recipients; those of relatedTo are in lower case
+_NEW: Record = {"id": None, **NO_EMAIL, "withheld": None, "removed": None}
+_DELETED, _BY_RULE = "deleted", "rule"  # why an email is withheld
+_AT_A_TIME, _MOST_AT_A_TIME = 32, 2**20  # emails and characters that are read for one transaction …
+_HELD = 0.02  # … and seconds for which one writes
 _MOST_CHARACTERS = 1_000_000  # of recipients, of which addresses are read
+_BEGINNING = 2_000  # characters, in which the words of a snippet are sought
 _KEPT = ("msgId", "rfc822MsgId", "receivedAt")  # of an email that is withheld
 
 
@@ -129,12 +140,20 @@ def _log_copy(copy: _Copy, known: Logged | None, hashed: Hash) -> tuple[Record, 
             if not found or _keys(found[0])[0] != one.message_key:  # it has another Message-ID since this moment
                 continue
             [old] = found
-            if any(keys.digest == copy.keys.digest for keys in one.copies):
+            is_filled = old["withheld"] == _BY_RULE and _may_fill(copy, one, hashed)
+            if not is_filled and any(keys.digest == copy.keys.digest for keys in one.copies):
                 with store.transaction():  # also of what is only found, no answer is given before it is safe
                     return old, False
-            new, differs = _merged(old, copy, as_logged(one), hashed)
-            unchanged = _same(old, new)
-            before, after = (None, None) if unchanged else (derive(old), derive(new, old))
+            new, differs = _merged({**old, "withheld": None} if is_filled else old, copy, as_logged(one), hashed)
+            before, after = (None, None) if _same(old, new) else (derive(old), derive(new, old))
+            is_kept = not new["withheld"] and not is_filled and bool(after or differs)  # more of the copy than its ids
+            if is_kept and rules_met([after.recipients if after else recipients_of(old)])[0]:
+                if before and after and after.recipients != before.recipients:
+                    after = _bare(after, _BY_RULE)
+                else:  # the email was here before the rule
+                    new = merged(old, _only_ids(copy.record), hashed)[0]
+                    before, after = (None, None) if _same(old, new) else (derive(old), derive(new, old))
+                differs = {}
             if before and after:
                 optional(store.emails, "prepare")(before, after)
             with store.transaction():
@@ -151,6 +170,13 @@ def _log_copy(copy: _Copy, known: Logged | None, hashed: Hash) -> tuple[Record, 
                 log.warning("email %s: the %s of a copy differs; the first stays", old["id"], ", ".join(said))
             return (after.record if after else old), False
     raise AssertionError
+
+
+def _may_fill(copy: _Copy, known: Logged, hashed: Hash) -> bool:
+    """Whether a copy of an email that a rule withheld is logged whole, as neither a rule nor a deletion withholds it
+    now."""
+    is_stranger = has_another_sender(copy.keys.contents, as_logged(known))
+    return not (is_stranger or rules_met([recipients_of(copy.record)])[0] or copy.find_withheld(hashed))
 
 
 def _merged(old: Record, copy: _Copy, logged: Contents, hashed: Hash) -> tuple[Record, Record]:
@@ -175,10 +201,12 @@ def list_copies(email_id: str, after: Cursor | None = None, limit: int = 25) -> 
     return Page([copy for _, copy in found], found[-1][0] if more else None)
 
 
-def get_email(email_id: str) -> Record:
-    """The email with this id. Raises NotFound."""
+def get_email(email_id: str, body: str | None = None) -> Record:
+    """The email with this id; with `body` "new", its textBody is what it adds. Raises NotFound and Invalid."""
+    if body not in (None, "new"):
+        raise Invalid(body="Not new.")
     for email in store.emails.read([email_id]):
-        return email
+        return {**email, "textBody": new_text(_text(email))} if body == "new" else email
     raise NotFound
 
 
@@ -196,7 +224,8 @@ def get_attachment(email_id: str, attachment_id: str) -> Record:
 def change_email(email_id: str, changes: Mapping[str, Any], versions: Versions = None) -> Record:
     """Give the named fields of an email new values. Raises NotFound, Changed, and Conflict for another's rfc822MsgId.
 
-    Nothing is written where nothing changes. Of an email that is withheld, only ids and time change.
+    Nothing is written where nothing changes. Of an email that is withheld, only ids and time change; and one whose
+    sender or recipients change so that it meets a rule of never log is withheld from then on.
     """
     hashed = _hash()
     for attempt in attempts():
@@ -210,6 +239,8 @@ def change_email(email_id: str, changes: Mapping[str, Any], versions: Versions =
                     return old
             new["removed"] = removed_by(old, new, hashed)
             before, after = derive(old), derive(new, old)
+            if after.recipients != before.recipients and rules_met([after.recipients])[0]:
+                after = _bare(after, _BY_RULE)
             optional(store.emails, "prepare")(before, after)
             with store.transaction():
                 if store.emails.version(email_id) != old["updatedAt"]:
@@ -246,15 +277,72 @@ def delete_email(
                 return False
             optional(store.emails, "prepare")(old, None)
             with store.transaction():
-                if store.emails.version(email_id) == old.record["updatedAt"]:
-                    logged = store.emails.logged(email_id)
-                    _forget(logged, hashed)
-                    if remember:
-                        _withhold(logged, reason, hashed)
-                    store.emails.delete(old)
-                    record_change("email", email_id, "deleted")
+                if _delete(old, reason if remember else None, hashed):
                     return True
     raise AssertionError
+
+
+def _delete(old: Draft, reason: str | None, hashed: Hash) -> bool:
+    """Remove an email, unless it has changed; with a reason its copies stay away."""
+    email_id = old.record["id"]
+    if store.emails.version(email_id) != old.record["updatedAt"]:
+        return False
+    logged = store.emails.logged(email_id)
+    _forget(logged, hashed)
+    if reason:
+        _withhold(logged, reason, hashed)
+    store.emails.delete(old)
+    record_change("email", email_id, "deleted")
+    return True
+
+
+# ---- some at a time -------------------------------------------------------------------------------------------------
+
+
+def delete_emails(emails: Iterable[Record], reason: str) -> Iterator[str]:
+    """Remove emails, so that their copies stay away, but for those that have changed since; gives the ids."""
+    hashed = _hash()
+    pairs = ((old, None) for old in map(derive, emails))
+    return _write_some(pairs, lambda old, _: _delete(old, reason, hashed))
+
+
+def withhold_emails(emails: Iterable[Record]) -> Iterator[str]:
+    """Keep the ids and times of emails alone, as a rule says, but for those that have changed since; gives the ids."""
+    return _write_some(((old, _bare(old, _BY_RULE)) for old in map(derive, emails)), _strip)
+
+
+def _strip(old: Draft, bare: Draft) -> bool:
+    if store.emails.version(old.record["id"]) != old.record["updatedAt"]:
+        return False
+    _update(old, bare)
+    return True
+
+
+def _write_some(pairs: Iterable[tuple[Draft, Any]], write: Callable[[Draft, Any], bool]) -> Iterator[str]:
+    """Write old emails and what becomes of them, in transactions of _HELD seconds; gives the ids of those written."""
+    waiting: deque[tuple[Draft, Any]] = deque()
+    size = 0
+
+    def flush() -> Iterator[str]:
+        while waiting:
+            with store.transaction():
+                end = monotonic() + _HELD
+                done: list[str] = []
+                while waiting and (not done or monotonic() < end):
+                    old, new = waiting.popleft()
+                    done.append(old.record["id"] if write(old, new) else "")
+            yield from filter(None, done)
+            let_others_write()
+
+    for old, new in pairs:
+        optional(store.emails, "prepare")(old, new)
+        waiting.append((old, new))
+        size += sum(len(old.record[name] or "") for name in ("textBody", "htmlBody"))
+        size += sum(len(str(file.get("content") or "")) for file in old.record["attachments"])
+        if len(waiting) == _AT_A_TIME or size > _MOST_AT_A_TIME:
+            yield from flush()
+            size = 0
+    yield from flush()
 
 
 # ---- what stays away ------------------------------------------------------------------------------------------------
@@ -262,7 +350,7 @@ def delete_email(
 
 def list_withheld(after: int = 0, limit: int = 100) -> list[Record]:
     """Emails that were deleted and stay away, in the order in which they were, from behind a number: seq, id (that the
-    record had), reason (deleted, erased), at."""
+    record had), reason (deleted, erased, retention), at."""
     return store.withheld.page(after, limit)
 
 
@@ -309,10 +397,11 @@ def _only_ids(email: Record) -> Record:
     return {**_NEW, **{name: email[name] for name in _KEPT}}
 
 
-def _bare(draft: Draft) -> Draft:
+def _bare(draft: Draft, why: str) -> Draft:
     """Of an email that is withheld: its ids and time, and nothing else."""
-    record = {**_only_ids(draft.record), "htmlText": None, "withheld": True}
-    bare = Draft(record, draft.message_key, draft.copy_key, None, [], [], [], "", False)
+    record = {**draft.record, **_only_ids(draft.record), "htmlText": None, "withheld": why}
+    record |= {name: draft.record[name] for name in ("id", "createdAt", "updatedAt") if name in draft.record}
+    bare = Draft(record, draft.message_key, draft.copy_key, None, None, [], [], [], "", False)
     optional(store.emails, "prepare")(None, bare)
     return bare
 
@@ -337,6 +426,8 @@ def _insert(draft: Draft, copy: _Copy) -> Record:
 def _update(before: Draft, after: Draft) -> None:
     after.record["updatedAt"] = change_time()  # it is the version that other writers compare
     store.emails.update(before, after)
+    if after.record["withheld"] and not before.record["withheld"]:
+        store.emails.strip_copies(after.record["id"])
     record_change("email", after.record["id"], "changed", after.record["updatedAt"])
 
 
@@ -351,22 +442,38 @@ def derive(record: Record, old: Record | None = None) -> Draft:
         record = {**record, "htmlText": text_of(html) if html else None}
     else:
         record = dict(record)
-    people = _people(record)
+    people = people_of(record)
     message_key, copy_key = _keys(record)
+    recipients = _recipients(people)
+    domains = [(DOMAIN, one) for one in domains_of(key for *_, key in recipients if key)[:MOST_RECIPIENTS]]
     return Draft(
         record=record,
         message_key=message_key,
         copy_key=copy_key,
         thread_key=normalize_message_id(record["syncThreadId"]),
-        recipients=_recipients(people),
+        parent_key=normalize_message_id(record["inReplyTo"]),
+        recipients=recipients,
         more_recipients=[(role, text) for role, _, text in people[MOST_RECIPIENTS:]],
-        links=list(dict.fromkeys(filter(None, map(relation, entries(record["relatedTo"]))))),
-        snippet=snippet(record["textBody"] or record["htmlText"] or ""),
+        links=[*dict.fromkeys(filter(None, map(relation, entries(record["relatedTo"])))), *domains],
+        snippet=snippet(new_text(_text(record, _BEGINNING), 2 * SNIPPET_LENGTH)),
         has_attachments=has_files(record["attachments"]),
     )
 
 
-def _people(record: Mapping[str, Any]) -> list[tuple[str, int, str]]:
+def recipients_of(email: Mapping[str, Any]) -> list[tuple[str, int, str | None, str | None]]:
+    """Sender and recipients of an email, as a Draft has them."""
+    return _recipients(people_of(email))
+
+
+def _text(record: Mapping[str, Any], most: int | None = None) -> str:
+    """The text of an email, or of its HTML; at least as many characters from its beginning as `most` says."""
+    text, html = record["textBody"], record["htmlBody"] or ""
+    if text:
+        return str(text) if most is None else text.lstrip()[:most]
+    return lines_of(html) if most is None else lines_of(html, most)
+
+
+def people_of(record: Mapping[str, Any]) -> list[tuple[str, int, str]]:
     """Sender and recipients of an email: role, position and text."""
     sender = [] if record["fromAddress"] is None else [record["fromAddress"]]
     lists = {"from": sender, **{role: record[name] for role, name in LISTS.items()}}
@@ -406,26 +513,12 @@ def find_emails(filters: Mapping[str, str], after: Cursor | None = None, limit: 
         conditions = _conditions(filters)
     except _NoMatch:
         return Page([], None)
-    return _page(conditions, after, limit, whole)
+    return page_where(conditions, after, limit, whole)
 
 
-def timeline(contact_id: str, after: Cursor | None = None, limit: int = 25) -> Page:
-    """A page of a contact's emails, newest first: without bodies, but with snippet, hasAttachments and roles.
-
-    `roles` says why an email is here: from, to, cc, bcc for each list with one of the contact's addresses, relatedTo
-    for a link. Links by address are joins: an address added today finds the emails of last year. Raises NotFound.
-    """
-    keys = _keys_of(get_contact(contact_id))
-
-    def with_roles(record: Record) -> Record:
-        people, own = _people(record)[:MOST_RECIPIENTS], set(keys)
-        roles = list(dict.fromkeys(role for role, _, text in people if not own.isdisjoint(normalize_addresses(text))))
-        if ("contact", contact_id) in map(relation, entries(record["relatedTo"])):
-            roles.append("relatedTo")
-        return {**record, "roles": roles}
-
-    page = _page(Conditions(contact_id=contact_id, contact_keys=keys), after, limit, whole=False)
-    return Page([with_roles(record) for record in page.records], page.next)
+def page_where(conditions: Conditions, after: Cursor | None, limit: int, whole: bool) -> Page:
+    """A page of the emails that meet conditions."""
+    return page_of(*store.emails.page(conditions, after, limit, whole))
 
 
 def participants(email: Record) -> list[Record]:
@@ -433,7 +526,7 @@ def participants(email: Record) -> list[Record]:
     who have it, and the users. What is no address, and what is behind the first 200, has none of these."""
     keys: dict[str, None] = {}
     people: list[Record] = []
-    for role, _, text in _people(email):
+    for role, _, text in people_of(email):
         address = normalize_address(text) if len(people) < 200 else None
         if address is None or address not in keys:
             people.append({"role": role, "text": text, "address": address})
@@ -446,8 +539,8 @@ def participants(email: Record) -> list[Record]:
     return people
 
 
-def _page(conditions: Conditions, after: Cursor | None, limit: int, whole: bool) -> Page:
-    found, more = store.emails.page(conditions, after, limit, whole)
+def page_of(found: Sequence[tuple[str, Record]], more: bool) -> Page:
+    """A page of emails that a store gives with their places in time."""
     return Page([record for _, record in found], (found[-1][0], found[-1][1]["id"]) if more else None)
 
 
@@ -469,7 +562,7 @@ def _conditions(filters: Mapping[str, str]) -> Conditions:
     if "contactId" in filters:
         contacts = store.contacts.read([filters["contactId"]])  # none: a link may name a contact that is not here
         asked["contact_id"] = filters["contactId"]
-        asked["contact_keys"] = _keys_of(contacts[0]) if contacts else ()
+        asked["contact_keys"] = keys_of(contacts[0]) if contacts else ()
     if "q" in filters:
         try:
             asked["search"] = read_search(filters["q"])
@@ -497,6 +590,6 @@ def _known_key(value: str, kind: str, normalize: Callable[[str], str | None]) ->
     return keys[0]
 
 
-def _keys_of(contact: Record) -> tuple[str, ...]:
+def keys_of(contact: Record) -> tuple[str, ...]:
     """The normalized addresses of a contact, each once."""
     return tuple(dict.fromkeys(filter(None, map(normalize_address, contact["emailAddresses"]))))

@@ -187,6 +187,11 @@ def parent_domains(domain: str) -> list[str]:
     return [".".join(labels[n:]) for n in range(len(labels) - _registered_part(domain).count("."))]
 
 
+def is_public_suffix(domain: str) -> bool:
+    """Whether a normalized domain is one below which others register theirs."""
+    return _public_suffixes().privatesuffix(domain) is None
+
+
 @lru_cache(1000)  # it is 2 % of a look-up
 def _registered_part(domain: str) -> str:
     """The part of a domain that somebody has registered; of a public suffix, the whole."""
@@ -199,6 +204,18 @@ def _public_suffixes() -> Any:
     from publicsuffixlist import PublicSuffixList
 
     return PublicSuffixList()
+
+
+def domains_of(addresses: Iterable[str]) -> list[str]:
+    """The domains of normalized addresses and those above them, but for top-level ones, each once: what may be a
+    company's. Without the list of public suffixes: what follows from an email does not change with an edition of it."""
+    found: dict[str, None] = {}
+    for address in addresses:
+        domain = address.rpartition("@")[2]
+        while "." in domain and domain not in found:
+            found[domain] = None
+            domain = domain.partition(".")[2]
+    return list(found)
 
 
 def is_free_mail(domains: Iterable[str]) -> bool:

@@ -26,6 +26,8 @@ _TAG = re.compile(
 _RAW = {"script", "style", "textarea", "title", "xmp", "iframe", "noembed", "noframes", "noscript"}
 _END_OF_RAW = {name: re.compile(rf"</{name}(?=[\s/>])", re.IGNORECASE) for name in _RAW}
 _SHOWN = {"textarea", "xmp"}
+_BLOCKS = {"address", "article", "blockquote", "br", "div", "dd", "dl", "dt", "h1", "h2", "h3", "h4", "h5", "h6", "hr"}
+_BLOCKS |= {"li", "ol", "p", "pre", "section", "table", "tr", "ul"}
 _TO_BASE64, _WHITE_SPACE = bytes.maketrans(b"-_", b"+/"), b" \t\n\v\f\r\x1c\x1d\x1e\x1f"
 _REFERENCE = re.compile("&(?:#[0-9]++|#x[0-9a-f]++|[a-z][a-z0-9]{1,31});?", re.IGNORECASE)
 
@@ -39,9 +41,22 @@ def text_of(html: str) -> str:
     return " ".join(" ".join(_shown(html[:_LONGEST_HTML])).split())
 
 
-def _shown(html: str) -> Iterator[str]:
-    """The texts between the tags, with their character references replaced."""
-    room, start, templates = _LONGEST_TEXT, 0, 0
+def lines_of(html: str, most: int = _LONGEST_TEXT) -> str:
+    """The same words, on lines as a reader would see them; what is quoted begins with a `>`. About as many characters
+    as `most` says."""
+    pieces: list[str] = []
+    for piece in _shown(html[:_LONGEST_HTML], lines=True):
+        pieces.append(piece if piece[:1] == "\n" else " ".join(piece.split()))
+        most -= len(pieces[-1])
+        if most < 0:
+            break
+    return "\n".join(line.strip() for line in " ".join(pieces).split("\n"))
+
+
+def _shown(html: str, lines: bool = False) -> Iterator[str]:
+    """The texts between the tags, with their character references replaced; with `lines`, also where one begins: a
+    line feed, and a `>` for each quotation around it."""
+    room, start, templates, quotations = _LONGEST_TEXT, 0, 0, 0
     for _ in range(_MOST_TAGS):
         tag = _TAG.search(html, start)
         end = tag.start() if tag else len(html)
@@ -52,6 +67,10 @@ def _shown(html: str) -> Iterator[str]:
             return
         start = tag.end()
         name = (tag[2] or "").lower()
+        if lines and name in _BLOCKS and not templates:
+            if name == "blockquote":
+                quotations = max(0, quotations + (-1 if tag[1] else 1))
+            yield "\n" + ">" * min(quotations, 1)
         if name == "template":
             templates = max(0, templates + (-1 if tag[1] else 1))
         elif name in _RAW and not tag[1]:

@@ -7,6 +7,7 @@ again, until there is nothing.
 
 import logging
 from collections.abc import Callable, Iterator
+from itertools import chain
 from typing import Any
 
 from crm.directory import change_company, delete_company, delete_contact
@@ -14,6 +15,7 @@ from crm.emails import delete_email
 from crm.matching import normalize_address
 from crm.mentions import Mentions
 from crm.merging import NO_EMAIL
+from crm.never_log import erase_mentions, find_mentions
 from crm.records import Invalid, NotFound, Record
 from crm.seam import store
 
@@ -30,11 +32,12 @@ def export_person(address: str) -> Iterator[tuple[str, Record]]:
     """All that is held about an address: pairs of a kind and the record, one kind after the other. Raises Invalid.
 
     Kinds: "user", "contact", "company", "email", "copy" (what a copy of an email says otherwise, under the email's id),
-    "change". A record is here that has the address, or mentions it in any
+    "change", "rule" (of never log). A record is here that has the address, or mentions it in any
     place; emails come one by one, as all together may be large.
     """
     sought = mentions(address)
-    return ((kind, record) for kind, find in _FIND.items() for record in find(sought, None))
+    records = ((kind, record) for kind, find in _FIND.items() for record in find(sought, None))
+    return chain(records, find_mentions(sought))
 
 
 def erase_person(address: str, dry_run: bool = False) -> dict[str, list[str]]:
@@ -42,10 +45,12 @@ def erase_person(address: str, dry_run: bool = False) -> dict[str, list[str]]:
 
     The receipt names what went (or, in a dry run, would go). Users, contacts and emails go whole. Of a company only the
     text goes: its name, or that domain; it goes whole where its id has the address. The change feed keeps that records
-    were deleted, their ids and nothing else; where the id itself has the address, its entries go too. Raises Invalid.
+    were deleted, their ids and nothing else; where the id itself has the address, its entries go too. Of a rule of
+    never log only the reason goes: one for the address keeps that person's emails away. Raises Invalid.
     """
     sought = mentions(address)
     gone: dict[str, dict[str, None]] = {kind: {} for kind in _FIND}
+    rules = erase_mentions(sought, dry_run)
     since: int | None = None
     for _ in range(1 if dry_run else _PASSES):
         began = _last_change()
@@ -62,7 +67,7 @@ def erase_person(address: str, dry_run: bool = False) -> dict[str, list[str]]:
         log.warning(
             "What was erased is in unused parts of the file until others stop reading; erase the address again."
         )
-    return {_PLURALS[kind]: sorted(ids, key=_by_number) for kind, ids in gone.items() if kind in _PLURALS}
+    return {_PLURALS[kind]: sorted(ids, key=_by_number) for kind, ids in gone.items() if kind in _PLURALS} | rules
 
 
 _PLURALS = {"user": "users", "contact": "contacts", "company": "companies", "email": "emails", "change": "changes"}

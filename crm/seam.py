@@ -32,6 +32,9 @@ class _Store:
     emails = _Part(lambda: _store.emails)
     changes = _Part(lambda: _store.changes)
     withheld = _Part(lambda: _store.withheld)
+    never_log = _Part(lambda: _store.never_log)
+    retention = _Part(lambda: _store.retention)
+    timelines = _Part(lambda: _store.timelines)
 
     @staticmethod
     def transaction() -> AbstractContextManager[None]:

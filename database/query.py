@@ -6,7 +6,7 @@
 To render a query costs 200 to 500 µs, to run one that was rendered 10. So a query is built at its first use, with the
 places of its values left open, and from then on its SQL is run as it is. What a call gives are plain tuples.
 
-SQLite and PostgreSQL differ in `is_any` and `json_list` below, and in nothing else that a query is made of.
+SQLite and PostgreSQL differ in `is_any`, `each` and `json_list` below, and in nothing else that a query is made of.
 """
 
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
@@ -14,7 +14,7 @@ from json import dumps
 from operator import itemgetter
 from typing import Any
 
-from peewee import SQL, Select, SqliteDatabase, Value, __exception_wrapper__, fn, logger  # type: ignore[attr-defined]
+from peewee import SQL, Cast, Select, SqliteDatabase, Value, __exception_wrapper__, fn, logger  # type: ignore[attr-defined]
 
 from database.common import db
 
@@ -103,8 +103,16 @@ def on_sqlite() -> bool:
 def is_any(column: Any, name: str) -> Any:
     """Whether a column has any of a list of values: one parameter, so one statement serves lists of every length."""
     if on_sqlite():
-        return column.in_(Select((fn.json_each(param(name)).alias("each"),), (SQL('"each"."value"'),)))
+        values, value = each(name)
+        return column.in_(Select((values,), (value,)))
     return column == fn.ANY(param(name))
+
+
+def each(name: str) -> tuple[Any, Any]:
+    """A list of texts that a call gives, as a source of rows, and the column with the value."""
+    if on_sqlite():
+        return fn.json_each(param(name)).alias("each"), SQL('"each"."value"')
+    return fn.unnest(Cast(param(name), "text[]")).alias("each"), SQL('"each"."each"')
 
 
 def json_list(rows: Select, *columns: Any) -> Any:

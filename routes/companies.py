@@ -5,7 +5,17 @@ from typing import Any
 from flask import current_app
 
 import crm
-from schemas import Company, CompanyIn, CompanyNew, CompanyPatch, CompanyQuery, ListedCompany, UpdatedQuery
+from schemas import (
+    Company,
+    CompanyIn,
+    CompanyNew,
+    CompanyPatch,
+    CompanyQuery,
+    ListedCompany,
+    PageQuery,
+    TimelineEntry,
+    UpdatedQuery,
+)
 from web.wire import ETAG, LOCATION, NEXT, Blueprint, created_or_ok, if_match, page_response, record_response
 
 companies = Blueprint("companies", __name__, url_prefix="/api/v1/companies", description=__doc__)
@@ -86,3 +96,15 @@ def delete_company(record_id: str) -> None:
     Its contacts stay, without `companyId`.
     """
     crm.delete_company(record_id, if_match())
+
+
+@companies.get("/{id}/emails", scope="admin")
+@companies.arguments(PageQuery(), location="query")
+@companies.response(200, TimelineEntry(many=True), headers=NEXT)
+def company_timeline(query: dict[str, Any], record_id: str) -> Any:
+    """List a company's emails
+
+    Like a contact's: of its contacts, of any address at one of its domains or below, and of links of type Company or
+    Account to it, and of type Contact to its contacts. A domain of free mail or a public suffix is nobody's.
+    """
+    return page_response(crm.company_timeline(record_id, **query))

@@ -18,9 +18,10 @@ class Draft:
     message_key: str | None
     copy_key: str | None  # msgId, normalized
     thread_key: str | None
+    parent_key: str | None  # inReplyTo, normalized
     recipients: list[tuple[str, int, str | None, str | None]]  # role, position, text, normalized address: models.py
     more_recipients: list[tuple[str, str]]  # role and text of those behind them: kept to the letter, and not looked up
-    links: list[tuple[str, str]]  # type and id of the CRM's records
+    links: list[tuple[str, str]]  # type and id of the CRM's records; as Domain each domain of `recipients` and above
     snippet: str
     has_attachments: bool
     words: Any = field(default=None)  # by `prepare`, where they are needed

@@ -1,11 +1,13 @@
 """Emails: rows in, rows out, and pages."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, nullcontext
 from functools import cache, reduce
+from hashlib import blake2b
 from itertools import groupby
 from json import dumps, loads
 from operator import or_
+from secrets import token_hex
 from threading import BoundedSemaphore
 from time import monotonic
 from typing import Any, NamedTuple
@@ -68,7 +70,6 @@ def _record(fields: Mapping[str, Any], row: Row) -> Record:
     if "hasAttachments" in record:
         record["hasAttachments"] = bool(record["hasAttachments"])
     if "removed" in record:
-        record["withheld"] = bool(record["withheld"])
         record["removed"] = record["removed"] and loads(record["removed"])
     lists: dict[str, list[str]] = {"from": [], "to": [], "cc": [], "bcc": []}
     for role, text in loads(recipients or "[]") + loads(more or "[]"):
@@ -81,6 +82,7 @@ def _record(fields: Mapping[str, Any], row: Row) -> Record:
 
 
 _READ = Prepared(lambda: _select(_WHOLE).where(is_any(Email.id, "ids")))
+_READ_LISTED = Prepared(lambda: _select(_LISTED).where(Email.id == param("id")))
 _VERSION = Prepared(lambda: Email.select(Email.updated_at).where(Email.id == param("id")))
 _FIND = Prepared(
     lambda: (
@@ -113,10 +115,36 @@ _READ_COPY = Prepared(
     )
 )
 _DELETE = Prepared(lambda: Email.delete().where(Email.id == param("id")))
+_STRIP_COPIES = Prepared(lambda: Copy.update(differs=None).where(Copy.email == param("id")))
 
-_COLUMNS = [name for name in Email._meta.sorted_field_names if name != "id"]
-_INSERT = Prepared(lambda: Email.insert({name: param(name) for name in _COLUMNS}).returning(Email.id))
-_UPDATE = Prepared(lambda: Email.update({name: param(name) for name in _COLUMNS}).where(Email.id == param("id")))
+_COLUMNS = [name for name in Email._meta.sorted_field_names if name not in ("id", "thread")]
+_other = Email.alias("other")
+
+
+def _values() -> dict[str, Any]:
+    """An email's columns. It belongs to the conversation of its syncThreadId, else to that of the email that it
+    answers; if that is not here, it waits for it under its Message-ID, as what it belongs to is unknown."""
+    parents = _other.select(_other.thread).where(_other.message_key == param("parent_key"))
+    thread = fn.COALESCE(param("thread_of_sync"), parents, param("thread_of_parent"), param("thread_of_own"))
+    return {name: param(name) for name in _COLUMNS} | {"thread": thread}
+
+
+def _waiting_for(own: Any) -> Any:
+    return _other.select(_other.id).where(_other.thread == own, _other.thread_key.is_null())
+
+
+_INSERT = Prepared(
+    lambda: Email.insert(_values()).returning(
+        Email.id, Email.thread, fn.EXISTS(_waiting_for(param("thread_of_own"))).alias("is_awaited")
+    )
+)
+_UPDATE = Prepared(lambda: Email.update(_values()).where(Email.id == param("id")).returning(Email.thread))
+_MOST_WAITING = 500  # emails that join a conversation at a time, as the write lock is held
+_JOIN = Prepared(
+    lambda: Email.update(thread=param("thread")).where(
+        Email.id.in_(_waiting_for(param("thread_of_own")).limit(_MOST_WAITING))
+    )
+)
 _INSERT_RECIPIENT = Prepared(
     lambda: Recipient.insert({name: param(name) for name in ("email", "role", "position", "text", "normalized", "at")})
 )
@@ -132,23 +160,49 @@ _CATCH_UP_TIMEOUT = 0.1  # seconds
 
 _KNOWN = {
     "message": Prepared(lambda: Email.select(Email.message_key).where(is_any(Email.message_key, "keys"))),
-    "thread": Prepared(lambda: Email.select(Email.thread_key).where(is_any(Email.thread_key, "keys")).distinct()),
+    "thread": Prepared(
+        lambda: Email.select(Email.thread_key).where(is_any(Email.thread, "threads"), is_any(Email.thread_key, "keys"))
+    ),
     "copy": Prepared(lambda: Copy.select(Copy.msg_key).where(is_any(Copy.msg_key, "keys")).distinct()),
     "address": Prepared(
         lambda: Recipient.select(Recipient.normalized).where(is_any(Recipient.normalized, "keys")).distinct()
     ),
 }
 
+_NAMES = Prepared(
+    lambda: (
+        Recipient.select(Recipient.text, Recipient.role, Email.from_name)
+        .join(Email)
+        .where(Recipient.normalized == param("key"), Recipient.text.is_null(False))
+        .order_by(Recipient.at.desc())
+        .limit(param("limit"))
+    )
+)
+
 
 def read(ids: Sequence[str]) -> list[Record]:
     """The emails with these ids, whole, in any order."""
-    rows = [row for row in map(_row_id, ids) if row is not None]
+    rows = [row for row in map(row_of, ids) if row is not None]
     return [_record(_WHOLE, row) for row in _READ(ids=rows)] if rows else []
+
+
+def listed(places: Iterable[tuple[str, int]], limit: int) -> tuple[list[tuple[str, Record]], bool]:
+    """The emails at these places (time, row), as lists show them, and whether there are more: `limit`, or fewer where
+    they are large."""
+    found: list[tuple[str, Record]] = []
+    room = _LARGEST_PAGE
+    for at, row_id in places:
+        if room < 0 or len(found) == limit:
+            return found, True
+        for row in _READ_LISTED(id=row_id):  # none where it was deleted in this moment
+            found.append((at, _record(_LISTED, row)))
+            room -= sum(len(value) for value in row if isinstance(value, str))
+    return found, False
 
 
 def version(email_id: str) -> str | None:
     """The updatedAt of an email, None where there is none: an email is unchanged as long as this is."""
-    row_id = _row_id(email_id)
+    row_id = row_of(email_id)
     row = _VERSION.first(id=row_id) if row_id is not None else None
     return row[0] if row else None
 
@@ -175,7 +229,12 @@ def _logged(ids: list[int]) -> list[Logged]:
 
 def known(kind: str, keys: Sequence[str]) -> set[str]:
     """Those of the keys that any email has: of the kind message, thread, copy or address."""
-    return {key for (key,) in _KNOWN[kind](keys=list(keys))}
+    return {key for (key,) in _KNOWN[kind](keys=list(keys), threads=list(map(_hash, keys)))}
+
+
+def names(key: str, limit: int) -> list[str]:
+    """What the newest emails of an address call it: `Jane Doe <jane@acme.example>`, or their fromName."""
+    return [(role == "from" and name) or text for text, role, name in _NAMES(key=key, limit=limit)]
 
 
 def prepare(old: Draft | None, new: Draft | None) -> None:
@@ -185,7 +244,10 @@ def prepare(old: Draft | None, new: Draft | None) -> None:
 
 def insert(new: Draft) -> str:
     """Store a new email; gives its id."""
-    (row_id,) = _INSERT.first(**_columns(new)) or (0,)
+    values = _columns(new)
+    row_id, thread, is_awaited = _INSERT.first(**values) or (0, None, False)
+    if is_awaited and thread != values["thread_of_own"]:
+        _JOIN.run(thread=thread, thread_of_own=values["thread_of_own"])
     _insert_recipients(row_id, new)
     _insert_links(row_id, new)
     search.insert(row_id, new)
@@ -195,7 +257,11 @@ def insert(new: Draft) -> str:
 def update(old: Draft, new: Draft) -> None:
     """Store an email in the place of an old one."""
     row_id = int(new.record["id"])
-    _UPDATE.run(**{**_columns(new), "id": row_id})
+    values = _columns(new)
+    [(thread,)] = _UPDATE(**{**values, "id": row_id})
+    keys = [(one.thread_key, one.parent_key, one.message_key) for one in (old, new)]
+    if keys[0] != keys[1] and thread != values["thread_of_own"]:
+        _JOIN.run(thread=thread, thread_of_own=values["thread_of_own"])
     if (new.at, new.recipients) != (old.at, old.recipients):
         _DELETE_RECIPIENTS.run(id=row_id)
         _insert_recipients(row_id, new)
@@ -224,6 +290,11 @@ def record_copy(email_id: str, keys: CopyKeys, copy: Record) -> None:
         logged_at=copy["loggedAt"],
         differs=copy["differs"] and _json(copy["differs"]),
     )
+
+
+def strip_copies(email_id: str) -> None:
+    """Keep nothing of what the copies of an email say otherwise; their ids stay."""
+    _STRIP_COPIES.run(id=int(email_id))
 
 
 def page_of_copies(
@@ -321,14 +392,19 @@ def _waiting_words() -> dict[int, list[str]]:
     return kept
 
 
-def _row_id(text: str) -> int | None:
+def row_of(text: str) -> int | None:
     """The row of an email's id; None for what can't be one."""
     return int(text) if text.isascii() and text.isdecimal() and len(text) < 19 and str(int(text)) == text else None
 
 
 def _columns(draft: Draft) -> dict[str, Any]:
     record = draft.record
+    own = _hash(draft.message_key) if draft.message_key else token_hex(16)
     return {
+        "parent_key": draft.parent_key,
+        "thread_of_sync": draft.thread_key and _hash(draft.thread_key),
+        "thread_of_parent": draft.parent_key and _hash(draft.parent_key),
+        "thread_of_own": None if record["withheld"] else own,
         **{column.name: record[name] for name, column in _WHOLE.items()},
         "at": draft.at,
         "message_key": draft.message_key,
@@ -340,6 +416,11 @@ def _columns(draft: Draft) -> dict[str, Any]:
         "removed": record["removed"] and _json(record["removed"]),
         "more_recipients": _json(draft.more_recipients),
     }
+
+
+def _hash(key: str) -> str:
+    """What stands for a thread's id or a Message-ID: it may be that of an email that was erased."""
+    return blake2b(key.encode(), digest_size=16).hexdigest()
 
 
 def _json(value: Any) -> str | None:
@@ -411,6 +492,23 @@ def scan_copies(after: tuple[str, str], limit: int) -> Iterator[tuple[tuple[str,
                 return
 
 
+def _older(linked: bool) -> Any:
+    place = Tuple(Email.at, Email.id)
+    found = Email.select(Email.at, Email.id).where(Email.at < param("than"), place > Tuple(param("at"), param("id")))
+    found = found if linked else found.where(Email.related_to.is_null())
+    return found.order_by(Email.at, Email.id).limit(param("limit"))
+
+
+_OLDER = {False: Prepared(lambda: _older(linked=False)), True: Prepared(lambda: _older(linked=True))}
+
+
+def older(than: str, after: tuple[str, str], limit: int, linked: bool) -> list[tuple[str, str]]:
+    """Places (time, id) of the emails from before a time, the oldest first, from behind one; also of those that are
+    withheld. Unless `linked`, without those that have a relatedTo."""
+    rows = _OLDER[linked](than=than, at=after[0], id=int(after[1] or 0), limit=limit)
+    return [(at, str(row_id)) for at, row_id in rows]
+
+
 # ---- pages ----------------------------------------------------------------------------------------------------------
 
 
@@ -427,12 +525,14 @@ def page(
     values: dict[str, Any] = {**given, "limit": limit + 1}
     # The place behind which the page begins and the time before which it lies are one bound: of two, an index can use
     # only one, and would walk through all that the other leaves out.
-    bounds = [(after[0], _row_id(after[1]) or 0)] if after else []
+    bounds = [(after[0], row_of(after[1]) or 0)] if after else []
     if "received_before" in given:
         bounds.append((given["received_before"], 0))
     if bounds:
         values["at"], values["id"] = min(bounds)
     keys = conditions.contact_keys
+    if "thread_key" in given:
+        values["thread"] = _hash(given["thread_key"])
     separate = len(keys) <= _MOST_STREAMS
     values |= {f"key{n}": key for n, key in enumerate(keys)} if separate else {}
     values["contact_keys"] = list(keys)
@@ -540,10 +640,11 @@ def _part(stream: _Stream, given: frozenset[str | None], bounded: bool) -> Any:
 def _conditions(stream: _Stream, given: frozenset[str | None]) -> Iterator[Any]:
     """What each email of a stream has to meet. Who asks by an id finds what is withheld as well."""
     if stream.knows_email and not given & {"message_key", "copy_key"}:  # it has neither addresses nor links
-        yield ~_E.withheld
+        yield _E.withheld.is_null()
     if "message_key" in given:
         yield _E.message_key == param("message_key")
     if "thread_key" in given:
+        yield _E.thread == param("thread")  # by its index
         yield _E.thread_key == param("thread_key")
     if "copy_key" in given:
         yield _E.id.in_(Copy.select(Copy.email).where(Copy.msg_key == param("copy_key")))

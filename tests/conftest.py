@@ -15,6 +15,7 @@ import database
 from app import create_app
 from tests import memory, postgresql
 from web import tokens
+from web.activity import Activity
 
 # The tests of the calls, which know nothing of our tables: they run once more on the verbs of tests/memory.py. Except
 # those that patch something: it is something of ours.
@@ -24,6 +25,7 @@ OF_THE_CALLS = {
     "test_change_email",
     "test_changes",
     "test_companies",
+    "test_company_timeline",
     "test_copies",
     "test_contacts",
     "test_find_emails",
@@ -31,7 +33,13 @@ OF_THE_CALLS = {
     "test_log_email",
     "test_lookup_companies",
     "test_lookup_contacts",
+    "test_never_log",
+    "test_quoting",
+    "test_retention",
+    "test_sync",
+    "test_threads",
     "test_timeline",
+    "test_unmatched",
     "test_users",
     "test_what_is_sent",
     "test_withheld",
@@ -151,6 +159,7 @@ def app(built: Flask, url: str, storage: str) -> Iterator[Flask]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(built, "config", Config(built.root_path, {**built.config, "DATABASE_URL": url}))
         patch.setitem(built.extensions, "brake", tokens.Brake())
+        patch.setitem(built.extensions, "activity", Activity(None))  # no statement of another thread's is counted
         patch.setitem(built.extensions, "uses", tokens.Uses())
         database.start(url, built.config["THREADS"])
         crm.add_user(USER)

@@ -29,13 +29,15 @@ import crm
 import schemas
 from clock import now
 from conformance.rules import emails as rules
-from crm import directory, emails, merging
+from conformance.rules import upkeep
+from crm import directory, emails, merging, timelines
 from crm.matching import bare_address, normalize_address, normalize_domain, normalize_message_id, parent_domains
 from crm.merging import LISTS, NO_EMAIL, entries, union
 from crm.records import Conflict, Cursor, Invalid, NotFound, Page, Record
 from store.drafts import Draft
 from tests import memory
-from web import tokens, wire
+from web import tokens, unmatched, wire
+from web.activity import Activity
 
 Plant = Callable[[pytest.MonkeyPatch, Flask], None]
 
@@ -62,7 +64,7 @@ def inside(name: str, value: Any) -> Plant:
     """Another value in the place of one that the verbs are made of, wherever it is used."""
 
     def plant(patch: pytest.MonkeyPatch, app: Flask) -> None:
-        users = [module for module in (directory, emails) if hasattr(module, name)]
+        users = [module for module in (directory, emails, timelines) if hasattr(module, name)]
         assert users, f"nothing is named {name} any more"
         for module in users:
             patch.setattr(module, name, value)
@@ -166,8 +168,10 @@ def emails_where(name: str, holds: Callable[[str, Record], Any]) -> Plant:
 def page_response(page: Callable[[list[Record], Cursor | None, int], Page]) -> Plant:
     """Pages of emails are made in another way."""
     return inside(
-        "_page",
-        lambda conditions, after, limit, whole: page(EMAILS._page(conditions, None, ALL, whole).records, after, limit),
+        "page_where",
+        lambda conditions, after, limit, whole: page(
+            EMAILS.page_where(conditions, None, ALL, whole).records, after, limit
+        ),
     )
 
 
@@ -448,7 +452,7 @@ WORK = Lock()
 
 def page_of_then(conditions: Any, after: Cursor | None, limit: int, whole: bool) -> Page:
     """Links by address are made when an email is logged: a contact has the emails that came after it."""
-    page = EMAILS._page(conditions, after, limit, whole)
+    page = EMAILS.page_where(conditions, after, limit, whole)
     if conditions.contact_id is None:
         return page
     contact = memory.RECORDS["contact"].get(conditions.contact_id)
@@ -834,7 +838,9 @@ CHANGED: dict[str, tuple[str, Plant]] = {
         "email-withheld",
         attribute(memory.withheld, "find", lambda message_key, copy_key: []),
     ),
-    "what was deleted comes back without a trace": ("email-withheld", inside("_bare", lambda draft: draft)),
+    "what was deleted comes back without a trace": ("email-withheld", inside("_bare", lambda draft, why: draft)),
+    "rules are kept and not asked": ("never-log", inside("rules_met", lambda mails: [None] * len(mails))),
+    "what a rule kept away is not logged anew": ("never-log", inside("_may_fill", lambda *_: False)),
     "what is withheld is in lists": (
         "email-withheld",
         attribute(
@@ -938,7 +944,7 @@ FOUND: dict[str, tuple[str, Plant]] = {
     ),
     "links by address are copies": (
         "emails-by-contact emails-by-new-address timeline-later",
-        inside("_page", page_of_then),
+        inside("page_where", page_of_then),
     ),
     "times are compared as written": (
         "emails-by-time",
@@ -1375,13 +1381,26 @@ HOSTILE: dict[str, tuple[str, Plant]] = {
     "ids are numbers": ("ids-opaque", text(r'"id":"(\d+)"', r'"id":\1')),
 }
 
+impatient = attribute(upkeep, "PATIENCE", 0)
+
 OWN_USE: dict[str, tuple[str, Plant]] = {
     "blind copies are not in the timeline": (
         "timeline-roles",
         inside("LISTS", {role: name for role, name in LISTS.items() if role != "bcc"}),
     ),
     "links are not in the timeline": ("timeline-roles", inside("relation", lambda entry: ("", ""))),
-    "snippets are cut out of HTML": ("timeline-shape", inside("text_of", lambda html: html)),
+    "a company has no domains": ("company-timeline", inside("domains_of", lambda addresses: [])),
+    "a domain of free mail is a company's": ("company-timeline", inside("is_free_mail", lambda domains: False)),
+    "a company's contacts count for nothing": (
+        "company-timeline",
+        attribute(memory.contacts, "of_company", lambda company_id, limit: []),
+    ),
+    "snippets are cut out of HTML": ("timeline-shape", inside("lines_of", lambda html, most=0: html)),
+    "what a mail quotes is new": ("email-new-text", inside("new_text", lambda text: text)),
+    "a thread is a syncThreadId": (
+        "threads",
+        attribute(memory, "thread_of", lambda email: email.thread_key or str(id(email))),
+    ),
     "every mail has attachments": ("timeline-attachments", inside("has_files", lambda files: True)),
     "an unknown contact has no mail": ("timeline-unknown", status(200, 404, "/emails$", "[]")),
     "updatedSince is not looked at": (
@@ -1426,6 +1445,15 @@ OWN_USE: dict[str, tuple[str, Plant]] = {
             ),
         ),
     ),
+    "emails are not counted": (
+        "sync-counts",
+        together(impatient, attribute(Activity, "count", lambda *_: None)),
+    ),
+    "what was looked up in vain is forgotten": (
+        "unmatched unmatched-contact unmatched-ignored",
+        together(impatient, attribute(unmatched, "keep", lambda *_: None)),
+    ),
+    "ignored addresses are listed": ("unmatched-ignored", status(204, 404, "ignore$", "")),
     "the feed has no end": ("changes-beyond-the-end", attribute(memory.changes, "last", lambda: 2**63)),
     "the last change is told again": (
         "changes changes-at-once changes-copy",

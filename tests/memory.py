@@ -22,6 +22,8 @@ RECORDS: dict[str, dict[str, Record]] = {"contact": {}, "company": {}, "user": {
 KEYS: dict[str, dict[str, list[str]]] = {"contact": {}, "company": {}, "user": {}}  # of each record, by its id
 EMAILS: dict[str, Draft] = {}
 COPIES: dict[str, dict[str, tuple[CopyKeys, Record]]] = {}  # an email's id: its copies by their digests
+RULES: list[Record] = []
+RETENTION: list[tuple[str, bool]] = []
 WITHHELD: list[tuple[Logged, Record]] = []
 CHANGES: list[Record] = []
 GIVEN: list[int] = []  # numbers of changes, also of those that are not here any more
@@ -38,6 +40,8 @@ def stand_in(patch: pytest.MonkeyPatch) -> None:
     EMAILS.clear()
     COPIES.clear()
     WITHHELD.clear()
+    RULES.clear()
+    RETENTION.clear()
     CHANGES.clear()
     GIVEN.clear()
     global NUMBERS
@@ -195,6 +199,13 @@ def known(kind: str, keys: Sequence[str]) -> set[str]:
     return {key for key in keys if any(key in own(kind, email) for email in EMAILS.values())}
 
 
+def names(key: str, limit: int) -> list[str]:
+    """What the newest emails of an address call it."""
+    named = [(email, role, text) for email in EMAILS.values() for role, _, text, one in email.recipients if one == key]
+    newest = sorted(named, key=lambda one: one[0].at, reverse=True)[:limit]
+    return [(role == "from" and email.record["fromName"]) or text for email, role, text in newest if text]
+
+
 def own(kind: str, email: Draft) -> set[str | None]:
     """The keys of an email."""
     of: Mapping[str, Callable[[], set[str | None]]] = {
@@ -251,11 +262,28 @@ def page(
     conditions: Conditions, after: tuple[str, str] | None, limit: int, whole: bool
 ) -> tuple[list[tuple[str, Record]], bool]:
     """The emails that meet the conditions, newest first, from behind a place; and whether there are more."""
+    return newest([email for email in EMAILS.values() if meets(email, conditions)], after, limit, whole)
+
+
+def page_of_any(
+    links: Sequence[tuple[str, str]], addresses: Sequence[str], after: tuple[str, str] | None, limit: int
+) -> tuple[list[tuple[str, Record]], bool]:
+    """The emails with any of these links or addresses, in the same way."""
+
+    def has_any(email: Draft) -> bool:
+        return not (set(links).isdisjoint(email.links) and own("address", email).isdisjoint(addresses))
+
+    return newest(list(filter(has_any, EMAILS.values())), after, limit, False)
+
+
+def newest(
+    found: list[Draft], after: tuple[str, str] | None, limit: int, whole: bool
+) -> tuple[list[tuple[str, Record]], bool]:
+    """A page of these emails."""
 
     def place(at: str, email_id: str) -> tuple[str, int, str]:
         return at, len(email_id), email_id  # ids are numbers: of two, the longer one is the greater
 
-    found = [email for email in EMAILS.values() if meets(email, conditions)]
     places = sorted((place(email.at, email.record["id"]) for email in found), reverse=True)
     behind = [one for one in places if after is None or one < place(*after)]
     return [(at, shown(EMAILS[one], whole)) for at, _, one in behind[:limit]], len(behind) > limit
@@ -291,6 +319,18 @@ def shown(email: Draft, whole: bool) -> Record:
     return {**head, "snippet": email.snippet, "hasAttachments": email.has_attachments}
 
 
+def older(than: str, after: tuple[str, str], limit: int, linked: bool) -> list[tuple[str, str]]:
+    """Places of the emails from before a time, from behind one."""
+    found = [email for email in EMAILS.values() if email.at < than and (linked or email.record["relatedTo"] == [])]
+    places = sorted((email.at, int(email.record["id"])) for email in found)
+    return [(at, str(one)) for at, one in places if (at, one) > (after[0], int(after[1] or 0))][:limit]
+
+
+def strip_copies(email_id: str) -> None:
+    """Keep nothing of what the copies of an email say otherwise."""
+    COPIES[email_id] = {one: (keys, {**copy, "differs": None}) for one, (keys, copy) in COPIES[email_id].items()}
+
+
 emails = SimpleNamespace(
     read=read,
     version=version,
@@ -308,7 +348,61 @@ emails = SimpleNamespace(
     scan=scan,
     scan_one=scan_one,
     scan_copies=scan_copies,
+    older=older,
+    strip_copies=strip_copies,
+    names=names,
 )
+
+
+def threads(
+    links: Sequence[tuple[str, str]] | None, addresses: Sequence[str], after: tuple[str, str] | None, limit: int
+) -> tuple[list[Record], tuple[str, str] | None]:
+    """Conversations, by their newest email that is wanted, and where to go on."""
+    wanted = [] if links is None else page_of_any(links, addresses, None, len(EMAILS))[0]
+    chosen = [EMAILS[email["id"]] for _, email in wanted]
+    last: dict[str, tuple[str, int]] = {}
+    for email in EMAILS.values() if links is None else chosen:
+        if not email.record["withheld"]:
+            last[thread_of(email)] = max(last.get(thread_of(email), ("", 0)), when(email))
+    place = (after[0], int(after[1])) if after else ("~", 0)
+    found = sorted(((at, one) for one, at in last.items() if at < place), reverse=True)
+    records = []
+    for _, one in found[:limit]:
+        emails = in_thread(one)
+        keys = sorted({key for email in emails[-20:] for key in own("address", email) if key})
+        first = {"id": emails[0].record["id"], "subject": emails[0].record["subject"], "firstAt": emails[0].at}
+        records.append({**first, "participants": keys[:50], "count": len(emails), "lastAt": emails[-1].at})
+    return records, (found[limit - 1][0][0], str(found[limit - 1][0][1])) if len(found) > limit else None
+
+
+def thread(email_id: str, after: tuple[str, str] | None, limit: int) -> tuple[list[tuple[str, Record]], bool] | None:
+    """The emails of the conversation that an email belongs to, the oldest first."""
+    if email_id not in EMAILS or EMAILS[email_id].record["withheld"]:
+        return None
+    place = (after[0], int(after[1])) if after else ("", 0)
+    found = [email for email in in_thread(thread_of(EMAILS[email_id])) if when(email) > place]
+    return [(email.at, shown(email, False)) for email in found[:limit]], len(found) > limit
+
+
+def when(email: Draft) -> tuple[str, int]:
+    """An email's place in time."""
+    return email.at, int(email.record["id"])
+
+
+def in_thread(key: str) -> list[Draft]:
+    """The emails of a conversation, the oldest first."""
+    return sorted((one for one in EMAILS.values() if not one.record["withheld"] and thread_of(one) == key), key=when)
+
+
+def thread_of(email: Draft, depth: int = 9) -> str:
+    """What all emails of a conversation have."""
+    parents = [one for one in EMAILS.values() if email.parent_key and one.message_key == email.parent_key]
+    if not email.thread_key and parents and depth:
+        return thread_of(parents[0], depth - 1)
+    return email.thread_key or email.parent_key or email.message_key or email.record["id"]
+
+
+timelines = SimpleNamespace(page=page_of_any, threads=threads, thread=thread)
 
 
 # ---- what stays away ------------------------------------------------------------------------------------------------
@@ -350,3 +444,35 @@ def page_of_withheld(after: int, limit: int) -> list[Record]:
 withheld = SimpleNamespace(
     key=lambda make=True: "00" * 32, find=find_withheld, insert=withhold, delete=forget, page=page_of_withheld
 )
+
+
+# ---- never log, retention -------------------------------------------------------------------------------------------
+
+
+def save_rule(rule: Record) -> None:
+    """Store a rule, in the place of the one with its key."""
+    fixed = next((one for one in RULES if one["key"] == rule["key"]), {"id": str(next(NUMBERS)), **rule})
+    new = {**fixed, **{name: rule[name] for name in ("domains", "unlessKnown", "reason")}}
+    RULES[:] = sorted([*(one for one in RULES if one["id"] != new["id"]), new], key=lambda one: int(one["id"]))
+
+
+def delete_rule(rule_id: str) -> bool:
+    """Remove a rule; whether there was one."""
+    kept = [one for one in RULES if one["id"] != rule_id]
+    was = len(kept) < len(RULES)
+    RULES[:] = kept
+    return was
+
+
+def write_retention(after: str | None, keep_linked: bool) -> None:
+    """Set how long emails are kept."""
+    RETENTION[:] = [(after, keep_linked)] if after else []
+
+
+never_log = SimpleNamespace(
+    find=lambda keys: [rule for rule in RULES if rule["key"] in keys],
+    listed=lambda: list(RULES),
+    save=save_rule,
+    delete=delete_rule,
+)
+retention = SimpleNamespace(read=lambda: RETENTION[0] if RETENTION else None, write=write_retention)

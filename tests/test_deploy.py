@@ -199,7 +199,7 @@ def test_a_connector_that_is_down_is_said_in_the_shape_of_all_errors(tmp_path: P
 
 
 @pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd is not installed")
-@pytest.mark.parametrize("unit", ["connector.service", "connector-backup.service", "connector-backup.timer"])
+@pytest.mark.parametrize("unit", [path.name for path in PROJECT.glob("deploy/connector*.*")])
 def test_systemd_understands_the_units(tmp_path: Path, unit: str) -> None:
     """No unknown setting, no command that is not there."""
     for path in PROJECT.glob("deploy/connector*.*"):
@@ -231,9 +231,10 @@ def test_every_file_that_the_guide_names_is_there() -> None:
 def test_every_command_that_the_guide_names_is_one(app: Any) -> None:
     """With the options that it shows."""
     shown = re.findall(r"^ *sudo connector ([a-z].*)", GUIDE.read_text(), re.MULTILINE)
-    assert {line.split()[0] for line in shown} == {"user", "token", "doctor", "backup", "restore", "audit", "database"}
+    groups = {"user", "token", "database", "retention"}
+    assert {line.split()[0] for line in shown} == {"doctor", "backup", "restore", "audit"} | groups
     for line in shown:
-        group = line.split()[0] in ("user", "token", "database")
+        group = line.split()[0] in groups
         helped = app.test_cli_runner().invoke(args=[*line.split()[: 1 + group], "--help"])
         assert helped.exit_code == 0, line
         for option in re.findall(r"--[a-z-]+", line):

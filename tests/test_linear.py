@@ -21,7 +21,7 @@ from flask import Request
 from marshmallow import ValidationError
 
 from commands import mailfile, tables
-from crm import emails, matching, preview
+from crm import emails, matching, preview, quoting
 from crm.identity import contents_of, hash_with
 from crm.matching import normalize_address, normalize_domain, normalize_message_id
 from crm.mentions import Mentions
@@ -159,12 +159,19 @@ BOUNDARY = b'From: a\nContent-Type: multipart/mixed; boundary="%s"\n\n--b\n'
 READERS: dict[str, dict[str, Callable[[str], Any]]] = {
     "html": {
         "text_of": preview.text_of,
+        "lines_of": preview.lines_of,
+        "new_text": lambda text: quoting.new_text(preview.lines_of(text)),
         "draft": draft,
         "in_html": JANE.in_html,
         "in_value": lambda text: JANE.in_value([{"content": text, "a": text}]),
     },
     "text": {
         "snippet": preview.snippet,
+        "new_text": quoting.new_text,
+        "new_text, headers": lambda text: [
+            quoting.new_text(template.replace("%s", text[:1000]) * (len(text) // 1000))
+            for template in ("On %s wrote:\n", "Am %s schrieb %s:\n> a\n", "%s <a@b> a:\n> ", "From: %s\nTo: %s\n\n")
+        ],
         "has_files": lambda text: preview.has_files([{**file(text), "inline": True}, {"inline": True, "name": text}]),
         "find_file": lambda text: preview.find_file([file(text)], "1"),
         "bare_address": matching.bare_address,

@@ -48,6 +48,7 @@ def fill_directory(first: int, last: int) -> None:
             addresses = [f"p{n}@a.example", f"shared{n // 3}@a.example"]
             person = {"firstName": "Jane", "lastName": "Doe", "emailAddresses": addresses, "companyId": f"c{n}"}
             crm.put_contact(f"p{n}", person)
+        crm.put_company("all", {"name": "All", "domains": ["a.example"]})
 
 
 @pytest.fixture
@@ -127,16 +128,16 @@ def test_the_statements_of_a_read_do_not_grow_with_the_rows(filled: Any) -> None
 
 @pytest.mark.parametrize("count", [6, 60, 600])
 def test_a_mail_is_logged_in_as_many_statements_whatever_its_recipients(client: Any, count: int) -> None:
-    """The key of the hashes; is it here, before the write lock and under it, and was it deleted before; the time of
-    the last change; the email, its recipients, links and copy, each in bulk; the change. Then its words, or on SQLite
-    whether enough emails wait for the search index."""
+    """The key of the hashes; which rules of never log it meets; is it here, before the write lock and under it, and was
+    it deleted before; the time of the last change; the email, its recipients, links and copy, each in bulk; the change.
+    Then its words, or on SQLite whether enough emails wait for the search index."""
     store.withheld.key()  # made with the first email
     mail = MAIL | {
         name: [f"{name}{n}@a.example" for n in range(count // 3)] for name in MAIL if name.endswith("Addresses")
     }
-    with assert_query_count(TOKEN + 11):
+    with assert_query_count(TOKEN + 12):
         assert client.post(EMAILS, json=mail).status_code == 201
-    with assert_query_count(TOKEN + 10):
+    with assert_query_count(TOKEN + 12):  # its domains stand among the links
         assert client.post(EMAILS, json=mail | {"rfc822MsgId": "2", "msgId": "2", "relatedTo": []}).status_code == 201
 
 
@@ -243,6 +244,8 @@ PAGES = {
     "by thread and address": f"{EMAILS}?syncThreadId=t&address=all@a.example",
     "by contact": f"{EMAILS}?contactId=1",
     "timeline": f"{CONTACTS}/1/emails",
+    "company": f"{COMPANIES}/all/emails",
+    "emails of a thread": "/api/v1/threads/7",
     "contacts": CONTACTS,
     "contacts since": f"{CONTACTS}?updatedSince=2020-01-01T00:00:00Z",
     "companies": COMPANIES,
@@ -359,3 +362,27 @@ def test_the_work_of_a_call_does_not_grow_with_the_mail(filled: Any) -> None:
     merge_index()
     grown = {path: round(work(filled, path) / before, 2) for path, before in here.items()}
     assert {path: ratio for path, ratio in grown.items() if ratio > 1.5} == {}
+
+
+@pytest.mark.sqlite("its words for a query's plan")
+def test_the_work_of_a_list_of_threads_does_not_grow_with_the_mail(client: Any) -> None:
+    """The first page and one far behind, of all, of a contact and of a company; threads have three mails each."""
+
+    def log(first: int, last: int) -> None:
+        with database.writing():
+            for n in range(first, last):
+                mail = {"syncThreadId": f"t{n // 3}", "receivedAt": at(n), "fromAddress": "x@a.example"}
+                crm.log_email(NO_MAIL | mail)
+
+    crm.put_company("c", {"name": None, "domains": ["a.example"]})
+    crm.put_contact("p", {"firstName": None, "lastName": None, "emailAddresses": ["x@a.example"], "companyId": None})
+    paths = [f"/api/v1/threads?limit=10{more}" for more in ("", "&contactId=p", "&companyId=c")]
+    log(0, 300)
+    here = {path: work(client, path) for path in paths}
+    log(300, 1500)
+    for path in paths:
+        far = path
+        for _ in range(20):
+            far = following(client, far)
+        assert work(client, path) < 1.5 * here[path]
+        assert work(client, far) < 1.5 * here[path]

@@ -21,6 +21,7 @@ DEFAULTS: dict[str, Any] = {
     "PAGES": "on",
     "TRUSTED_PROXIES": 0,
     "FREE_MAIL_COMPANIES": "off",
+    "UNMATCHED": "on",
     "ORG_ID": "default",
 }
 
@@ -40,6 +41,7 @@ def test_settings_are_read_from_the_environment() -> None:
         "PAGES": "off",
         "TRUSTED_PROXIES": "1",
         "FREE_MAIL_COMPANIES": "on",
+        "UNMATCHED": "off",
     }
     numbers = {"PORT": 80, "WORKERS": 8, "THREADS": 1, "BODY_LIMIT": 1048576, "TRUSTED_PROXIES": 1}
     assert settings.load({**own, "PATH": "/bin", "FLASK_DEBUG": "1"}) == {**own, **numbers}

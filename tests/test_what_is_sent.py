@@ -1,6 +1,7 @@
 """Every answer is what /openapi.json says: status, headers, media type, and each key with its type, and no key more."""
 
 import json
+import re
 from collections.abc import Iterator
 from copy import deepcopy
 from types import SimpleNamespace
@@ -13,10 +14,12 @@ from peewee import OperationalError
 
 import crm
 import database
+from tests.conftest import USER
 from tests.samples import ACME, EMAILS, JANE, MAIL
 
 CONTACTS = "/api/v1/contacts"
 COMPANIES = "/api/v1/companies"
+USERS = "/api/v1/users"
 HEADERS = {"Location", "Link", "WWW-Authenticate", "Retry-After", "Content-Disposition", "Allow"}  # to be described
 
 ODD_MAIL: dict[str, Any] = {
@@ -42,7 +45,7 @@ class Witness:
         """Make a call; gives the answer, which is as described."""
         answer = (client or self._client).open(path, method=method, **options)
         operation = self._urls.match(path.partition("?")[0], method, return_rule=True)[0].rule
-        operation = operation.replace("<record_id:", "{").replace("<", "{").replace(">", "}")
+        operation = re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", operation)
         self._check(answer, f"{method} {operation}", self._spec["paths"][operation][method.lower()])
         self.seen.add((method, operation, str(answer.status_code)))
         return answer
@@ -102,7 +105,7 @@ def operations(spec: Any) -> Iterator[tuple[str, str, Any]]:
             yield method.upper(), path, methods[method]
 
 
-def test_every_answer_is_as_it_is_described(witness: Witness, spec: Any) -> None:
+def test_every_answer_is_as_it_is_described(app: Flask, witness: Witness, sync: Any, spec: Any) -> None:
     """Rich records and empty ones, on every route and with every status of success that the description has."""
     call = witness.call
     call("PUT", f"{COMPANIES}/7", json=ACME)
@@ -146,6 +149,13 @@ def test_every_answer_is_as_it_is_described(witness: Witness, spec: Any) -> None
     for body in (MAIL, ODD_MAIL, {}):
         call("PUT", paths[0], json=body)
 
+    call("GET", f"{CONTACTS}/lookup?emails=new@acme.example", sync)
+    sync.get(f"{CONTACTS}/none")
+    call("GET", "/api/v1/sync")
+    app.extensions["activity"].flush()
+    call("GET", "/api/v1/unmatched")
+    for what in ("contact", "contact", "ignore"):
+        call("POST", f"/api/v1/unmatched/new@acme.example/{what}")
     for path in (
         "/api/v1/users/me",
         "/api/v1/users/lookup?emails=john@brightsync.example",
@@ -154,6 +164,15 @@ def test_every_answer_is_as_it_is_described(witness: Witness, spec: Any) -> None
     ):
         call("GET", path)
     call("GET", "/api/v1/users/lookup?emails=none@acme.example")
+    crm.add_user(USER | {"id": "u2", "email": "carol@brightsync.example", "name": None})
+    for query in ("", "?limit=1"):
+        call("GET", f"{USERS}{query}")
+    call("PATCH", f"{USERS}/u2", json={"timezone": "UTC"})
+    call("DELETE", f"{USERS}/u2")
+    rules = ({"kind": "domain", "value": "private.example", "reason": "x"}, {"kind": "internal"})
+    ids = [call("POST", "/api/v1/never-log", json=rule).json["id"] for rule in rules]
+    call("GET", "/api/v1/never-log")
+    call("DELETE", f"/api/v1/never-log/{ids[0]}")
     for path in (paths[0], f"{CONTACTS}/1", f"{COMPANIES}/7"):
         call("DELETE", path)
     for query in ("", "?after=5&limit=1"):
@@ -175,7 +194,7 @@ def test_every_refusal_is_as_it_is_described(app: Flask, witness: Witness, sync:
     log = call("POST", EMAILS, json=MAIL).headers["Location"]
     other = call("POST", EMAILS, json={}).headers["Location"]
     routes = [("POST", EMAILS), ("PATCH", log), ("PUT", log)]
-    routes += [("POST", path) for path in (CONTACTS, COMPANIES)]
+    routes += [("POST", path) for path in (CONTACTS, COMPANIES)] + [("PATCH", f"{USERS}/u1")]
     routes += [(method, f"{path}/1") for method in ("PUT", "PATCH") for path in (CONTACTS, COMPANIES)]
     bodies: list[tuple[int, dict[str, Any]]] = [
         (400, {"data": "{", "content_type": "application/json"}),
@@ -193,6 +212,10 @@ def test_every_refusal_is_as_it_is_described(app: Flask, witness: Witness, sync:
     for path in (f"{EMAILS}/999", f"{CONTACTS}/999", f"{COMPANIES}/999"):
         for method in ("GET", "PATCH", "DELETE"):
             assert call(method, path, json={} if method == "PATCH" else None).status_code == 404
+    crm.add_user(USER | {"id": "u2", "email": "carol@brightsync.example"})
+    assert call("PATCH", f"{USERS}/u1", json={"email": "carol@brightsync.example"}).status_code == 409
+    assert call("PATCH", f"{USERS}/u9", json={}).status_code == 404
+    assert call("DELETE", f"{USERS}/u9").status_code == 404
     for path in (f"{CONTACTS}/999/emails", f"{log}/attachments/1", f"{log}/attachments/9"):
         assert call("GET", path).status_code == 404
     queries = [
@@ -206,9 +229,10 @@ def test_every_refusal_is_as_it_is_described(app: Flask, witness: Witness, sync:
         f"{CONTACTS}/lookup",
         f"{CONTACTS}/lookup?emails=",
         f"{COMPANIES}/lookup",
-        "/api/v1/users/lookup?emails=,",
+        f"{USERS}/lookup?emails=,",
+        f"{USERS}?limit=0",
     ]
-    queries += ["/api/v1/changes?after=-1", f"{CONTACTS}/1/emails?limit=101"]
+    queries += ["/api/v1/changes?after=-1", f"{CONTACTS}/1/emails?limit=101", "/api/v1/unmatched?limit=0"]
     for path in queries:
         assert call("GET", path).status_code == 422, path
 
@@ -219,7 +243,14 @@ def test_every_refusal_is_as_it_is_described(app: Flask, witness: Witness, sync:
     for method, path in everything:
         assert call(method, path, anonymous).status_code == 401
     refused = {(method, path) for method, path in everything if call(method, path, sync).status_code == 403}
-    assert refused == {("GET", f"{CONTACTS}/1/emails"), ("GET", "/api/v1/changes"), ("DELETE", log)}
+    assert refused == {
+        ("GET", f"{CONTACTS}/1/emails"),
+        ("GET", "/api/v1/changes"),
+        ("GET", "/api/v1/unmatched"),
+        ("DELETE", log),
+        ("GET", USERS),
+        ("PATCH", f"{USERS}/u1"),
+    }
 
 
 def test_a_database_that_can_not_serve_is_as_it_is_described(witness: Witness, spec: Any, monkeypatch: Any) -> None:
@@ -231,7 +262,7 @@ def test_a_database_that_can_not_serve_is_as_it_is_described(witness: Witness, s
     monkeypatch.setattr(database.db.obj, "execute_sql", refuse)
     for method, path, operation in operations(spec):
         if path != "/health/live":
-            answer = witness.call(method, path.replace("{id}", "1").replace("{attachmentId}", "1"), json={})
+            answer = witness.call(method, re.sub(r"{\w+}", "1", path), json={})
             assert answer.status_code == 503, operation["summary"]
             assert ("disk is full" in answer.text) == (path == "/health/ready")
 

@@ -2,6 +2,8 @@
 
 import re
 import socket
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, closing
@@ -12,7 +14,8 @@ from threading import Thread
 
 import pytest
 
-from tests.samples import EMAILS, WITHIN, Server, ask, serving
+from commands.serve import FIRST_USER
+from tests.samples import EMAILS, PROJECT, WITHIN, Server, ask, environment, serving
 
 KEEPALIVE = 5  # seconds, in gunicorn.conf.py
 THREADS = 3
@@ -149,3 +152,21 @@ def test_one_thread_is_enough(tmp_path: Path) -> None:
             connection.request("GET", "/health/ready")
             assert connection.getresponse().read()
         assert ask(server, "POST", EMAILS, b"{}")[0] == 201
+
+
+def test_what_was_counted_is_kept_when_it_ends(tmp_path: Path) -> None:
+    """By each worker, though all end in one moment, and long before they would have written it down."""
+    with serving(tmp_path, WORKERS=2) as running:
+
+        def command(*words: str) -> str:
+            done = subprocess.run(
+                [sys.executable, "-m", "commands", *words], cwd=PROJECT, env=environment(tmp_path), capture_output=True
+            )
+            return done.stdout.decode()
+
+        token = command("token", "create", FIRST_USER).strip()
+        for _ in range(20):
+            with closing(HTTPConnection("127.0.0.1", running.port)) as connection:
+                connection.request("GET", "/api/v1/contacts/none", headers={"Authorization": f"Bearer {token}"})
+                assert connection.getresponse().status == 404
+    assert "refused: 404 GET /api/v1/contacts/{id}, 20 times" in command("sync")

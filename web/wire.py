@@ -18,7 +18,7 @@ from marshmallow import Schema, fields
 from webargs.flaskparser import FlaskParser
 from werkzeug.datastructures import MultiDict
 from werkzeug.http import dump_options_header
-from werkzeug.routing import BaseConverter
+from werkzeug.routing import BaseConverter, PathConverter
 
 from crm import Page, Record, Versions
 from schemas import ID_IN_PATH, RECORD_ID, Position
@@ -84,9 +84,26 @@ class RecordIdConverter(BaseConverter):
         return {**ID_IN_PATH, "examples": ["1"]}
 
 
-_IDS = {"id": "The id of the record.", "attachmentId": "The id of the attachment.", "userId": "The id of the user."}
+class AddressConverter(PathConverter):
+    """A normalized address in a path; it may hold a slash."""
+
+    def to_python(self, value: str) -> str:
+        return _UNSTORABLE.sub("\ufffd", value)
+
+    @staticmethod
+    def description(converter: BaseConverter) -> dict[str, Any]:
+        return {"type": "string", "minLength": 1, "examples": ["new@acme.example"]}
+
+
+_IDS = {
+    "id": "The id of the record.",
+    "attachmentId": "The id of the attachment.",
+    "userId": "The id of the user.",
+    "ruleId": "The id of the rule.",
+    "address": "The address, as the list has it.",
+}
 # What views call them: `id` is Python's own.
-_ARGUMENTS = {"id": "record_id", "attachmentId": "attachment_id", "userId": "user_id"}
+_ARGUMENTS = {"id": "record_id", "attachmentId": "attachment_id", "userId": "user_id", "ruleId": "rule_id"}
 
 
 _IF_MATCH = {
@@ -118,10 +135,11 @@ class Blueprint(flask_smorest.Blueprint):
 
         return decorator
 
-    def route(self, rule: str, *, scope: str, **options: Any) -> Callable[[View], View]:
+    def route(self, rule: str, *, scope: str, versions: bool = True, **options: Any) -> Callable[[View], View]:
         """A call of the API, as the contract writes it: `/{id}/emails`. The view gets the id as `record_id`.
 
         `scope`: "sync" for what BrightSync needs, "admin" for the CRM's own use; an admin token may call both.
+        `versions`: whether what `/{id}` gives is a record, with its version.
         """
 
         def decorator(view: View) -> View:
@@ -134,16 +152,16 @@ class Blueprint(flask_smorest.Blueprint):
             ids = re.findall(r"{(\w+)}", rule)
             method = options["methods"][0]
             parameters = [{"in": "path", "name": name, "description": _IDS[name]} for name in ids]
-            if rule == "/{id}":
+            if rule == "/{id}" and versions:
                 parameters.append(_IF_NONE_MATCH if method == "GET" else _IF_MATCH)
                 unmet = self.alt_response(304) if method == "GET" else self.alt_response(412, "PRECONDITION_FAILED")
                 guarded = unmet(guarded)
-            has_body = method in ("POST", "PUT", "PATCH")
+            has_body = method in ("POST", "PUT", "PATCH") and "{address}" not in rule
             for status in [401, 403, 429, 503] + [404] * bool(ids) + [400, 413, 415] * has_body:
                 guarded = self.alt_response(status, HTTPStatus(status).name)(guarded)
             guarded = self.doc(operationId=view.__name__, security=[{"bearer": [scope]}, {"basic": [scope]}])(guarded)
             guarded.scope = scope  # type: ignore[attr-defined]
-            path = re.sub(r"{(\w+)}", r"<record_id:\1>", rule)
+            path = re.sub(r"{(\w+)}", r"<record_id:\1>", rule).replace("<record_id:address>", "<address:address>")
             return super(Blueprint, self).route(path, parameters=parameters, **options)(guarded)
 
         return decorator
@@ -270,13 +288,17 @@ REFUSALS = {
 FILE_NAME = {"Content-Disposition": {"description": "The name.", "required": True, "schema": {"type": "string"}}}
 
 
-def created_or_ok(outcome: tuple[Any, bool]) -> tuple[Any, int, dict[str, str]]:
-    """The answer of a verb that gives a record and whether it is new: 201 and its Location, or 200."""
+def created_or_ok(outcome: tuple[Any, bool], noun: str = "") -> tuple[Any, int, dict[str, str]]:
+    """The answer of a verb that gives a record and whether it is new: 201 and its Location, or 200.
+
+    `noun`: where the record is found, if not under the path of the call.
+    """
     record, created = outcome
     if not created:
         return record, 200, _tagged(record)
-    here = quote(f"{request.script_root}{request.path}")  # of a PUT the record's path, else that of all of its kind
-    location = here if request.view_args else f"{here}/{quote(record['id'], safe='')}"
+    path = f"/api/v1/{noun}" if noun else request.path  # of a PUT the record's path, else that of all of its kind
+    here = quote(f"{request.script_root}{path}")
+    location = here if request.view_args and not noun else f"{here}/{quote(record['id'], safe='')}"
     return record, 201, {"Location": location, **_tagged(record)}
 
 

@@ -17,4 +17,5 @@ from conformance.rules import (  # noqa: F401
     own_use,
     safety,
     preconditions,
+    upkeep,
 )

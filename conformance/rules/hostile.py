@@ -241,7 +241,7 @@ def error_shape(crm: Session) -> None:
     """Every refusal has the one shape, and a 422 names the field at fault."""
     crm.get("/nothing-here").refused(404).in_our_shape()
     crm.get(at("emails", crm.fresh())).refused(404).in_our_shape()
-    crm.request("DELETE", "/users/me").refused(403, 405).in_our_shape()
+    crm.request("DELETE", "/emails").refused(403, 405).in_our_shape()
     crm.request("GET", "/users/me", credentials=NO_CREDENTIALS).refused(401, 429).in_our_shape()
     crm.request("POST", "/emails", body=b"{").refused(400).in_our_shape()
     answer = crm.post("/emails", crm.mail(receivedAt="yesterday")).refused(422).in_our_shape()

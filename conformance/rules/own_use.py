@@ -11,7 +11,13 @@ from conformance.session import Session, at
 TIMELINE = (
     "`GET /contacts/{id}/emails`: the contact's timeline, newest first, keyset pages, without bodies but with a snippet"
 )
+NEW = "`GET /emails/{id}?body=new`: what this mail adds, without quoted replies, signatures and disclaimers"
+THREADS = (
+    "`GET /threads?…`: one row a conversation: subject, participants, count, last time, by syncThreadId, else by "
+    "In-Reply-To; `GET /threads/{id}`"
+)
 ROLES = "(`from`, `to`, `cc`, `bcc`, `relatedTo`). All four roles match, and `relatedTo` of type Contact."
+COMPANY = "the timeline of a company: of its contacts, of its domains, of links to it"
 LATER = "A contact added today finds the mail stored last year under its address"
 HAS_ATTACHMENTS = "with a snippet, `hasAttachments`, and `roles`"
 LISTS = "`GET /contacts`, `GET /companies`: keyset pages, `updatedSince=`."
@@ -80,6 +86,19 @@ def shape(crm: Session) -> None:
     )
 
 
+@rule("email-new-text", OURS, NEW)
+def new_text(crm: Session) -> None:
+    """With `body=new` the text is what the mail adds; so is a snippet, and what is stored stays."""
+    address = crm.address()
+    contact = crm.contact(address)
+    text = "The price is 12.\r\n\r\nOn 5 Jan 2026, Bob <bob@x.example> wrote:\r\n> How much?\r\n"
+    _, email = crm.log(fromAddress=address, textBody=text)
+    answer = crm.get(at("emails", email), body="new").offered().expect(200)
+    same("what is new", "The price is 12.", str(answer.record.get("textBody")).strip())
+    same("the whole", text, crm.email(email).get("textBody"))
+    same("the snippet", ["The price is 12."], [str(mail.get("snippet")).strip() for mail in timeline(crm, contact)])
+
+
 @rule("timeline-attachments", OURS, HAS_ATTACHMENTS)
 def attachments(crm: Session) -> None:
     """A timeline says which mail has attachments."""
@@ -117,6 +136,58 @@ def timeline_unknown(crm: Session) -> None:
     """A contact without mail has an empty timeline; one that is not there has none."""
     same("the mails", [], timeline(crm, crm.contact(crm.address())))
     crm.get(at("contacts", crm.fresh(), "emails")).refused(404)
+
+
+@rule("threads", OURS, THREADS)
+def threads(crm: Session) -> None:
+    """A thread is what has one syncThreadId, and what answers it; that with the newest mail comes first."""
+    contact, address = crm.contact(a := crm.address()), {"fromAddress": a, "inReplyTo": None, "syncThreadId": None}
+    days = [f"2024-03-0{n}T00:00:00Z" for n in range(1, 7)]
+    first, root = crm.log(**address, receivedAt=days[0])
+    later = crm.message_id()
+    ids = {
+        "answer": crm.log(**address | {"inReplyTo": first["rfc822MsgId"]}, receivedAt=days[4])[1],
+        "other": crm.log(**address | {"syncThreadId": (own := crm.fresh())}, receivedAt=days[1])[1],
+        "same": crm.log(**address | {"syncThreadId": own, "subject": "Re:"}, receivedAt=days[2])[1],
+        "early": crm.log(**address | {"inReplyTo": later}, receivedAt=days[5])[1],
+        "late": crm.log(**address, rfc822MsgId=later, receivedAt=days[3])[1],
+    }
+    wanted = [[ids["late"], ids["early"]], [root, ids["answer"]], [ids["other"], ids["same"]]]
+    for limit in (1, 2, 100):
+        found = crm.walk(f"/threads?contactId={quote(contact, safe='')}&limit={limit}")
+        threads = [crm.walk(f"{at('threads', str(one['id']))}?limit={limit}") for one in found]
+        same("the mails of each thread", wanted, [[str(mail["id"]) for mail in mails] for mails in threads])
+        same("how many they are", [2, 2, 2], [one.get("count") for one in found])
+    same(
+        "who takes part",
+        [[a.lower()]] * 3,
+        [[one for one in thread["participants"] if one == a.lower()] for thread in found],
+    )
+    true("the newest of all", str(crm.get("/threads").expect(200).records[0].get("lastAt")) >= days[5], found)
+    crm.get(at("threads", crm.fresh())).refused(404)
+
+
+@rule("company-timeline", OURS, COMPANY)
+def company_timeline(crm: Session) -> None:
+    """A company has the mail of its contacts, of its domains and below, and of links, once, newest first."""
+    domain, home = crm.new_domain(), crm.address()
+    company = crm.company(domain, "gmail.com")
+    contact = crm.contact(home, companyId=company)
+    mails: list[Json] = [
+        {"fromAddress": f"any@{domain}", "toAddresses": [home], "relatedTo": {"type": "Company", "id": company}},
+        {"toAddresses": [f"other@eu.mail.{domain}"]},
+        {"ccAddresses": [home]},
+        {"relatedTo": [{"type": "Account", "id": company}]},
+        {"relatedTo": [{"type": "Contact", "id": contact}]},
+    ]
+    wanted = [crm.log(**fields, receivedAt=f"2024-01-{31 - n}T00:00:00Z")[1] for n, fields in enumerate(mails)]
+    for stranger in (f"any@not{domain}", f"{crm.fresh('any')}@gmail.com", f"{domain}@{crm.domain}"):
+        crm.log(fromAddress=stranger)
+    path = at("companies", company, "emails")
+    for limit in (1, 2, 5, 100):
+        found = [str(mail.get("id")) for mail in crm.walk(f"{path}?limit={limit}")]
+        same("the mails", wanted, found)
+    crm.get(at("companies", crm.fresh(), "emails")).refused(404)
 
 
 def _since(record: Json) -> str:

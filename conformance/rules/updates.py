@@ -316,6 +316,26 @@ def withheld(crm: Session) -> None:
     same("subject", None, crm.email(made.id).get("subject"))
 
 
+@rule("never-log", OURS, WITHHELD)
+def never_log(crm: Session) -> None:
+    """An email that meets a rule makes a record with ids and time alone; without the rule, the next copy fills it."""
+    address = crm.address("private")
+    added = crm.post("/never-log", {"kind": "address", "value": address}).offered().ok()
+    try:
+        true("the rule in the list", added.id in crm.get("/never-log").expect(200).ids, added.summary())
+        mail, email = crm.log(**whole(), ccAddresses=["other@x.example", f"P <{address.upper()}>"])
+        _, other = crm.log()
+        crm.patch(at("emails", other), {"ccAddresses": [address]}).expect(200)
+        known = ("id", "rfc822MsgId", "msgId", "receivedAt", "createdAt", "updatedAt")
+        for record_id in (email, other):
+            record = crm.email(record_id)
+            same("all else of the record", {}, {name: value for name, value in but(record, *known).items() if value})
+    finally:
+        crm.delete(at("never-log", added.id)).expect(204)
+    same("id", email, crm.post("/emails", mail).expect(200).id)
+    same_mail(mail, crm.email(email))
+
+
 @rule("email-forgotten", OURS, FORGOTTEN)
 def forgotten(crm: Session) -> None:
     """A mail that need not be remembered is logged anew, whole; also one that was withheld before."""

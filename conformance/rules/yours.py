@@ -118,8 +118,11 @@ def user_lookup(crm: Session) -> None:
 
 @rule("your-deleted", AURINKO, DELETED)
 def deleted(crm: Session) -> None:
-    """A contact that was deleted is not shown, neither by its id nor by its address."""
+    """Who was deleted or has left is not shown: no contact by its id or address, no user by the address."""
     for contact in _named(crm.named.deleted, "--deleted ID=ADDRESS"):
+        for address in filter(lambda text: "@" in (text or ""), (contact.id, contact.key)):
+            users = crm.get("/users/lookup", emails=address)
+            true("no user who has left", users.status != 200 or users.ids == [], users.summary())
         answer = crm.get(at("contacts", contact.id))
         if answer.status not in (404, 410):
             raise Failed("404 for the id of a contact that was deleted", answer.summary(), answer)

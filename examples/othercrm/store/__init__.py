@@ -10,7 +10,7 @@ __path__ = extend_path(__path__, __name__)
 
 from database import declare
 from models import tables as own_tables
-from store import changes, withheld
+from store import changes, never_log, retention, timelines, withheld
 
 from . import staff as users
 from .crm import check, transaction
@@ -19,6 +19,7 @@ from .mirror import companies, contacts
 from .rows import purge
 from .tables import Seen
 
-__all__ = ["changes", "check", "companies", "contacts", "emails", "purge", "transaction", "users", "withheld"]
+__all__ = ["changes", "check", "companies", "contacts", "emails", "never_log", "purge", "retention"]
+__all__ += ["timelines", "transaction", "users", "withheld"]
 
 declare(lambda: [*own_tables(), Seen])

@@ -7,14 +7,13 @@ from . import tables
 from .rows import Record, addresses_of, owners
 
 User: Any = tables.User
+_ACTIVE = ~User.deleted & User.is_active & User.type.not_in(["portal", "system", "api"])
 ORGANISATION, TIMEZONE = "espocrm", "UTC"  # the CRM has one organisation, and the zones in its users' preferences
 
 
 def read(ids: Sequence[str]) -> list[Record]:
     """The active users with these ids."""
-    rows = User.select().where(
-        User.id.in_(ids), ~User.deleted, User.is_active, User.type.not_in(["portal", "system", "api"])
-    )
+    rows = User.select().where(User.id.in_(ids), _ACTIVE)
     found = [row for row in rows if row.id in ids]
     addresses = addresses_of("User", [row.id for row in found])
     return [
@@ -38,7 +37,7 @@ def find(keys: Sequence[str]) -> list[tuple[str, Record]]:
 
 def page(after: str, limit: int) -> list[Record]:
     """Users in the order of their ids, from behind one."""
-    ids = sorted(row_id for (row_id,) in User.select(User.id).where(~User.deleted).tuples())
+    ids = sorted(row_id for (row_id,) in User.select(User.id).where(_ACTIVE).tuples())
     return sorted(read([one for one in ids if one > after][:limit]), key=lambda user: str(user["id"]))
 
 

@@ -1,0 +1,222 @@
+"""What calls with each user's token came to: the connector's own records, wherever the others are kept.
+
+Each process counts in memory. A thread of its own writes that down some seconds later, in one short transaction, so no
+call waits for it or asks the database once more. What can't be written at once, as others write, is tried again; a
+process that is killed loses what it has counted since. Counted are calls with tokens of scope sync, which are
+BrightSync's: per user, day and outcome, and never who wrote to whom.
+"""
+
+import logging
+import time
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from threading import Event, Lock, Thread
+from typing import Any
+
+from peewee import EXCLUDED, Case, fn
+
+from clock import now, stamp
+from crm.mentions import Mentions
+from crm.records import NotOffered, Record
+from crm.seam import store
+from database import Unavailable, release, writing
+from database.query import Prepared, is_any, param
+from models import Activity as Row
+from web import tokens, unmatched
+
+SECONDS = 5  # that counts wait in memory
+KEPT_DAYS = 400
+LOGGED = "POST /api/v1/emails"
+_MOST_MISSED = 500  # addresses that wait in memory; of more, none is taken
+
+log = logging.getLogger(__name__)
+
+# Day, user, status and call: how often, and when last. Address: how often, when last, and by which users.
+_Calls = dict[tuple[int, str, int, str], tuple[int, float]]
+_Missed = dict[str, tuple[int, float, set[str]]]
+
+_ADD = Prepared(
+    lambda: Row.insert(
+        {name: param(name) for name in ("day", "user_id", "status", "call", "times", "last_at")}
+    ).on_conflict(
+        conflict_target=[Row.day, Row.user_id, Row.status, Row.call],
+        update={
+            Row.times: Row.times + EXCLUDED.times,
+            Row.last_at: Case(None, [(EXCLUDED.last_at > Row.last_at, EXCLUDED.last_at)], Row.last_at),
+        },
+    )
+)
+_FORGET = Prepared(lambda: Row.delete().where(Row.day < param("day")))
+_DELETE = Prepared(lambda: Row.delete().where(is_any(Row.user_id, "user_ids")))
+_USERS = Prepared(lambda: Row.select(Row.user_id).distinct())
+_DAYS = Prepared(lambda: Row.select().where(Row.user_id == param("user_id")).order_by(Row.day))
+
+
+def _since(name: str) -> Any:
+    return fn.SUM(Case(None, [(Row.day >= param(name), Row.times)], 0))
+
+
+_SUMS = Prepared(
+    lambda: (
+        Row.select(
+            Row.user_id, Row.status, Row.call, fn.MAX(Row.last_at), _since("day"), _since("week"), _since("month")
+        )
+        .group_by(Row.user_id, Row.status, Row.call)
+        .order_by(Row.status, Row.call)
+    )
+)
+
+
+class Activity:
+    """What a process has counted and not yet written."""
+
+    def __init__(self, seconds: float | None = SECONDS, keeps_unmatched: bool = True) -> None:
+        """With None it is written by `flush` alone."""
+        self._seconds, self._keeps_unmatched = seconds, keeps_unmatched
+        self._calls: _Calls = {}
+        self._missed: _Missed = {}
+        self._lock, self._writing = Lock(), Lock()
+        self._waiting = Event()
+        self._thread: Thread | None = None  # begins with the first call: a worker is forked before
+
+    def count(self, user_id: str, status: int, call: str, missed: Iterable[str] = ()) -> None:
+        """Count a call, as method and route, and the addresses that it looked up in vain."""
+        at = time.time()  # as a text it would take as long as all the rest
+        key = int(at // 86_400), user_id, status, call if status >= 400 or call == LOGGED else ""
+        missed = {address: (1, at, {user_id}) for address in missed} if missed and self._keeps_unmatched else {}
+        self._add({key: (1, at)}, missed)
+
+    def _add(self, calls: _Calls, missed: _Missed) -> None:
+        with self._lock:
+            for key, (times, at) in calls.items():
+                before, last = self._calls.get(key, (0, at))
+                self._calls[key] = before + times, max(at, last)
+            for address, asked in missed.items():
+                if address in self._missed:
+                    before, last, users = self._missed[address]
+                    self._missed[address] = before + asked[0], max(last, asked[1]), users | asked[2]
+                elif len(self._missed) < _MOST_MISSED:
+                    self._missed[address] = asked
+            if self._thread is None and self._seconds is not None:
+                self._thread = Thread(target=self._work, daemon=True)
+                self._thread.start()
+        if not self._waiting.is_set():
+            self._waiting.set()
+
+    def _work(self) -> None:
+        while self._waiting.wait():
+            time.sleep(self._seconds or 0)
+            try:
+                self.flush()
+            except Exception as error:
+                log.error("What was counted is lost, which is a fault of the connector.", exc_info=error)
+            release()
+
+    def flush(self, timeout: float = 0) -> None:
+        """Write down what was counted, if others stop writing for a moment within so many seconds."""
+        with self._writing:
+            self._waiting.clear()
+            with self._lock:
+                calls, missed = self._calls, self._missed
+                self._calls, self._missed = {}, {}
+            if not calls and not missed:
+                return
+            rows = [_row(*key[1:], *counted) for key, counted in calls.items()]
+            asked = {address: (times, _text(at), users) for address, (times, at, users) in missed.items()}
+            try:
+                with writing(timeout):
+                    _ADD.many(rows)
+                    _FORGET.run(day=_day(KEPT_DAYS))
+                    unmatched.keep(asked, self._keeps_unmatched)
+            except Unavailable:
+                self._add(calls, missed)
+
+
+def _row(user_id: str, status: int, call: str, times: int, at: float) -> Record:
+    last = _text(at)
+    return {"day": last[:10], "user_id": user_id, "status": status, "call": call, "times": times, "last_at": last}
+
+
+def _text(moment: float) -> str:
+    return stamp(datetime.fromtimestamp(moment, UTC))
+
+
+def _day(ago: int) -> str:
+    return _text(time.time() - ago * 86_400)[:10]
+
+
+def list_activity() -> list[Record]:
+    """Of each user with a token of scope sync, by address: userId, email, since (when the first token was made),
+    lastCall, lastEmail, emailsToday, emails7Days, emails30Days; and refusals of 30 days: status, call, count, last.
+
+    An email counts whenever it was logged, also as a copy of one that was here. Days are UTC's.
+    """
+    since: dict[str, str] = {}
+    moment = now()
+    for one in tokens.listed():
+        if one["scope"] == "sync" and not one["revokedAt"] and (one["expiresAt"] is None or one["expiresAt"] > moment):
+            since.setdefault(one["userId"], one["createdAt"])
+    try:
+        emails = {user["id"]: user["email"] for user in store.users.read(list(since))}
+    except NotOffered:  # then every token is valid
+        emails = dict.fromkeys(since)
+    found = {
+        user_id: {
+            "userId": user_id,
+            "email": email,
+            "since": since[user_id],
+            "lastCall": None,
+            "lastEmail": None,
+            "emailsToday": 0,
+            "emails7Days": 0,
+            "emails30Days": 0,
+            "refusals": [],
+        }
+        for user_id, email in sorted(emails.items(), key=lambda one: (one[1] or "", one[0]))
+    }
+    for user_id, status, call, last, *counts in _SUMS(day=_day(0), week=_day(6), month=_day(29)):
+        if (user := found.get(user_id)) is None:
+            continue
+        user["lastCall"] = max(user["lastCall"] or "", last)
+        if status < 400 and call == LOGGED:
+            user["lastEmail"] = max(user["lastEmail"] or "", last)
+            for name, count in zip(("emailsToday", "emails7Days", "emails30Days"), counts, strict=True):
+                user[name] += int(count)
+        elif status >= 400 and counts[-1]:
+            user["refusals"].append({"status": status, "call": call, "count": int(counts[-1]), "last": last})
+    return list(found.values())
+
+
+def silent_since(moment: str) -> list[str]:
+    """The users, by address, whose tokens are older than a moment, and who have logged no email since."""
+    users = (user for user in list_activity() if max(user["since"], user["lastEmail"] or "") < moment)
+    return [user["email"] or user["userId"] for user in users]
+
+
+# ---- privacy --------------------------------------------------------------------------------------------------------
+
+
+def find_mentions(sought: Mentions) -> list[tuple[str, Record]]:
+    """What of these records mentions an address, which only a user's id can: pairs of "activity" and the record."""
+    names = ("day", "userId", "status", "call", "count", "last")
+    return [
+        ("activity", dict(zip(names, row, strict=True))) for one in _mentioned(sought) for row in _DAYS(user_id=one)
+    ]
+
+
+def erase_mentions(sought: Mentions, dry_run: bool) -> list[str]:
+    """Remove what `find_mentions` gives; gives the ids of the users."""
+    found = _mentioned(sought)
+    if found and not dry_run:
+        delete(found)
+    return found
+
+
+def _mentioned(sought: Mentions) -> list[str]:
+    return [user_id for (user_id,) in _USERS() if sought.in_text(user_id)]
+
+
+def delete(user_ids: list[str]) -> None:
+    """Remove what was counted of these users."""
+    with writing():
+        _DELETE.run(user_ids=user_ids)
