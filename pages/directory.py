@@ -75,9 +75,10 @@ def add_company() -> Any:
 @pages.get("/companies/<record_id:record_id>")
 @show("company.html")
 def company(record_id: str) -> dict[str, Any]:
-    """A company and its people."""
+    """A company, its people and all mail with them."""
     record = crm.get_company(record_id)
-    return {"company": record, "contacts": if_offered(crm.contacts_of_company, record_id)}
+    people = if_offered(crm.contacts_of_company, record_id)
+    return {"company": record, "contacts": people, "page": if_offered(crm.company_timeline, record_id, cursor())}
 
 
 @pages.post("/companies/<record_id:record_id>")

@@ -37,11 +37,12 @@ def email(email_id: str) -> dict[str, Any]:
     copies = crm.list_copies(email_id).records
     return {
         "email": record,
+        "new_text": crm.get_email(email_id, "new")["textBody"],
         "people": crm.participants(record),
         "html": _shown(record) if html and mail_html.is_showable(html) else None,
         "copies": copies,
         "mailboxes": {one["userId"]: _user(one["userId"]) for one in copies if one["userId"]},
-        "thread": _thread(record),
+        "thread": if_offered(_thread, email_id) or [],
     }
 
 
@@ -52,10 +53,8 @@ def _shown(record: crm.Record) -> mail_html.Shown:
     )
 
 
-def _thread(record: crm.Record) -> list[crm.Record]:
-    if not record["syncThreadId"]:
-        return []
-    return crm.find_emails({"syncThreadId": record["syncThreadId"]}, limit=100, whole=False).records
+def _thread(email_id: str) -> list[crm.Record]:
+    return crm.get_thread(email_id, limit=100).records
 
 
 def _user(user_id: str) -> crm.Record | None:

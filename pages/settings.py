@@ -6,7 +6,8 @@ from flask import abort, current_app, redirect, render_template, request, url_fo
 
 import crm
 from pages.site import if_offered, pages, show
-from web import sessions, tokens
+from schemas import NeverLogRuleIn
+from web import activity, sessions, tokens, unmatched
 
 
 @pages.get("/")
@@ -17,7 +18,23 @@ def overview() -> dict[str, Any]:
         "emails": crm.find_emails({}, limit=5, whole=False).records,
         "contacts": bool(crm.list_contacts(limit=1).records),
         "refusals": tokens.newest_refusals(5),
+        "activity": activity.list_activity(),
+        "unmatched": unmatched.list_unmatched(10),
     }
+
+
+@pages.post("/unmatched/contact")
+def add_unmatched_contact() -> Any:
+    """Create a contact with an address that BrightSync asked for in vain."""
+    record, _ = unmatched.add_unmatched_contact(request.form.get("address", ""))
+    return redirect(url_for("pages.contact", record_id=record["id"]), 303)
+
+
+@pages.post("/unmatched/ignore")
+def ignore_unmatched() -> Any:
+    """Keep an address off the list."""
+    unmatched.ignore_unmatched(request.form.get("address", ""))
+    return redirect(url_for("pages.overview"), 303)
 
 
 @pages.get("/settings")
@@ -31,6 +48,8 @@ def settings() -> dict[str, Any]:
         "users": users,
         "all_users": page.records if (page := if_offered(crm.list_users, limit=100)) else None,
         "sessions": sessions.count(),
+        "rules": if_offered(crm.list_rules),
+        "retention": if_offered(lambda: [crm.get_retention()]),
         "refusals": tokens.newest_refusals(),
     }
 
@@ -41,6 +60,31 @@ def _user(user_id: str) -> crm.Record | None:
         return user
     except crm.NotFound:
         return None
+
+
+@pages.post("/settings/never-log")
+def add_rule() -> Any:
+    """Never log emails with an address, a domain, or among our own people."""
+    value = request.form.get("value", "").strip()
+    kind = "internal" if not value else "address" if "@" in value else "domain"
+    unless_known, reason = "unlessKnown" in request.form, request.form.get("reason", "").strip()
+    rule = {"kind": kind, "value": value or None, "unlessKnown": unless_known, "reason": reason or None}
+    crm.add_rule(NeverLogRuleIn().load(rule))
+    return redirect(url_for("pages.settings"), 303)
+
+
+@pages.post("/settings/never-log/<record_id:record_id>/remove")
+def remove_rule(record_id: str) -> Any:
+    """Remove a rule."""
+    crm.remove_rule(record_id)
+    return redirect(url_for("pages.settings"), 303)
+
+
+@pages.post("/settings/retention")
+def set_retention() -> Any:
+    """How long emails are kept."""
+    crm.set_retention(request.form.get("after", "").strip() or None, "keepLinked" in request.form)
+    return redirect(url_for("pages.settings"), 303)
 
 
 @pages.post("/settings/users")

@@ -134,6 +134,7 @@ pages.register_error_handler(crm.NotOffered, lambda _: _error(501, "This CRM doe
 pages.register_error_handler(crm.Changed, lambda _: _error(412, "Somebody has changed the record; open it again."))
 pages.register_error_handler(crm.Conflict, lambda e: _error(409, str(e)))
 pages.register_error_handler(crm.Invalid, lambda e: _error(422, " ".join(e.errors.values())))
+pages.register_error_handler(ValidationError, lambda e: _error(422, f"A value can't be used: {', '.join(e.messages)}."))
 pages.register_error_handler(
     database.TookTooLong, lambda _: _error(422, "The search takes too long. Ask for fewer, longer or rarer words.")
 )

@@ -165,6 +165,12 @@ FORMS = {
     "/contacts": {"emailAddresses": "new@acme.example"},
     "/contacts/42": {"lastName": "Changed"},
     "/companies": {"name": "New"},
+    "/unmatched/contact": {"address": "new@acme.example"},
+    "/unmatched/ignore": {"address": "new@acme.example"},
+    "/settings/never-log": {"value": "private.example"},
+    "/settings/never-log/1/remove": {},
+    "/settings/retention": {"after": "1d"},
+    "/settings/users/u1/remove": {},
     "/settings/users": {"email": "new@crm.example"},
     "/settings/tokens": {"email": "john@brightsync.example"},
     "/settings/tokens/1/revoke": {},
@@ -329,7 +335,7 @@ def test_an_email_is_deleted_and_stays_away_or_not(browser: Any) -> None:
         email_id = log(subject="An offer", rfc822MsgId="<a@acme.example>")
         assert browser.post(f"/emails/{email_id}/delete", data=data, headers=OURS).location == "/emails"
         email_id = log(subject="An offer", rfc822MsgId="<a@acme.example>")
-        assert crm.get_email(email_id)["withheld"] is withheld
+        assert bool(crm.get_email(email_id)["withheld"]) is withheld
         crm.delete_email(email_id, remember=False)
 
 
@@ -379,6 +385,51 @@ def test_a_token_is_shown_once_and_works(browser: Any) -> None:
     token_id = tokens.listed()[-1]["id"]
     assert browser.post(f"/settings/tokens/{token_id}/revoke", headers=OURS).status_code == 303
     assert browser.get("/api/v1/users/me", headers=headers).status_code == 401
+
+
+def test_the_overview_says_who_is_silent_and_what_nobody_knows(browser: Any, sync: Any, app: Any) -> None:
+    """An address is made a contact, or ignored, with a click."""
+    log(subject="An offer", fromAddress="New Person <new@acme.example>")
+    for address in ("new@acme.example", "other@acme.example"):
+        assert sync.get(f"/api/v1/contacts/lookup?emails={address}").json == []
+    app.extensions["activity"].flush()
+    page = browser.get("/").text
+    assert "john@brightsync.example" in page
+    assert "never: silent" in page
+    assert browser.post("/unmatched/ignore", data={"address": "other@acme.example"}, headers=OURS).location == "/"
+    assert "other@acme.example" not in browser.get("/").text
+    answer = browser.post("/unmatched/contact", data={"address": "new@acme.example"}, headers=OURS)
+    [contact] = crm.lookup_contacts(["new@acme.example"])
+    assert answer.location == f"/contacts/{contact['id']}"
+
+
+def test_a_rule_and_how_long_emails_are_kept_are_set(browser: Any) -> None:
+    """And taken back."""
+    browser.post("/settings/never-log", data={"value": "Private.example", "reason": "family"}, headers=OURS)
+    [rule] = crm.list_rules()
+    assert (rule["kind"], rule["value"], rule["reason"]) == ("domain", "private.example", "family")
+    assert "private.example (family)" in browser.get("/settings").text
+    browser.post(f"/settings/never-log/{rule['id']}/remove", headers=OURS)
+    assert crm.list_rules() == []
+    browser.post("/settings/retention", data={"after": "3y", "keepLinked": "on"}, headers=OURS)
+    assert crm.get_retention() == ("3y", True)
+    assert browser.post("/settings/retention", data={"after": "soon"}, headers=OURS).status_code == 422
+    browser.post("/settings/retention", data={"after": ""}, headers=OURS)
+    assert crm.get_retention() is None
+
+
+def test_a_company_has_its_people_and_their_mail(browser: Any) -> None:
+    """By the domain, too."""
+    crm.put_company("7", ACME)
+    log(subject="From somebody there", fromAddress="anybody@acme.example")
+    assert "From somebody there" in browser.get("/companies/7").text
+
+
+def test_what_an_email_quotes_is_folded_away(browser: Any) -> None:
+    """What it adds comes first."""
+    email_id = log(textBody="I agree.\n\nOn 3 Jan 2026, Jane Doe wrote:\n> Shall we?\n")
+    page = browser.get(f"/emails/{email_id}").text
+    assert page.index("I agree.") < page.index("With what it quotes") < page.index("Shall we?")
 
 
 def test_files_are_saved_and_never_shown(browser: Any) -> None:
