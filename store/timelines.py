@@ -178,7 +178,7 @@ _BEHIND = Tuple(param("at"), param("id"))
 _ALL = Prepared(
     lambda: (
         Email.select(Email.at, Email.id)
-        .where(_PLACE < _BEHIND, ~Email.withheld)
+        .where(_PLACE < _BEHIND, Email.withheld.is_null())
         .order_by(Email.at.desc(), Email.id.desc())
         .limit(param("limit"))
     )

@@ -144,6 +144,9 @@ def test_every_answer_is_as_it_is_described(app: Flask, witness: Witness, sync: 
         call("GET", f"{EMAILS}{query}")
     for query in ("", "?limit=1"):
         call("GET", f"{CONTACTS}/1/emails{query}")
+        call("GET", f"{COMPANIES}/7/emails{query}")
+        call("GET", f"/api/v1/threads{query}")
+    call("GET", f"/api/v1/threads/{paths[0].rpartition('/')[2]}")
     for body in ({"relatedTo": {"type": "Contact", "id": 1}}, {"attachments": None}, {}):
         call("PATCH", paths[0], json=body)
     for body in (MAIL, ODD_MAIL, {}):
