@@ -278,7 +278,7 @@ def test_no_key_gets_out_that_is_not_described(witness: Witness, monkeypatch: An
     monkeypatch.setattr(crm, "lookup_contacts", lambda _: [SimpleNamespace(**contact)])
     monkeypatch.setattr(crm, "list_contacts", lambda **_: crm.Page([contact], None))
     monkeypatch.setattr(crm, "add_contact", lambda _: (contact, False))
-    monkeypatch.setattr(crm, "get_email", lambda _: {**MAIL, **record, "passwordHash": "secret"})
+    monkeypatch.setattr(crm, "get_email", lambda *_: {**MAIL, **record, "passwordHash": "secret"})
     paths = [f"{CONTACTS}/1", f"{CONTACTS}/lookup?emails=a@b.example", CONTACTS, f"{EMAILS}/1"]
     for answer in [*(witness.call("GET", path) for path in paths), witness.call("POST", CONTACTS, json={})]:
         assert "secret" not in answer.text

@@ -43,6 +43,7 @@ class People:
                 "id": self._prefix + row["id"],
                 "firstName": row["first_name"] or None,
                 "lastName": row["last_name"] or None,
+                "nameKey": normalize_name(f"{row['first_name'] or ''} {row['last_name'] or ''}") or "",
                 "emailAddresses": addresses[row["id"]],
                 "companyId": row["account"],
                 "createdAt": to_text(row["created_at"]),
@@ -96,7 +97,7 @@ class Companies:
             {
                 "id": row.id,
                 "name": row.name or None,
-                "nameKey": normalize_name(row.name or ""),
+                "nameKey": normalize_name(row.name or "") or "",
                 "domains": [row.website] if row.website else [],
                 "createdAt": to_text(row.created_at),
                 "updatedAt": to_text(row.modified_at),
