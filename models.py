@@ -202,7 +202,7 @@ class Link(Table):
 class Copy(Table):
     """A copy of an email as a mailbox has it: whose it is, and what it says otherwise.
 
-    Without `logged_at` it is no copy: a msgId that a PATCH gave to the email, by which it is found as well.
+    A row without `logged_at` only records a msgId that a PATCH gave to the email, by which it is found as well.
     """
 
     email = ForeignKeyField(Email, on_delete="CASCADE", index=False)
@@ -212,7 +212,7 @@ class Copy(Table):
     user_id = TextField(null=True)  # whose token it came with; no foreign key, as for tokens
     logged_at = TextField(null=True)
     contents = JSONField()  # hashes of what tells emails apart, in the order of crm.identity.COMPARED
-    differs = JSONField(null=True)  # the fields in which the record, as it was then, is another
+    differs = JSONField(null=True)  # the fields in which it disagreed with the record when it was logged
 
     class Meta:
         primary_key = CompositeKey("email", "digest")
@@ -365,7 +365,7 @@ class Activity(Table):
     day = TextField()
     user_id = TextField()  # no foreign key, as for tokens
     status = IntegerField()
-    call = TextField()  # method and route; empty for what was served, but for POST /api/v1/emails
+    call = TextField()  # method and route; empty for calls that succeeded, except POST /api/v1/emails
     times = IntegerField()
     last_at = TextField()
 

@@ -332,7 +332,7 @@ def _save(
             check_version(old, versions)  # under the write lock it is still the same, or all is tried again
             new = change(old)
             if new == old:
-                with store.transaction():  # also of what is only found, no answer is given before it is safe
+                with store.transaction():  # the commit that made what was found may not be on the disk yet
                     return new, False
             new, keys = kind.named(new), kind.keys(new)
             with store.transaction():

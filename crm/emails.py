@@ -100,7 +100,7 @@ class _Copy(NamedTuple):
         return identify(store.withheld.find(message_key, copy_key), message_key, self.keys.contents)
 
     def like(self, withheld: Logged) -> "_Copy":
-        """This copy, known by what the deleted email had as well: another email with its msgId is told from both."""
+        """This copy with the hashes of the deleted email too: another email with its msgId is not taken for it."""
         contents = [old or new for old, new in zip(as_logged(withheld), self.keys.contents, strict=True)]
         return self._replace(keys=self.keys._replace(contents=contents))
 
@@ -142,7 +142,7 @@ def _log_copy(copy: _Copy, known: Logged | None, hashed: Hash) -> tuple[Record, 
             [old] = found
             is_filled = old["withheld"] == _BY_RULE and _may_fill(copy, one, hashed)
             if not is_filled and any(keys.digest == copy.keys.digest for keys in one.copies):
-                with store.transaction():  # also of what is only found, no answer is given before it is safe
+                with store.transaction():  # the commit that made what was found may not be on the disk yet
                     return old, False
             new, differs = _merged({**old, "withheld": None} if is_filled else old, copy, as_logged(one), hashed)
             before, after = (None, None) if _same(old, new) else (derive(old), derive(new, old))
@@ -235,7 +235,7 @@ def change_email(email_id: str, changes: Mapping[str, Any], versions: Versions =
             named = {name: value for name, value in changes.items() if name in _KEPT or not old["withheld"]}
             new = {**old, **named}
             if _same(old, new):
-                with store.transaction():  # also of what is only found, no answer is given before it is safe
+                with store.transaction():  # the commit that made what was found may not be on the disk yet
                     return old
             new["removed"] = removed_by(old, new, hashed)
             before, after = derive(old), derive(new, old)

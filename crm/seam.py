@@ -1,5 +1,5 @@
-"""How `crm` reaches the store: what a store does not supply is not offered, and changes that do not hold the write lock
-for longer than they write."""
+"""Access to the store: a function that is missing makes a call 501; `attempts` computes outside the write lock, and
+writes inside."""
 
 import time
 from collections.abc import Callable, Iterator

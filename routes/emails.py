@@ -43,8 +43,8 @@ def log_email(email: dict[str, Any]) -> Any:
     sender, time and bodies are equal wherever both have them. Without either, every call makes a new record. A copy of
     a mail that is here adds recipients, files and `relatedTo` entries, and fills what was empty, but for what people
     took away; the rest stays as it was first logged, and what the copy says otherwise is kept with the copy. From then
-    on the record is found by the copy's `msgId` too. Of a mail that was deleted, so that it stays away, or
-    meets a rule of never log, there is a record with its ids and time, and nothing else.
+    on the record is found by the copy's `msgId` too. A mail that was deleted, or that meets a
+    never-log rule, is recorded with its ids and time only.
     """
     return created_or_ok(crm.log_email(email))
 

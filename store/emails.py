@@ -129,20 +129,20 @@ def _values() -> dict[str, Any]:
     return {name: param(name) for name in _COLUMNS} | {"thread": thread}
 
 
-def _waiting_for(own: Any) -> Any:
+def _replies_to(own: Any) -> Any:
     return _other.select(_other.id).where(_other.thread == own, _other.thread_key.is_null())
 
 
 _INSERT = Prepared(
     lambda: Email.insert(_values()).returning(
-        Email.id, Email.thread, fn.EXISTS(_waiting_for(param("thread_of_own"))).alias("is_awaited")
+        Email.id, Email.thread, fn.EXISTS(_replies_to(param("thread_of_own"))).alias("is_awaited")
     )
 )
 _UPDATE = Prepared(lambda: Email.update(_values()).where(Email.id == param("id")).returning(Email.thread))
-_MOST_WAITING = 500  # emails that join a conversation at a time, as the write lock is held
+_MOST_REPLIES = 500  # emails that join a conversation at a time, as the write lock is held
 _JOIN = Prepared(
     lambda: Email.update(thread=param("thread")).where(
-        Email.id.in_(_waiting_for(param("thread_of_own")).limit(_MOST_WAITING))
+        Email.id.in_(_replies_to(param("thread_of_own")).limit(_MOST_REPLIES))
     )
 )
 _INSERT_RECIPIENT = Prepared(
