@@ -1,13 +1,15 @@
 """The pictures of docs/: `make screenshots` draws them of made-up data."""
 
 import json
+import time
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from playwright.sync_api import sync_playwright
 
-from tests.samples import PROJECT, ask, serving
+from tests.samples import PROJECT, ask, run_command, serving
 from tests.test_browser import CHROMIUM, sign_in
+from web.activity import SECONDS
 
 SUBJECTS = [
     "Offer 4711",
@@ -24,8 +26,9 @@ def main() -> None:
     """Draw the overview and an email."""
     with TemporaryDirectory() as folder, serving(Path(folder)) as server, sync_playwright() as playwright:
 
-        def call(method: str, path: str, body: object) -> None:
-            status, _, _ = ask(server, method, f"/api/v1{path}", json.dumps(body).encode())
+        def call(method: str, path: str, body: object, token: str = server.token) -> None:
+            sent = None if body is None else json.dumps(body).encode()
+            status, _, _ = ask(server._replace(token=token), method, f"/api/v1{path}", sent)
             assert status < 300
 
         for n, (first, last, domain) in enumerate(PEOPLE):
@@ -33,6 +36,14 @@ def main() -> None:
             address = f"{first.lower()}@{domain}"
             person = {"firstName": first, "lastName": last, "emailAddresses": [address], "companyId": str(n)}
             call("PUT", f"/contacts/{n}", person)
+        users = []
+        for name in ("John Smith", "Carol Lee"):
+            address = f"{name.partition(' ')[0].lower()}@crm.example"
+            run_command(Path(folder), "commands", "user", "add", address, "--name", name)
+            made = run_command(Path(folder), "commands", "token", "create", address, "--label", "BrightSync")
+            users.append(made.stdout.strip())
+        for address in ("dave@new.example", "erin@gmail.com", "dave@new.example"):
+            call("GET", f"/contacts/lookup?emails={address}", None, users[0])
         for n in range(18):
             first, last, domain = PEOPLE[n % 3]
             email = {
@@ -52,7 +63,8 @@ def main() -> None:
                 ],
                 "relatedTo": [{"type": "Deal", "id": "4711"}],
             }
-            call("POST", "/emails", email)
+            call("POST", "/emails", email, users[0])
+        time.sleep(SECONDS + 1)  # until it is counted
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         page = browser.new_page(viewport={"width": 1000, "height": 760})
         sign_in(page, server)
