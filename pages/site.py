@@ -128,7 +128,8 @@ def _error(status: int, sentence: str) -> tuple[str, int]:
     return render_template("error.html", status=status, sentence=sentence), status
 
 
-pages.register_error_handler(HTTPException, lambda e: _error(e.code or 500, e.description or ""))
+for _which in (HTTPException, 403):  # to an error of its own class the application's handler would come first
+    pages.register_error_handler(_which, lambda e: _error(e.code or 500, e.description or ""))
 pages.register_error_handler(crm.NotFound, lambda _: _error(404, "There is no such record; it may have been deleted."))
 pages.register_error_handler(crm.NotOffered, lambda _: _error(501, "This CRM does not offer that."))
 pages.register_error_handler(crm.Changed, lambda _: _error(412, "Somebody has changed the record; open it again."))

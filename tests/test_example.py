@@ -511,10 +511,10 @@ def test_tables_and_columns_may_have_other_names(tmp_path: Path) -> None:
     with sqlite3.connect(tmp_path / "crm.db") as database:
         database.execute(
             """CREATE TABLE people (number TEXT PRIMARY KEY, first TEXT, last TEXT, firm TEXT,
-            created TEXT NOT NULL, changed TEXT NOT NULL)"""
+            sort_name TEXT NOT NULL, created TEXT NOT NULL, changed TEXT NOT NULL)"""
         )
         moment = "2025-01-03T08:00:00.000000Z"
-        database.execute("INSERT INTO people VALUES ('42', 'Jane', 'Doe', NULL, ?, ?)", [moment, moment])
+        database.execute("INSERT INTO people VALUES ('42', 'Jane', 'Doe', NULL, 'jane doe', ?, ?)", [moment, moment])
     database.close()
     port = free_port()
     environment = os.environ | {"PORT": str(port), "PYTHONPATH": "", "DATABASE_URL": "sqlite:///crm.db"}
