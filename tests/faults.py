@@ -1453,7 +1453,7 @@ OWN_USE: dict[str, tuple[str, Plant]] = {
         "unmatched unmatched-contact unmatched-ignored",
         together(impatient, attribute(unmatched, "keep", lambda *_: None)),
     ),
-    "ignored addresses are listed": ("unmatched-ignored", status(204, 404, "ignore$", "")),
+    "ignored addresses are listed": ("unmatched-ignored", attribute(unmatched, "ignore_unmatched", lambda _: None)),
     "the feed has no end": ("changes-beyond-the-end", attribute(memory.changes, "last", lambda: 2**63)),
     "the last change is told again": (
         "changes changes-at-once changes-copy",

@@ -163,7 +163,8 @@ def threads(crm: Session) -> None:
         [[a.lower()]] * 3,
         [[one for one in thread["participants"] if one == a.lower()] for thread in found],
     )
-    true("the newest of all", str(crm.get("/threads").expect(200).records[0].get("lastAt")) >= days[5], found)
+    newest = crm.get("/threads").expect(200).records[0]
+    true("the newest of all", instant(newest.get("lastAt")) >= instant(days[5]), newest)
     crm.get(at("threads", crm.fresh())).refused(404)
 
 
