@@ -10,7 +10,7 @@ from markupsafe import Markup, escape
 import crm
 from crm.preview import find_file
 from pages import mail_html
-from pages.site import cursor, if_offered, pages, show
+from pages.site import cursor, if_offered, pages, show, user_of
 from web.wire import download
 
 _FILTERS = ("q", "address", "contactId")
@@ -41,7 +41,7 @@ def email(email_id: str) -> dict[str, Any]:
         "people": crm.participants(record),
         "html": _shown(record) if html and mail_html.is_showable(html) else None,
         "copies": copies,
-        "mailboxes": {one["userId"]: _user(one["userId"]) for one in copies if one["userId"]},
+        "mailboxes": {one["userId"]: user_of(one["userId"]) for one in copies if one["userId"]},
         "thread": if_offered(_thread, email_id) or [],
     }
 
@@ -55,14 +55,6 @@ def _shown(record: crm.Record) -> mail_html.Shown:
 
 def _thread(email_id: str) -> list[crm.Record]:
     return crm.get_thread(email_id, limit=100).records
-
-
-def _user(user_id: str) -> crm.Record | None:
-    try:
-        user: crm.Record | None = if_offered(crm.get_user, user_id)
-        return user
-    except crm.NotFound:
-        return None
 
 
 @pages.get("/emails/<record_id:email_id>/html")

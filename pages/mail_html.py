@@ -90,7 +90,7 @@ def shown(html: str, picture: Callable[[str], Mapping[str, Any] | None]) -> Show
     def attribute(tag: str, name: str, value: str) -> str | None:
         nonlocal remote, room
         if (tag, name) == ("a", "href"):
-            if urlsplit_or_none(value) in ("http", "https", "mailto") and len(links) < _MOST_LINKS:
+            if _scheme(value) in ("http", "https", "mailto") and len(links) < _MOST_LINKS:
                 links[value] = None
             return value
         if (tag, name) != ("img", "src"):
@@ -119,7 +119,7 @@ def shown(html: str, picture: Callable[[str], Mapping[str, Any] | None]) -> Show
     return Shown(cleaned, list(links), remote)
 
 
-def urlsplit_or_none(url: str) -> str | None:
+def _scheme(url: str) -> str | None:
     """The scheme of an address, None for what is none."""
     try:
         return urlsplit(url.strip()).scheme.lower()

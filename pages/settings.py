@@ -5,7 +5,7 @@ from typing import Any
 from flask import abort, current_app, redirect, render_template, request, url_for
 
 import crm
-from pages.site import if_offered, pages, show
+from pages.site import if_offered, pages, show, user_of
 from schemas import NeverLogRuleIn
 from web import activity, sessions, tokens, unmatched
 
@@ -42,7 +42,7 @@ def ignore_unmatched() -> Any:
 def settings() -> dict[str, Any]:
     """Users, tokens, refused calls."""
     listed = tokens.listed()
-    users = {one["userId"]: _user(one["userId"]) for one in listed}
+    users = {one["userId"]: user_of(one["userId"]) for one in listed}
     return {
         "tokens": [one for one in listed if not one["revokedAt"]],
         "users": users,
@@ -52,14 +52,6 @@ def settings() -> dict[str, Any]:
         "retention": if_offered(lambda: [crm.get_retention()]),
         "refusals": tokens.newest_refusals(),
     }
-
-
-def _user(user_id: str) -> crm.Record | None:
-    try:
-        user: crm.Record | None = if_offered(crm.get_user, user_id)
-        return user
-    except crm.NotFound:
-        return None
 
 
 @pages.post("/settings/never-log")

@@ -177,6 +177,15 @@ def if_offered(verb: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         return None
 
 
+def user_of(user_id: str) -> crm.Record | None:
+    """The user with this id; None for one who is gone, or of whom this CRM does not tell."""
+    try:
+        user: crm.Record | None = if_offered(crm.get_user, user_id)
+        return user
+    except crm.NotFound:
+        return None
+
+
 def cursor() -> Any:
     """Where the page of a list begins."""
     text = request.args.get("cursor")
