@@ -163,7 +163,7 @@ def create_app(environment: Mapping[str, Any] | None = None) -> Flask:
 
 
 def _register_errors(app: Flask, api: Api) -> None:
-    """What the exceptions of other rooms mean in HTTP. None of the answers says what the client sent."""
+    """What the exceptions of other modules mean in HTTP. None of the answers says what the client sent."""
 
     @app.errorhandler(Forbidden)
     def forbidden(error: Forbidden) -> Any:

@@ -30,7 +30,7 @@ from web import tokens
 FINE, WARNING, PROBLEM = LEVELS = ["ok", "warning", "PROBLEM"]  # words: not every terminal has signs
 
 _SOON = timedelta(days=14)
-_GLANCE = 1  # seconds; a service that serves gives up the write lock sooner
+_LOCK_TIMEOUT = 1  # seconds; a service that serves gives up the write lock sooner
 _LITTLE = 200 * MIB
 # Where several programs can't share a write-ahead log or a lock (https://sqlite.org/wal.html), as findmnt names it.
 _SHARED = ("nfs", "cifs", "smb", "9p", "afs", "ceph", "vboxsf", "fuse.")
@@ -185,7 +185,7 @@ def _database() -> Iterator[Finding]:
 
 
 def _writing() -> Iterator[Finding]:
-    with database.writing(_GLANCE):
+    with database.writing(_LOCK_TIMEOUT):
         crm.check()
     yield Finding(FINE, "The database can be written")
 

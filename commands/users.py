@@ -87,7 +87,7 @@ def sign_in(email: str) -> None:
 
 
 def sign_in_link(config: Mapping[str, Any], token_id: int) -> str:
-    """A link that signs in whoever opens it first, as if with this token."""
+    """A link by which one browser signs in, as if with this token."""
     return f"{address(config)}/sign-in/{sessions.offer_link(token_id)}"
 
 

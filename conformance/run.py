@@ -4,7 +4,7 @@ from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 
-import conformance.rules  # noqa: F401  (each room enters its rules into RULES)
+import conformance.rules  # noqa: F401  (each module enters its rules into RULES)
 from conformance.client import Answer, Failed, NotOffered
 from conformance.rule import RULES, Demand, Result, Rule, Status
 from conformance.session import NOTHING_NAMED, Known, Session

@@ -10,6 +10,7 @@ from crm.changes import calling_token, calling_user, list_changes
 from crm.directory import (
     add_company,
     add_contact,
+    add_contact_of_domain,
     change_company,
     change_contact,
     contacts_of_company,
@@ -60,6 +61,7 @@ __all__ = [
     "Versions",
     "add_company",
     "add_contact",
+    "add_contact_of_domain",
     "add_rule",
     "add_user",
     "apply_rule",

@@ -22,6 +22,7 @@ from crm.records import (
     Cursor,
     Invalid,
     NotFound,
+    NotOffered,
     Page,
     Record,
     Versions,
@@ -110,6 +111,17 @@ def add_contact(contact: Mapping[str, Any]) -> tuple[Record, bool]:
     does not exist.
     """
     return _add(CONTACT, contact)
+
+
+def add_contact_of_domain(contact: Mapping[str, Any]) -> tuple[Record, bool]:
+    """Find or create a contact without an id; a new one belongs to the oldest company of its addresses' domains."""
+    for address in contact["emailAddresses"]:
+        try:
+            for company in lookup_companies(address.rpartition("@")[2]):
+                return add_contact({**contact, "companyId": company["id"]})
+        except NotOffered:
+            break
+    return add_contact(contact)
 
 
 def put_contact(contact_id: str, contact: Mapping[str, Any], versions: Versions = None) -> tuple[Record, bool]:

@@ -43,7 +43,7 @@ Unusable = (OSError, DatabaseError, InterfaceError)
 
 
 class TookTooLong(Exception):
-    """A query was broken off at its `time_limit`."""
+    """A query was interrupted at its `time_limit`."""
 
 
 Tables = Callable[[], list[type[Model]]]

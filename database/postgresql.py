@@ -49,7 +49,7 @@ _SESSION = f"""
 _STALE = 300  # seconds, after which a connection is replaced: so all come to know of a server that has moved
 
 # Where there is a synchronous standby, a transaction that has changed nothing waits for it as well: what it has found,
-# and is about to acknowledge, may be a mail whose own wait was broken off. It has to write something for that.
+# and is about to acknowledge, may be a mail whose own wait was interrupted. It has to write something for that.
 _COMMIT = """
     SELECT pg_logical_emit_message(true, 'connector', '')
         WHERE pg_current_xact_id_if_assigned() IS NULL AND current_setting('synchronous_standby_names') != '';
@@ -85,7 +85,7 @@ def _hear(said: psycopg.errors.Diagnostic) -> None:
 
 def _begin_session(connection: "psycopg.Connection[Any]") -> None:
     connection.autocommit = True
-    for json in ("json", "jsonb"):  # text to the rooms above
+    for json in ("json", "jsonb"):  # text to the modules above
         connection.adapters.register_loader(json, TextLoader)
     connection.execute(_SESSION)
 

@@ -31,11 +31,7 @@ def new_contact() -> dict[str, Any]:
 @pages.post("/contacts")
 def add_contact() -> Any:
     """Find or create a contact, with the company of its domain."""
-    fields = _contact_fields()
-    domains = [address.rpartition("@")[2] for address in fields["emailAddresses"]]
-    companies = [one for domain in domains if domain for one in if_offered(crm.lookup_companies, domain) or ()]
-    values = {"companyId": companies[0]["id"] if companies else None, **fields}
-    record, _ = crm.add_contact(ContactNew().load(values))
+    record, _ = crm.add_contact_of_domain(ContactNew().load(_contact_fields()))
     return redirect(url_for("pages.contact", record_id=record["id"]), 303)
 
 

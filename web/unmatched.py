@@ -119,11 +119,7 @@ def add_unmatched_contact(address: str) -> tuple[Record, bool]:
         raise NotFound
     first, last = guess_names(address)
     contact = {"firstName": first, "lastName": last, "emailAddresses": [address], "companyId": None}
-    try:
-        companies = crm.lookup_companies(address.rpartition("@")[2])
-    except NotOffered:
-        companies = []
-    return crm.add_contact({**contact, "companyId": companies[0]["id"]} if companies else contact)
+    return crm.add_contact_of_domain(contact)
 
 
 def ignore_unmatched(address: str) -> None:

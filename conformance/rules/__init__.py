@@ -1,6 +1,6 @@
-"""The rules, one room per part of BrightSync's session, in the order in which it plays."""
+"""The rules, one module per part of BrightSync's session, in the order in which it plays."""
 
-# ruff: noqa: I001 (the order of the rooms is the order of the session)
+# ruff: noqa: I001 (the order of the modules is the order of the session)
 from conformance.rules import (  # noqa: F401
     access,
     yours,

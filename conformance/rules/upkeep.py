@@ -9,7 +9,7 @@ from conformance.session import Session
 SYNC = "`GET /sync` and `flask sync`: per user (of tokens with scope `sync`)"
 UNMATCHED = "The addresses that BrightSync asked for in vain (look-up without an answer)"
 CONTACT = "creates the contact, with the company of its domain, names guessed from what the mail's display names said"
-PATIENCE = 10  # seconds: a server may count in memory for a while
+COUNT_TIMEOUT = 10  # seconds: a server may count in memory for a while
 
 
 def counted(crm: Session, path: str) -> list[Json]:
@@ -36,7 +36,7 @@ def look_up(crm: Session, *addresses: str) -> None:
         same("the contacts found", [], crm.get("/contacts/lookup", emails=",".join(addresses)).expect(200).ids)
     began = time.monotonic()
     while any(entry(crm, address) is None for address in addresses):
-        true("the addresses on the list", time.monotonic() < began + PATIENCE, addresses)
+        true("the addresses on the list", time.monotonic() < began + COUNT_TIMEOUT, addresses)
         time.sleep(0.5)
 
 
@@ -54,7 +54,7 @@ def sync_counts(crm: Session) -> None:
         refused = [one for one in after.get("refusals", []) if one.get("status") == 404]
         if emails >= 1 and after.get("emailsToday", 0) and after.get("lastEmail") and refused:
             break
-        true("an email and a refusal more", time.monotonic() < began + PATIENCE, after)
+        true("an email and a refusal more", time.monotonic() < began + COUNT_TIMEOUT, after)
         time.sleep(0.5)
     true("nothing of the email", mail["fromAddress"] not in str(after) and mail["subject"] not in str(after), after)
 
