@@ -310,7 +310,7 @@ def test_doctor_compares_all_records_without_the_lock(client: Any, url: str) -> 
 
 def test_doctor_waits_but_a_moment_for_the_lock(client: Any, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """And says that it could not have it."""
-    monkeypatch.setattr(doctor, "_GLANCE", 0.01)
+    monkeypatch.setattr(doctor, "_LOCK_TIMEOUT", 0.01)
     with lock_held_elsewhere(url):
         found = list(doctor.examine({"DATABASE_URL": url, "HOST": "127.0.0.1", "PORT": 1}))
     (problem,) = [finding.text for finding in found if finding.level == doctor.PROBLEM]
