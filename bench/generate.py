@@ -17,7 +17,7 @@ from random import Random
 from typing import Any
 
 import crm
-import crm.emails
+import crm.drafts
 import database
 import store
 from crm.preview import text_of
@@ -128,7 +128,7 @@ def generate(emails: int, path: Path) -> Data:
     # Nothing of a half-made file is worth a journal.
     for pragma in ("journal_mode = off", "synchronous = off", "cache_size = -1000000"):
         database.execute(f"PRAGMA {pragma}")
-    crm.emails.text_of = cache(text_of)  # there are only so many bodies
+    crm.drafts.text_of = cache(text_of)  # there are only so many bodies
 
     for n in range(USERS):
         crm.add_user(data.user(n))

@@ -10,7 +10,7 @@ from typing import Any
 from peewee import SQL, Value, __exception_wrapper__, fn  # type: ignore[attr-defined]
 
 import models
-from crm.emails import derive
+from crm.drafts import derive
 from crm.matching import normalize_address, normalize_domain, normalize_message_id
 from database import Damaged, db, rows, snapshot
 from database.query import Prepared, on_sqlite, param

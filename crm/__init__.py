@@ -31,16 +31,13 @@ from crm.directory import (
 from crm.emails import (
     change_email,
     delete_email,
-    find_emails,
-    forget_withheld,
     get_attachment,
     get_email,
     list_copies,
-    list_withheld,
     log_email,
     log_emails,
-    participants,
 )
+from crm.finding import find_emails, participants
 from crm.never_log import add_rule, list_rules, remove_rule
 from crm.privacy import erase_person, export_person, mentions
 from crm.records import Changed, Conflict, Cursor, Invalid, NotFound, NotOffered, Page, Record, Versions
@@ -48,6 +45,7 @@ from crm.retention import apply_rule, get_retention, rule_for, run_retention, se
 from crm.seam import check
 from crm.timelines import company_timeline, get_thread, list_threads, timeline
 from crm.users import add_user, change_user, get_user, list_users, lookup_users, remove_user
+from crm.withheld import forget_withheld, list_withheld
 
 __all__ = [
     "Changed",

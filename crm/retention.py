@@ -8,7 +8,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from clock import now, stamp
-from crm.emails import delete_emails, recipients_of, withhold_emails
+from crm.drafts import recipients_of
+from crm.emails import delete_emails, withhold_emails
 from crm.merging import NO_EMAIL
 from crm.never_log import meets, new_rule, rules_met
 from crm.records import Invalid, Record

@@ -4,7 +4,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 from crm.directory import get_company, get_contact
-from crm.emails import DOMAIN, keys_of, page_of, page_where, people_of
+from crm.drafts import DOMAIN, people_of
+from crm.finding import keys_of, page_of, page_where
 from crm.matching import (
     domains_of,
     is_free_mail,

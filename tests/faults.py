@@ -30,7 +30,7 @@ import schemas
 from clock import now
 from conformance.rules import emails as rules
 from conformance.rules import upkeep
-from crm import directory, emails, merging, timelines
+from crm import directory, drafts, emails, finding, merging, timelines
 from crm.matching import bare_address, normalize_address, normalize_domain, normalize_message_id, parent_domains
 from crm.merging import LISTS, NO_EMAIL, entries, union
 from crm.records import Conflict, Cursor, Invalid, NotFound, Page, Record
@@ -43,7 +43,7 @@ Plant = Callable[[pytest.MonkeyPatch, Flask], None]
 
 # As they are without a fault.
 REAL = SimpleNamespace(**{name: getattr(crm, name) for name in crm.__all__})
-EMAILS = SimpleNamespace(**vars(emails))
+EMAILS = SimpleNamespace(**(vars(drafts) | vars(finding) | vars(emails)))
 DIRECTORY = SimpleNamespace(**vars(directory))
 ALL = 1_000_000  # emails on a page
 
@@ -64,7 +64,7 @@ def inside(name: str, value: Any) -> Plant:
     """Another value in the place of one that the verbs are made of, wherever it is used."""
 
     def plant(patch: pytest.MonkeyPatch, app: Flask) -> None:
-        users = [module for module in (directory, emails, timelines) if hasattr(module, name)]
+        users = [module for module in (directory, drafts, emails, finding, timelines) if hasattr(module, name)]
         assert users, f"nothing is named {name} any more"
         for module in users:
             patch.setattr(module, name, value)
@@ -122,9 +122,9 @@ def ids_compared(normalize: Callable[[str | None], str | None]) -> Plant:
     """Message-IDs, msgIds and thread ids are compared in another form."""
 
     def plant(patch: pytest.MonkeyPatch, app: Flask) -> None:
-        patch.setattr(emails, "normalize_message_id", normalize)
+        patch.setattr(drafts, "normalize_message_id", normalize)
         for name in ("rfc822MsgId", "msgId", "syncThreadId"):
-            patch.setitem(emails._KEYS, name, (*EMAILS._KEYS[name][:2], normalize))
+            patch.setitem(finding._KEYS, name, (*EMAILS._KEYS[name][:2], normalize))
 
     return plant
 
@@ -362,7 +362,7 @@ def merging_as(change: Callable[[Record, Record, Record, Record], tuple[Record, 
 
 def find_copy(email: Mapping[str, Any]) -> Any:
     """The email of which this is a copy."""
-    return EMAILS._Copy.of({**NO_EMAIL, **email}, None, EMAILS._hash()).find()
+    return EMAILS._Copy.of({**NO_EMAIL, **email}, None, EMAILS.hashes()).find()
 
 
 def find_without_ids(copy: Any) -> Any:
@@ -389,9 +389,9 @@ def forgets_its_msg_id(email: Mapping[str, Any]) -> tuple[Record, bool]:
 
 
 def change_forgets_msg_id(email_id: str, changes: Mapping[str, Any], *_: Any) -> Record:
-    old = EMAILS._keys(REAL.get_email(email_id))[1]
+    old = EMAILS.message_keys(REAL.get_email(email_id))[1]
     record: Record = REAL.change_email(email_id, changes)
-    if EMAILS._keys(record)[1] != old:
+    if EMAILS.message_keys(record)[1] != old:
         copies = memory.COPIES[email_id]
         memory.COPIES[email_id] = {n: one for n, one in copies.items() if one[0].copy_key != old}
     return record
@@ -838,7 +838,7 @@ CHANGED: dict[str, tuple[str, Plant]] = {
         "email-withheld",
         attribute(memory.withheld, "find", lambda message_key, copy_key: []),
     ),
-    "what was deleted comes back without a trace": ("email-withheld", inside("_bare", lambda draft, why: draft)),
+    "what was deleted comes back without a trace": ("email-withheld", inside("bare", lambda draft, why: draft)),
     "rules are kept and not asked": ("never-log", inside("rules_met", lambda mails: [None] * len(mails))),
     "what a rule kept away is not logged anew": ("never-log", inside("_may_fill", lambda *_: False)),
     "what is withheld is in lists": (
@@ -861,7 +861,9 @@ CHANGED: dict[str, tuple[str, Plant]] = {
         "updated-at patch-own-fields contact-put",
         together(
             attribute(memory.emails, "update", update_as_new),
-            inside("_same", lambda old, new: False),
+            attribute(
+                emails._Change, "of", lambda old, new: emails._Change(EMAILS.derive(old), EMAILS.derive(new, old))
+            ),
             inside(
                 "store_record",
                 lambda kind, old, new, keys: DIRECTORY.store_record(

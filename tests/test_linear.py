@@ -21,7 +21,7 @@ from flask import Request
 from marshmallow import ValidationError
 
 from commands import mailfile, tables
-from crm import emails, matching, preview, quoting
+from crm import drafts, matching, preview, quoting
 from crm.identity import contents_of, hash_with
 from crm.matching import normalize_address, normalize_domain, normalize_message_id
 from crm.mentions import Mentions
@@ -122,7 +122,7 @@ def draft(text: str) -> Any:
         "subject": text[:1000],
         "toAddresses": text.split(",", 20_000),
     }
-    return emails.derive({**NO_EMAIL, **halves})
+    return drafts.derive({**NO_EMAIL, **halves})
 
 
 def merge(text: str) -> Any:

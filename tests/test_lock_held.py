@@ -13,8 +13,7 @@ import crm
 import database
 import store
 from commands import consistency, doctor, imports
-from crm import directory, matching, preview
-from crm import emails as crm_emails
+from crm import directory, drafts, matching, preview
 from tests.samples import WITHIN
 
 CONTEXT = multiprocessing.get_context("spawn")
@@ -263,7 +262,7 @@ def test_mail_is_parsed_while_others_may_write(
         assert writing.depth == 0
         return preview.text_of(html)
 
-    monkeypatch.setattr(crm_emails, "text_of", outside)
+    monkeypatch.setattr(drafts, "text_of", outside)
     result = app.test_cli_runner().invoke(args=["mail", "import", *(str(tmp_path / f"{n}.eml") for n in range(3))])
     assert result.stdout == "3 new, 0 here already, 0 unreadable.\n"
     assert writing.transactions == 1
