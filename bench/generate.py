@@ -19,8 +19,8 @@ from typing import Any
 import crm
 import crm.drafts
 import database
-import store
 from crm.preview import text_of
+from store.indexing import index_all
 
 RARE = "zugzwang"  # stands in 20 mails, whatever the size
 USERS = 50  # people whose mailboxes are watched; one of them is in every mail
@@ -136,7 +136,7 @@ def generate(emails: int, path: Path) -> Data:
     _write(data.contacts, lambda i: crm.put_contact(f"c{i}", data.contact(i)))
     _write(data.emails, lambda j: crm.log_email(data.email(j)))
     with database.writing():  # into one piece: the first new emails would have to merge several
-        list(store.emails.index_all())
+        list(index_all())
         database.execute("INSERT INTO email_words (email_words) VALUES ('optimize')")
     database.execute("ANALYZE")
     database.execute(f"PRAGMA user_version = {emails}")  # for size_of

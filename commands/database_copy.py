@@ -21,9 +21,9 @@ from peewee import BooleanField, CompositeKey
 
 import models
 import settings
-import store
 from database import NeverReusedId, Unusable, borrowed, exclusive_use, postgresql, sqlite, start, stop
 from database.common import scripts
+from store.indexing import index_all
 from terminal import printable
 
 Row = tuple[Any, ...]
@@ -145,7 +145,7 @@ def _fill(target: "_End", source: "_End", tables: list[Table], watch: Watch) -> 
             target.set_last_id(table, source.last_id(table))
     if models.Email in models.tables():
         with borrowed(target.connection):
-            for _ in watch("search index", models.Email.select().count(), store.emails.index_all()):
+            for _ in watch("search index", models.Email.select().count(), index_all()):
                 pass
 
 

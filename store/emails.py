@@ -1,47 +1,26 @@
 """Emails: rows in, rows out, and pages."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager, nullcontext
-from functools import cache, reduce
+from functools import cache
 from hashlib import blake2b
 from itertools import groupby
 from json import dumps, loads
-from operator import or_
 from secrets import token_hex
 from threading import BoundedSemaphore
-from time import monotonic
-from typing import Any, NamedTuple
+from typing import Any
 
-from peewee import JOIN, SQL, Join, OperationalError, Select, Tuple, fn
+from peewee import JOIN, OperationalError, Tuple, fn
 
-from database import TookTooLong, Unavailable, db, time_limit, writing
-from database.query import Prepared, Row, is_any, json_list, on_sqlite, param
+from database import time_limit
+from database.query import Prepared, is_any, json_list, param
 from models import Copy, Email, Link, Recipient
 from store import search
 from store.drafts import Conditions, CopyKeys, Draft, Logged
-from store.words import joined
-
-Record = dict[str, Any]
-
-# Of a record, what every list shows; then what else the fields on the wire need. `htmlText` is not on the wire.
-_HEAD = {
-    "id": Email.id,
-    "msgId": Email.msg_id,
-    "syncThreadId": Email.sync_thread_id,
-    "inReplyTo": Email.in_reply_to,
-    "receivedAt": Email.received_at,
-    "rfc822MsgId": Email.rfc822_msg_id,
-    "subject": Email.subject,
-    "fromName": Email.from_name,
-    "relatedTo": Email.related_to,
-    "createdAt": Email.created_at,
-    "updatedAt": Email.updated_at,
-}
-_TEXTS = {"textBody": Email.text_body, "htmlText": Email.html_text}
-_OWN = {"withheld": Email.withheld, "removed": Email.removed}  # not on the wire either
-_WHOLE = {**_HEAD, **_TEXTS, "htmlBody": Email.html_body, "attachments": Email.attachments, **_OWN}
-_LISTED = {**_HEAD, "snippet": Email.snippet, "hasAttachments": Email.has_attachments}
-_LISTS = {"to": "toAddresses", "cc": "ccAddresses", "bcc": "bccAddresses"}
+from store.email_rows import LISTED, WHOLE, Record, record_of, row_of, select
+from store.indexing import catch_up as catch_up  # one of the seam's
+from store.indexing import waiting_words
+from store.page_query import MOST_STREAMS, places
 
 _LARGEST_PAGE = 8 * 1024 * 1024  # characters, after which a page ends early: a hundred large emails are gigabytes
 
@@ -55,34 +34,8 @@ _BOTH = {"address_key", "contact_id"}  # of two that write much, but not to each
 # ---- one by one -----------------------------------------------------------------------------------------------------
 
 
-def _select(fields: Mapping[str, Any]) -> Any:
-    recipients = Recipient.select().where(Recipient.email == Email.id).order_by(Recipient.role, Recipient.position)
-    return Email.select(*fields.values(), Email.more_recipients, json_list(recipients, Recipient.role, Recipient.text))
-
-
-def _record(fields: Mapping[str, Any], row: Row) -> Record:
-    *values, more, recipients = row
-    record = dict(zip(fields, values, strict=True))
-    record["id"] = str(record["id"])
-    for name in ("relatedTo", "attachments"):
-        if name in record:
-            record[name] = loads(record[name]) if record[name] else []
-    if "hasAttachments" in record:
-        record["hasAttachments"] = bool(record["hasAttachments"])
-    if "removed" in record:
-        record["removed"] = record["removed"] and loads(record["removed"])
-    lists: dict[str, list[str]] = {"from": [], "to": [], "cc": [], "bcc": []}
-    for role, text in loads(recipients or "[]") + loads(more or "[]"):
-        if text is not None:  # a further address of an entry
-            lists[role].append(text)
-    record["fromAddress"] = lists["from"][0] if lists["from"] else None
-    for role, name in _LISTS.items():
-        record[name] = lists[role]
-    return record
-
-
-_READ = Prepared(lambda: _select(_WHOLE).where(is_any(Email.id, "ids")))
-_READ_LISTED = Prepared(lambda: _select(_LISTED).where(Email.id == param("id")))
+_READ = Prepared(lambda: select(WHOLE).where(is_any(Email.id, "ids")))
+_READ_LISTED = Prepared(lambda: select(LISTED).where(Email.id == param("id")))
 _VERSION = Prepared(lambda: Email.select(Email.updated_at).where(Email.id == param("id")))
 _FIND = Prepared(
     lambda: (
@@ -152,12 +105,6 @@ _INSERT_LINK = Prepared(lambda: Link.insert({name: param(name) for name in ("ema
 _DELETE_RECIPIENTS = Prepared(lambda: Recipient.delete().where(Recipient.email == param("id")))
 _DELETE_LINKS = Prepared(lambda: Link.delete().where(Link.email == param("id")))
 
-_WAITING = Prepared(
-    lambda: _select({**_HEAD, **_TEXTS}).where(Email.id > param("after")).order_by(Email.id).limit(param("limit"))
-)
-_VERSIONS = Prepared(lambda: Email.select(Email.id, Email.updated_at).where(Email.id > param("after")))
-_CATCH_UP_TIMEOUT = 0.1  # seconds
-
 _KNOWN = {
     "message": Prepared(lambda: Email.select(Email.message_key).where(is_any(Email.message_key, "keys"))),
     "thread": Prepared(
@@ -183,7 +130,7 @@ _NAMES = Prepared(
 def read(ids: Sequence[str]) -> list[Record]:
     """The emails with these ids, whole, in any order."""
     rows = [row for row in map(row_of, ids) if row is not None]
-    return [_record(_WHOLE, row) for row in _READ(ids=rows)] if rows else []
+    return [record_of(WHOLE, row) for row in _READ(ids=rows)] if rows else []
 
 
 def listed(places: Iterable[tuple[str, int]], limit: int) -> tuple[list[tuple[str, Record]], bool]:
@@ -195,7 +142,7 @@ def listed(places: Iterable[tuple[str, int]], limit: int) -> tuple[list[tuple[st
         if room < 0 or len(found) == limit:
             return found, True
         for row in _READ_LISTED(id=row_id):  # none where it was deleted in this moment
-            found.append((at, _record(_LISTED, row)))
+            found.append((at, record_of(LISTED, row)))
             room -= sum(len(value) for value in row if isinstance(value, str))
     return found, False
 
@@ -318,85 +265,6 @@ def page_of_copies(
     return found, len(found) < len(places)
 
 
-def catch_up(new: Draft) -> None:
-    """Do what `insert` has put off, so that emails are logged quickly. Called outside a transaction, after the last of
-    some was logged; where others write, the next one catches up."""
-    if not on_sqlite():
-        return
-    size = sum(len(text or "") for text in search.texts_of(new.record))
-    last = int(new.record["id"])
-    while size > search.LARGE or last - search.last_indexed() >= search.AT_A_TIME:
-        size = 0
-        if not _index(_waiting(search.AT_A_TIME)):
-            return
-
-
-def index_all() -> Iterator[str]:
-    """Put all emails that wait into the search index (on PostgreSQL, where none waits: all), in the transaction at
-    hand; gives the id of each."""
-    after = search.last_indexed() if on_sqlite() else 0
-    while found := [_record({**_HEAD, **_TEXTS}, row) for row in _WAITING(after=after, limit=search.AT_A_TIME)]:
-        for record in found:
-            after = int(record["id"])
-            search.put_in(after, search.words(search.texts_of(record)))
-            yield record["id"]
-
-
-def _index(waiting: list[tuple[int, Record]]) -> bool:
-    """Put emails into the search index; False where others are in the way."""
-    words = [(row_id, record["updatedAt"], search.words(search.texts_of(record))) for row_id, record in waiting]
-    try:
-        with writing(_CATCH_UP_TIMEOUT):
-            versions: dict[int, str] = dict(_VERSIONS(after=search.last_indexed()))
-            for row_id, updated_at, texts in words:
-                if row_id not in versions:  # removed, or indexed by another process
-                    continue
-                if versions[row_id] != updated_at:
-                    return False  # this one and those behind it wait, as the index only grows at its end
-                search.put_in(row_id, texts)
-    except Unavailable:
-        return False
-    return bool(waiting)
-
-
-def _waiting(limit: int) -> list[tuple[int, Record]]:
-    """The first emails that are not indexed yet, with what is searched in them."""
-    found = [_record({**_HEAD, **_TEXTS}, row) for row in _WAITING(after=search.last_indexed(), limit=limit)]
-    return [(int(record["id"]), record) for record in found]
-
-
-_words: dict[int, tuple[Any, str, list[str]]] = {}  # of emails that wait: the database, the version and the words
-
-
-def _waiting_words() -> dict[int, list[str]]:
-    """The words of the emails that are not indexed yet, by their rows. Each is read and split once in a process.
-
-    Raises TookTooLong after SEARCH_TIMEOUT: where others have written for long, many wait. What was split is kept.
-    """
-    if not on_sqlite():
-        return {}
-    deadline = monotonic() + SEARCH_TIMEOUT
-    versions = {row_id: (db.obj, updated_at) for row_id, updated_at in _VERSIONS(after=search.last_indexed())}
-    kept = {row_id: words for row_id, (*version, words) in _words.copy().items() if versions.get(row_id) == (*version,)}
-    if kept.keys() != versions.keys():
-        for row_id in _words.keys() - kept.keys():
-            _words.pop(row_id, None)
-        for row_id in versions.keys() - kept.keys():
-            for row in _WAITING(after=row_id - 1, limit=1):
-                record = _record({**_HEAD, **_TEXTS}, row)
-                if record["id"] == str(row_id):  # not where it was deleted in this moment
-                    kept[row_id] = joined(search.texts_of(record))
-                    _words[row_id] = db.obj, record["updatedAt"], kept[row_id]
-            if monotonic() > deadline:
-                raise TookTooLong
-    return kept
-
-
-def row_of(text: str) -> int | None:
-    """The row of an email's id; None for what can't be one."""
-    return int(text) if text.isascii() and text.isdecimal() and len(text) < 19 and str(int(text)) == text else None
-
-
 def _columns(draft: Draft) -> dict[str, Any]:
     record = draft.record
     own = _hash(draft.message_key) if draft.message_key else token_hex(16)
@@ -405,7 +273,7 @@ def _columns(draft: Draft) -> dict[str, Any]:
         "thread_of_sync": draft.thread_key and _hash(draft.thread_key),
         "thread_of_parent": draft.parent_key and _hash(draft.parent_key),
         "thread_of_own": None if record["withheld"] else own,
-        **{column.name: record[name] for name, column in _WHOLE.items()},
+        **{column.name: record[name] for name, column in WHOLE.items()},
         "at": draft.at,
         "message_key": draft.message_key,
         "thread_key": draft.thread_key,
@@ -443,7 +311,7 @@ def _insert_links(row_id: int, draft: Draft) -> None:
 
 def _scan() -> Any:
     copies = json_list(Copy.select().where(Copy.email == Email.id, Copy.msg_id.is_null(False)), Copy.msg_id)
-    query = _select(_WHOLE)
+    query = select(WHOLE)
     return query.columns(copies, *query.selected_columns)
 
 
@@ -457,7 +325,7 @@ def scan(after: str, limit: int) -> Iterator[Record]:
     room = _LARGEST_PAGE
     with closing(_SCAN.each(after=int(after or 0), limit=limit)) as rows:
         for copies, *row in rows:
-            yield {**_record(_WHOLE, tuple(row)), "copies": loads(copies or "[]")}
+            yield {**record_of(WHOLE, tuple(row)), "copies": loads(copies or "[]")}
             room -= sum(len(value) for value in row if isinstance(value, str))
             if room < 0:
                 return
@@ -466,7 +334,7 @@ def scan(after: str, limit: int) -> Iterator[Record]:
 def scan_one(email_id: str) -> Iterator[Record]:
     """The email with this id, as `scan` gives it."""
     for copies, *row in _SCAN_ONE(id=int(email_id)):
-        yield {**_record(_WHOLE, tuple(row)), "copies": loads(copies or "[]")}
+        yield {**record_of(WHOLE, tuple(row)), "copies": loads(copies or "[]")}
 
 
 _SCAN_COPIES = Prepared(
@@ -533,22 +401,22 @@ def page(
     keys = conditions.contact_keys
     if "thread_key" in given:
         values["thread"] = _hash(given["thread_key"])
-    separate = len(keys) <= _MOST_STREAMS
+    separate = len(keys) <= MOST_STREAMS
     values |= {f"key{n}": key for n, key in enumerate(keys)} if separate else {}
     values["contact_keys"] = list(keys)
     limited = _search() if "search" in given or given.keys() >= _BOTH else nullcontext()
     query = _page(frozenset(given), len(keys) if separate else None, bool(bounds), whole)
-    fields = _WHOLE if whole else _LISTED
+    fields = WHOLE if whole else LISTED
     found: list[tuple[str, Record]] = []
     room = _LARGEST_PAGE
     with limited:
         if "search" in given:
-            values |= search.values(given["search"], _waiting_words())
+            values |= search.values(given["search"], waiting_words(SEARCH_TIMEOUT))
         with closing(query.each(**values)) as rows:
             for at, *row in rows:
                 if room < 0 or len(found) == limit:
                     return found, True
-                found.append((at, _record(fields, tuple(row))))
+                found.append((at, record_of(fields, tuple(row))))
                 room -= sum(len(value) for value in row if isinstance(value, str))
     return found, False
 
@@ -565,101 +433,14 @@ def _search() -> Iterator[None]:
         _SEARCHES.release()
 
 
-_FIRST = JOIN.CROSS  # to SQLite it says: begin with the table on the left (https://sqlite.org/optoverview.html, 8.2)
-_E = Email.alias("e")  # within a stream; outside is the email as it is returned
-_MOST_STREAMS = 50  # of a contact's addresses; SQLite merges 500 at most, and nobody has as many
-
-
-class _Stream(NamedTuple):
-    """Emails in the order of time, as an index gives them."""
-
-    at: Any
-    id: Any
-    query: Any  # selects nothing yet
-    knows_email: bool = False  # whether Email is among its tables
-
-
 @cache
 def _page(given: frozenset[str], keys: int | None, bounded: bool, whole: bool) -> Prepared:
-    """The query of a page, for the conditions of these names. It merges streams, and takes each email once."""
-    driving = next((name for name in ("search", "address_key", "contact_id") if name in given), None)
-    if given & {"message_key", "thread_key", "copy_key"}:  # these find but few emails, which the others then test
-        driving = None
+    """The query of a page, for the conditions of these names."""
 
     def build() -> Any:
-        parts = [_part(stream, given - {driving}, bounded) for stream in _streams(driving, keys)]
-        union = reduce(or_, [Select((part.alias("found"),), (SQL('"at"'), SQL('"id"'))) for part in parts])
-        place = union.order_by(SQL("1").desc(), SQL("2").desc()).limit(param("limit")).alias("place")
-        query = _select(_WHOLE if whole else _LISTED)
+        place = places(given, keys, bounded).alias("place")
+        query = select(WHOLE if whole else LISTED)
         query = query.join(place, on=Email.id == place.c.id).order_by(place.c.at.desc(), place.c.id.desc())
         return query.columns(place.c.at, *query.selected_columns)
 
     return Prepared(build)
-
-
-def _streams(driving: str | None, keys: int | None) -> Iterator[_Stream]:
-    """What to walk through: one stream for each address, as each has its own order of time."""
-    if driving is None:
-        yield _Stream(_E.at, _E.id, _E.select(), knows_email=True)
-    elif driving == "search":
-        found = search.found().alias("match")
-        query = Select((Join(found, _E, _FIRST),)).where(_E.id == found.c.id)
-        yield _Stream(_E.at, _E.id, query, knows_email=True)
-    elif driving == "address_key":
-        yield _recipients(Recipient.normalized == param("address_key"))
-    else:
-        yield _Stream(Link.at, Link.email, Link.select().where(*_is_linked()))
-        if keys is None:
-            yield _recipients(is_any(Recipient.normalized, "contact_keys"))
-        for n in range(keys or 0):
-            yield _recipients(Recipient.normalized == param(f"key{n}"))
-
-
-def _recipients(condition: Any) -> _Stream:
-    return _Stream(Recipient.at, Recipient.email, Recipient.select().where(condition))
-
-
-def _is_linked() -> tuple[Any, Any]:
-    return Link.type == "contact", Link.record_id == param("contact_id")
-
-
-def _part(stream: _Stream, given: frozenset[str | None], bounded: bool) -> Any:
-    """The newest emails of a stream that meet the conditions."""
-    conditions = list(_conditions(stream, given))
-    query = stream.query
-    if conditions and not stream.knows_email:
-        query = query.join(_E, _FIRST).where(_E.id == stream.id)
-    if bounded:
-        conditions.append(Tuple(stream.at, stream.id) < Tuple(param("at"), param("id")))
-    query = query.columns(stream.at.alias("at"), stream.id.alias("id")).distinct()
-    if conditions:
-        query = query.where(*conditions)
-    return query.order_by(stream.at.desc(), stream.id.desc()).limit(param("limit"))
-
-
-def _conditions(stream: _Stream, given: frozenset[str | None]) -> Iterator[Any]:
-    """What each email of a stream has to meet. Who asks by an id finds what is withheld as well."""
-    if stream.knows_email and not given & {"message_key", "copy_key"}:  # it has neither addresses nor links
-        yield _E.withheld.is_null()
-    if "message_key" in given:
-        yield _E.message_key == param("message_key")
-    if "thread_key" in given:
-        yield _E.thread == param("thread")  # by its index
-        yield _E.thread_key == param("thread_key")
-    if "copy_key" in given:
-        yield _E.id.in_(Copy.select(Copy.email).where(Copy.msg_key == param("copy_key")))
-    if "received_after" in given:
-        yield stream.at >= param("received_after")
-    if given & {"received_after", "received_before"}:
-        yield _E.received_at.is_null(False)
-    own = Recipient.alias("own")
-    recipients = own.select(SQL("1")).where(own.email == _E.id)
-    key = own.normalized.concat("")  # so that the recipients of the email are tested, not all emails of the address
-    if "address_key" in given:
-        yield fn.EXISTS(recipients.where(key == param("address_key")))
-    if "contact_id" in given:
-        links = Link.select(SQL("1")).where(Link.email == _E.id, *_is_linked())
-        yield fn.EXISTS(recipients.where(is_any(key, "contact_keys"))) | fn.EXISTS(links)
-    if "search" in given:
-        found = search.found().alias("match")
-        yield _E.id.in_(Select((found,), (found.c.id,)))

@@ -11,7 +11,8 @@ from peewee import Tuple, fn
 
 from database.query import Prepared, each, is_any, json_list, param
 from models import Email, Link, Recipient
-from store.emails import Record, listed, row_of
+from store.email_rows import Record, row_of
+from store.emails import listed
 
 _Place = tuple[str, int]  # of an email: its time and row
 _Stream = tuple[str | None, str]  # the emails of a link (type, id) or of an address (None, address), newest first

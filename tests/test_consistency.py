@@ -10,7 +10,7 @@ from flask import Flask
 import crm
 import database
 from commands.consistency import problems
-from store.emails import index_all
+from store.indexing import index_all
 from tests.samples import ACME, JANE, MAIL, NO_MAIL, WITHIN
 
 HTML_MAIL = {"subject": "Héllo", "htmlBody": "<p>Only <b>HTML</b></p>", "toAddresses": ["undisclosed-recipients:;", ""]}

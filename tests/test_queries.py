@@ -11,7 +11,7 @@ import crm
 import database
 import store
 from database.query import on_sqlite
-from store.emails import index_all
+from store.indexing import index_all
 from tests.samples import EMAILS, MAIL, NO_MAIL
 
 CONTACTS = "/api/v1/contacts"
