@@ -1,10 +1,13 @@
-"""The API's own description, and the page that shows it."""
+"""The API's own description, the page that shows it, and the pages of docs/."""
 
 import re
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
+
+from docs import generate
+from tests.samples import PROJECT
 
 METHODS = {"get", "post", "put", "patch", "delete"}
 
@@ -169,3 +172,13 @@ def test_a_policy_forbids_scripts_from_elsewhere(anonymous: Any, path: str) -> N
 def test_nothing_else_is_served_there(anonymous: Any, path: str) -> None:
     """Neither the package's own page, which has inline scripts, nor any other file."""
     assert anonymous.get(path).status_code == 404
+
+
+# the pages of docs/
+
+
+@pytest.mark.parametrize("name", ["commands.md", "calls.md"])
+def test_what_is_made_from_the_code_is_up_to_date(description: Any, name: str) -> None:
+    """Where this fails: `make docs`, and look at what has changed."""
+    made = generate.commands_page() if name == "commands.md" else generate.calls_page(description)
+    assert (PROJECT / "docs" / name).read_text() == made
