@@ -54,7 +54,7 @@ BEFORE = {
         flask token create john@crm.example""",
 }
 # Commands that are to fail, with their exit status: curl has 22 for a refusal.
-FAILING = {'"receivedAt": "yesterday"': 22}
+FAILING = {'"receivedAt": "yesterday"': 22, "If-Match: ": 22}
 
 
 def blocks(page: str) -> Iterator[str]:

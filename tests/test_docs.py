@@ -182,3 +182,21 @@ def test_what_is_made_from_the_code_is_up_to_date(description: Any, name: str) -
     """Where this fails: `make docs`, and look at what has changed."""
     made = generate.commands_page() if name == "commands.md" else generate.calls_page(description)
     assert (PROJECT / "docs" / name).read_text() == made
+
+
+def test_every_link_leads_somewhere() -> None:
+    """From one page of the project to another, or to a heading in it; and docs/README.md knows all pages of docs/."""
+    folders = [path for path in PROJECT.glob("[a-z]*/") if path.name not in ("build", "dist")]
+    pages = [*PROJECT.glob("*.md"), *(page for folder in folders for page in folder.glob("**/*.md"))]
+    text = {page.resolve(): page.read_text() for page in pages}
+    broken = []
+    for page, content in text.items():
+        for target, anchor in re.findall(r"\]\((?!https?:)([^)#\s]*)#?([^)\s]*)\)", content):
+            there = (page.parent / target).resolve() if target else page
+            headings = re.findall(r"^#+ (.*)$", text.get(there, ""), re.MULTILINE)
+            slugs = {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+            if not there.exists() or (anchor and anchor not in slugs):
+                broken.append(f"{page.relative_to(PROJECT)}: {target}#{anchor}")
+    assert broken == []
+    listed = re.findall(r"\]\((\w[\w-]*\.md)\)", (PROJECT / "docs/README.md").read_text())
+    assert {path.name for path in PROJECT.glob("docs/*.md")} == {*listed, "README.md"}
