@@ -58,6 +58,7 @@ def keep(version: str) -> None:
         app = create_app({"DATABASE_URL": url})
         emails = _fill(app)
         kept = {"emails": emails, "answers": _answers(app)}
+        assert app.test_cli_runner().invoke(args=["backup", f"{folder}/first.db"]).exit_code == 0
         database.backup(Path(folder, "kept.db"))
         database.stop()
         file = Path(folder, "kept.db").read_bytes()
