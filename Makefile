@@ -8,7 +8,7 @@
 # Each is quick the second time: pip runs only when a requirements file is newer than the environment's stamp.
 
 
-.PHONY: run test test-system model lint format test-dist fuzz bench bench-large faults failover docs screenshots dist lock audit clean
+.PHONY: run test test-system model lint format test-dist fuzz bench bench-large faults failover screenshots dist lock audit clean
 
 # The first of these that runs and is new enough (a pyenv shim can be there and not run).
 PYTHON ?= $(firstword $(foreach p,python3.11 python3 python3.12 python3.13 python3.14,\
@@ -56,6 +56,7 @@ fuzz: .venv/dev.stamp
 endif
 
 # docs/commands.md and docs/calls.md, out of the code.
+.PHONY: docs
 docs: .venv/dev.stamp
 	@$(PY) -m docs.generate
 
