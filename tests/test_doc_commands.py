@@ -1,5 +1,6 @@
 """The commands in the README and in docs/: each block is run as it is printed, page by page, or is named below."""
 
+import faulthandler
 import itertools
 import json
 import os
@@ -143,7 +144,7 @@ def run(folder: Path, port: int, token: str, page: str) -> None:
 def _bash(folder: Path, port: int, token: str, script: str) -> str:
     environment = {**_environment(port), "TOKEN": token}  # as whoever reads a second page still has it
     done = subprocess.run(
-        ["bash", "-e"], cwd=folder, env=environment, input=script, capture_output=True, text=True, timeout=300
+        ["bash", "-e"], cwd=folder, env=environment, input=script, capture_output=True, text=True, timeout=600
     )
     assert done.returncode == 0, (done.stdout[-2000:], done.stderr[-2000:])
     return done.stdout
@@ -161,6 +162,7 @@ def test_each_block_of_commands_works_as_it_is_printed(tmp_path: Path, page: str
     """In the order of the page, in the project's folder, on the server that `make run` has started."""
     if all(is_printed(block) or reason(page, block) for block in blocks(page)):
         return
+    faulthandler.cancel_dump_traceback_later()  # of some hundred commands each takes a second
     with cloned(tmp_path / "connector") as (port, token):
         for one in [*AFTER.get(page, []), page]:
             run(tmp_path / "connector", port, token, one)
