@@ -95,7 +95,7 @@ def reason(page: str, block: str) -> str | None:
 @contextmanager
 def cloned(folder: Path) -> Iterator[tuple[int, str]]:
     """The project in a folder of its own, with this environment, and its server, by `make run`: port and token."""
-    left_out = shutil.ignore_patterns(".git", ".venv", "instance", "build", "dist", "*.db", "__pycache__", ".*_cache")
+    left_out = shutil.ignore_patterns(".git", ".venv", "build", "dist", "*.db", "*.db-*", "__pycache__", ".*_cache")
     shutil.copytree(PROJECT, folder, ignore=left_out)
     (folder / ".venv").mkdir()
     for part in Path(sys.prefix).iterdir():
