@@ -20,7 +20,8 @@ import pytest
 from flask import Flask
 
 import crm
-from tests.samples import WITHIN, free_port, run_command, serving
+from settings import VERSION
+from tests.samples import PROJECT, WITHIN, free_port, run_command, serving
 from web import tokens
 
 Process = subprocess.CompletedProcess[str]
@@ -418,3 +419,18 @@ def test_a_label_that_would_move_the_cursor_is_shown_without(run: Any) -> None:
     """A database may have been filled by somebody else."""
     tokens.create("u1", label="\x1b[2J\u202e")
     assert "\ufffd[2J\ufffd" in run("token", "list").stdout
+
+
+# the version
+
+
+def test_the_version_is_stated_once_and_shown_everywhere(run: Any, anonymous: Any, tmp_path: Path) -> None:
+    """By the command, with or without `flask`, by the service, its description and the log's first line."""
+    line = f"BrightSync CRM connector {VERSION}"
+    assert run("version").stdout == run_command(tmp_path, "commands", "--version").stdout == f"{line}\n"
+    assert anonymous.get("/health/live").json["version"] == VERSION
+    assert anonymous.get("/openapi.json").json["info"]["version"] == VERSION
+    with serving(tmp_path) as server:
+        first, *_ = server.output.read_text().splitlines()
+    assert re.fullmatch(rf"\S+ INFO {line}, Python 3\.\d+\.\S+", first)
+    assert f"\n## [{VERSION}]" in (PROJECT / "CHANGELOG.md").read_text()
