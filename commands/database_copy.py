@@ -6,6 +6,7 @@ from the emails that were copied. One transaction fills the target, so that it h
 """
 
 import sqlite3
+import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from hashlib import sha256
@@ -78,23 +79,21 @@ def copy_database(target: str) -> None:
     row by row; where something differs, or the copy is interrupted, the other one is left empty: run it again. Where
     it holds a copy already, the two are compared.
     """
-    from rich.console import Console  # not above: the server needs none of these
-    from rich.progress import Progress
-
-    console = Console(stderr=True)
-    with Progress(console=console, disable=not console.is_terminal) as progress:
-        try:
-            held = copy(
-                current_app.config["DATABASE_URL"],
-                target,
-                lambda what, total, things: progress.track(things, total, description=what),
-            )
-        except Refused as error:
-            raise click.ClickException(f"Nothing was copied. {printable(str(error))}") from None
+    try:
+        held = copy(current_app.config["DATABASE_URL"], target, _with_bar)
+    except Refused as error:
+        raise click.ClickException(f"Nothing was copied. {printable(str(error))}") from None
     for line in held:
         last_id = "" if line.last_id is None else f"  last id {line.last_id}"
         click.echo(f"{line.table:16} {line.rows:>11,}  {line.checksum[:16]}{last_id}")
     click.echo("Both databases hold the same. To serve the other one, set DATABASE_URL to it.")
+
+
+def _with_bar(what: str, total: int, things: Iterable[Any]) -> Iterator[Any]:
+    """The things, with a bar on standard error; where that is no terminal, none."""
+    hidden = not sys.stderr.isatty()
+    with click.progressbar(things, total, what, hidden, file=sys.stderr, update_min_steps=500) as bar:
+        yield from bar
 
 
 def copy(source_url: str, target_url: str, watch: Watch) -> list[Summary]:
