@@ -8,7 +8,7 @@ from werkzeug.utils import import_string
 
 from commands.audit import audit
 from commands.backup import backup
-from commands.database_copy import database
+from commands.database import database
 from commands.doctor import doctor
 from commands.imports import companies, contacts, mail
 from commands.never_log import never_log

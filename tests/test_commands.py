@@ -421,6 +421,21 @@ def test_a_label_that_would_move_the_cursor_is_shown_without(run: Any) -> None:
     assert "\ufffd[2J\ufffd" in run("token", "list").stdout
 
 
+@pytest.mark.parametrize(
+    "words", [["user", "list"], ["doctor"], ["serve"], ["database", "copy", "--to", "sqlite:///x"]]
+)
+def test_a_missing_library_for_postgresql_is_named(tmp_path: Path, words: list[str]) -> None:
+    """As in connector.pyz, which is made without it."""
+    (tmp_path / "psycopg.py").write_text("raise ImportError")
+    settings = {"DATABASE_URL": "postgresql://nobody@127.0.0.1/none", "PYTHONPATH": tmp_path}
+    done = run_command(tmp_path, "commands", *words, **settings)
+    assert done.returncode == 1
+    assert "Psycopg, the library for PostgreSQL, is missing here; connector-postgresql.pyz has it." in (
+        done.stdout + done.stderr
+    )
+    assert "Traceback" not in done.stderr
+
+
 # the version
 
 
