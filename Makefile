@@ -82,21 +82,12 @@ build/bench/%.db: bench/generate.py models.py | .venv/run.stamp
 # What goes into the file besides the libraries. Tests and the database do not.
 SHIPPED := $(wildcard *.py) commands crm database migrations pages routes store web
 
-dist: dist/connector.pyz
+# Without PostgreSQL's library; with it: make dist POSTGRESQL=1
+dist: dist/connector$(if $(POSTGRESQL),-postgresql).pyz
 
-# It unpacks itself in the user's home, where nobody else can write: what lies there is run.
-dist/connector.pyz: build/libraries.stamp .venv/dev.stamp $(shell find $(SHIPPED) -type f -not -name '*.pyc')
-	@rm -rf build/pyz && cp -R build/libraries build/pyz && cp -R $(SHIPPED) build/pyz
-	@find build/pyz -name __pycache__ -exec rm -rf {} + && chmod -R u=rwX,go=rX build/pyz
-	@mkdir -p dist && $(PY) -m shiv --site-packages build/pyz --entry-point commands.cli:main \
-		--python '/usr/bin/env python3' --root '~/.cache/connector' --reproducible --output-file $@
-	@ls -lh $@
-
-build/libraries.stamp: requirements.lock | .venv/run.stamp
-	@rm -rf build/libraries
-	@$(PIP) install --no-compile --target build/libraries -r requirements.lock
-	@rm -rf build/libraries/bin
-	@touch $@
+dist/connector.pyz dist/connector-postgresql.pyz: requirements.lock deploy/single_file.py LICENSE \
+		$(shell find $(SHIPPED) -type f -not -name '*.pyc') | .venv/dev.stamp
+	@$(PY) -m deploy.single_file $@ $(SHIPPED) LICENSE
 
 # Secrets in the tree; then known vulnerabilities, asked of the package index's database. The development list holds the
 # runtime list.
