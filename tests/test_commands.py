@@ -99,7 +99,7 @@ def test_a_user_is_removed_once(run: Any) -> None:
     run("user", "add", "john@crm.example")
     token = run("token", "create", "john@crm.example").stdout.strip()
     assert tokens.authenticate(token) is not None
-    assert run("user", "remove", "JOHN@crm.example").exit_code == 0
+    assert run("user", "remove", "JOHN@crm.example").output == "Removed JOHN@crm.example, whose tokens have ended.\n"
     assert tokens.authenticate(token) is None
     assert_refused(run("user", "remove", "john@crm.example"), "no user")
 
@@ -202,10 +202,10 @@ def test_a_list_of_no_tokens_is_its_head(run: Any) -> None:
 
 
 def test_a_token_is_revoked_once(run: Any) -> None:
-    """Without a word; a second time it is said that it had ended."""
-    token = run("token", "create", "john@brightsync.example").stdout.strip()
+    """It is said whose and what for, as an id is easily mistaken; a second time, that it had ended."""
+    token = run("token", "create", "john@brightsync.example", "--label", "BrightSync").stdout.strip()
     result = run("token", "revoke", "1")
-    assert (result.exit_code, result.output) == (0, "")
+    assert (result.exit_code, result.output) == (0, "Revoked token 1 of john@brightsync.example, BrightSync.\n")
     assert tokens.authenticate(token) is None
     assert_refused(run("token", "revoke", "1"), "ended before")
 
