@@ -599,6 +599,7 @@ class Health(Returned):
 class Live(Health):
     """That the service runs."""
 
+    status = fields.String(metadata={"description": "What the call asked about.", "examples": ["live"]})
     version = fields.String(metadata={"description": "The connector's version.", "examples": ["1.0.0"]})
 
 

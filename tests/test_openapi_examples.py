@@ -82,6 +82,10 @@ def test_every_refusal_is_an_error_with_its_header(description: dict[str, Any], 
                 whole = responses[response["$ref"].rpartition("/")[2]]
                 assert whole["content"]["application/json"]["schema"] == {"$ref": "#/components/schemas/Error"}
                 assert list(whole.get("headers", [])) == headers.get(status, [])
+                if status != "422":  # which the schema itself shows
+                    example = whole["content"]["application/json"]["example"]
+                    assert (example["code"], example["status"]) == (int(status), whole["description"])
+                    assert example["errors"] == {}
 
 
 def test_only_the_health_calls_need_no_token(operations: dict[str, Any]) -> None:

@@ -274,16 +274,22 @@ LOCATION = {
     **ETAG,
 }
 NEXT = {"Link": {"description": 'The next page: `<…>; rel="next"`; none at the end.', "schema": {"type": "string"}}}
-REFUSALS = {
-    "UNAUTHORIZED": {
-        "WWW-Authenticate": {"description": "How to show a token.", "required": True, "schema": {"type": "string"}}
-    },
-    "TOO_MANY_REQUESTS": {
-        "Retry-After": {"description": "Seconds to wait.", "required": True, "schema": {"type": "integer"}}
-    },
-    "SERVICE_UNAVAILABLE": {
-        "Retry-After": {"description": "Seconds to wait.", "required": True, "schema": {"type": "integer"}}
-    },
+_RETRY = {"Retry-After": {"description": "Seconds to wait.", "required": True, "schema": {"type": "integer"}}}
+# What the description shows of each refusal: its message, as an example, and its headers. Of 422: schemas.Error.
+REFUSALS: dict[int, tuple[str, dict[str, Any]]] = {
+    400: ("The body is not JSON.", {}),
+    401: (
+        "This call needs a valid token.",
+        {"WWW-Authenticate": {"description": "How to show a token.", "required": True, "schema": {"type": "string"}}},
+    ),
+    403: ("This call needs a token with the scope admin.", {}),
+    404: ("There is no such record.", {}),
+    409: ("Another email has this rfc822MsgId.", {}),
+    412: ("The record has changed: get it again.", {}),
+    413: ("The body is larger than 37748736 bytes.", {}),
+    415: ("The body must be JSON, with Content-Type: application/json.", {}),
+    429: ("Too many calls with a token that is not valid.", _RETRY),
+    503: ("The database can't serve now.", _RETRY),
 }
 FILE_NAME = {"Content-Disposition": {"description": "The name.", "required": True, "schema": {"type": "string"}}}
 
