@@ -50,7 +50,9 @@ OPENAPI = {
     "OPENAPI_VERSION": "3.1.0",
     "OPENAPI_URL_PREFIX": "/",
     "API_SPEC_OPTIONS": {
-        "servers": [{"url": "."}],  # where the description lies: a proxy may put a path before all of it
+        "servers": [
+            {"url": ".", "description": "this server"}
+        ],  # where the description lies: a proxy may put a path before all of it
         "info": {"description": "Where Aurinko's BrightSync asks whom the CRM knows, and logs their mail."},
         "components": {
             "securitySchemes": {

@@ -102,6 +102,7 @@ _IDS = {
     "ruleId": "The id of the rule.",
     "address": "The address, as the list has it.",
 }
+_EXAMPLES = {"address": "new@acme.example"}
 # What views call them: `id` is Python's own.
 _ARGUMENTS = {"id": "record_id", "attachmentId": "attachment_id", "userId": "user_id", "ruleId": "rule_id"}
 
@@ -151,7 +152,10 @@ class Blueprint(flask_smorest.Blueprint):
 
             ids = re.findall(r"{(\w+)}", rule)
             method = options["methods"][0]
-            parameters = [{"in": "path", "name": name, "description": _IDS[name]} for name in ids]
+            parameters: list[dict[str, Any]] = [
+                {"in": "path", "name": name, "description": _IDS[name], "example": _EXAMPLES.get(name, "1")}
+                for name in ids
+            ]
             if rule == "/{id}" and versions:
                 parameters.append(_IF_NONE_MATCH if method == "GET" else _IF_MATCH)
                 unmet = self.alt_response(304) if method == "GET" else self.alt_response(412, "PRECONDITION_FAILED")
