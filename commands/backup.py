@@ -19,5 +19,5 @@ def backup(file: Path) -> None:
         size = file.stat().st_size
     except database.Unusable as error:
         raise click.ClickException(f"No backup was made: {printable(database.reason_of(error))}.") from None
-    held = "" if emails is None else f", {emails:,} emails"
+    held = "" if emails is None else f", {emails:,} email{'' if emails == 1 else 's'}"
     say(f"Wrote {file.resolve()}: {size:,} bytes{held}.")
