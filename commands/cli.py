@@ -9,6 +9,7 @@ from commands.audit import audit
 from commands.backup import backup
 from commands.database_copy import database
 from commands.doctor import doctor
+from commands.health import health
 from commands.imports import companies, contacts, mail
 from commands.never_log import never_log
 from commands.person import person
@@ -19,6 +20,7 @@ from commands.sync import sync
 from commands.unmatched import unmatched
 from commands.users import token, user
 from commands.withheld import withheld
+from terminal import program
 
 COMMANDS = [
     user,
@@ -36,6 +38,7 @@ COMMANDS = [
     backup,
     restore,
     doctor,
+    health,
     database,
     serve,
 ]
@@ -44,4 +47,4 @@ COMMANDS = [
 def main() -> None:
     """The commands without `flask`; none at all means `serve`."""
     create_app = import_string("app:create_app")  # by its name: app.py takes the commands from here
-    FlaskGroup(create_app=create_app, add_version_option=False).main(sys.argv[1:] or ["serve"], prog_name="connector")
+    FlaskGroup(create_app=create_app, add_version_option=False).main(sys.argv[1:] or ["serve"], prog_name=program())

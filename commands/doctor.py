@@ -21,10 +21,11 @@ import crm
 import database
 from clock import now, stamp
 from commands import restore
-from commands.common import say
+from commands.common import reachable_host, say
 from commands.consistency import problems
 from database.copies import UNFINISHED
 from settings import MIB
+from terminal import program
 from web import tokens
 
 FINE, WARNING, PROBLEM = LEVELS = ["ok", "warning", "PROBLEM"]  # words: not every terminal has signs
@@ -69,7 +70,7 @@ def examine(config: Mapping[str, Any]) -> Iterator[Finding]:
             yield from _attempt("The service", _service(path, config))
             yield from _attempt("The folder", _folder(path))
             if not path.exists():
-                advice = "The first start makes one; or: flask restore FILE"
+                advice = f"The first start makes one; or: {program()} restore FILE"
                 yield Finding(PROBLEM, f"There is no database {path}. {advice}")
                 return
         database.attach(url)
@@ -144,7 +145,7 @@ def _answer_of(*command: str) -> str:
 
 
 def _service(path: Path, config: Mapping[str, Any]) -> Iterator[Finding]:
-    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(config["HOST"], config["HOST"])
+    host = reachable_host(config)
     where = f"{host}, port {config['PORT']}"
     asked = token_hex(16)
     try:
@@ -179,7 +180,8 @@ def _database() -> Iterator[Finding]:
     for sentence in found:
         yield Finding(PROBLEM, sentence)
     if found:
-        yield Finding(PROBLEM, "Go back to a backup: flask restore FILE. Keep the file as it is until you have.")
+        back = f"Go back to a backup: {program()} restore FILE"
+        yield Finding(PROBLEM, f"{back}. Keep the file as it is until you have.")
     else:
         yield Finding(FINE, "All records agree with one another")
 
@@ -211,17 +213,15 @@ def _tokens() -> Iterator[Finding]:
         if token["revokedAt"] is None and (token["expiresAt"] is None or token["expiresAt"] > moment)
     ]
     if not valid:
-        yield Finding(PROBLEM, "No token is valid: nobody can call. Make one: flask token create EMAIL")
+        yield Finding(PROBLEM, f"No token is valid: nobody can call. Make one: {program()} token create EMAIL")
         return
     for token in valid:
         if token["expiresAt"] and token["expiresAt"] < soon:
-            yield Finding(
-                WARNING, f"Token {token['id']} ends at {token['expiresAt']}. Make another: flask token create"
-            )
+            advice = f"Make another: {program()} token create"
+            yield Finding(WARNING, f"Token {token['id']} ends at {token['expiresAt']}. {advice}")
         try:
             crm.get_user(token["userId"])
         except crm.NotFound:
-            yield Finding(
-                WARNING, f"Token {token['id']} is of a user who is not here. End it: flask token revoke {token['id']}"
-            )
+            advice = f"End it: {program()} token revoke {token['id']}"
+            yield Finding(WARNING, f"Token {token['id']} is of a user who is not here. {advice}")
     yield Finding(FINE, f"Valid tokens: {len(valid)}")
