@@ -125,8 +125,9 @@ def rules_met(emails: Sequence[Recipients]) -> list[Record | None]:
     """Of each email, given as its recipients, the oldest rule that it meets. One query for all of them; more only for a
     rule that asks who is a user or a contact."""
     people = [_People.of(recipients) for recipients in emails]
-    keys = {_INTERNAL, *(key for one in people for key in one.keys)}
-    keys.update(domain for key in list(keys) for domain in _domains(key))
+    addresses = {key for one in people for key in one.keys}
+    domains = {key.rpartition("@")[2] for key in addresses}  # of many recipients there are few
+    keys = {_INTERNAL, *addresses, *(domain for one in domains for domain in _domains(one))}
     rules = optional(store.never_log, "find")(list(keys)) or []
     return [next((_shown(rule) for rule in rules if _meets(rule, one)), None) for one in people]
 

@@ -38,7 +38,7 @@ class Prepared:
     """A query that is rendered to SQL at its first use, and from then on only run."""
 
     def __init__(self, build: Callable[[], Any]) -> None:
-        self._build = build  # a function: a query may depend on the database, which is not known at import
+        self._build = build  # a function: a query may depend on the kind of database, which is not known at import
         self._rendered: tuple[Any, str, _Fill] = (None, "", tuple)
 
     def __call__(self, **values: Any) -> list[Row]:
@@ -75,10 +75,10 @@ class Prepared:
 
     def _statement(self) -> "tuple[str, _Fill]":
         known, sql, fill = self._rendered
-        if known is not db.obj:
+        if known is not db.obj.__class__:
             sql, parameters = self._build().sql()
             fill = _filler(parameters)
-            self._rendered = db.obj, sql, fill
+            self._rendered = db.obj.__class__, sql, fill
         return sql, fill
 
 

@@ -15,11 +15,9 @@ from peewee import JOIN, OperationalError, Tuple, fn
 from database import time_limit
 from database.query import Prepared, is_any, json_list, param
 from models import Copy, Email, Link, Recipient
-from store import search
+from store import indexing, search
 from store.drafts import Conditions, CopyKeys, Draft, Logged
 from store.email_rows import LISTED, WHOLE, Record, record_of, row_of, select
-from store.indexing import catch_up as catch_up  # one of the seam's
-from store.indexing import waiting_words
 from store.page_query import MOST_STREAMS, places
 
 _LARGEST_PAGE = 8 * 1024 * 1024  # characters, after which a page ends early: a hundred large emails are gigabytes
@@ -225,6 +223,12 @@ def delete(old: Draft) -> None:
     _DELETE.run(id=row_id)
 
 
+def catch_up(new: Draft) -> None:
+    """Do what `insert` has put off, so that emails are logged quickly. Called outside a transaction, after the last of
+    some was logged; where others write, the next one catches up."""
+    indexing.catch_up(new)
+
+
 def record_copy(email_id: str, keys: CopyKeys, copy: Record) -> None:
     """Keep a copy of an email (msgId, userId, loggedAt, differs), but for one with the digest of another."""
     _RECORD_COPY.run(
@@ -411,7 +415,7 @@ def page(
     room = _LARGEST_PAGE
     with limited:
         if "search" in given:
-            values |= search.values(given["search"], waiting_words(SEARCH_TIMEOUT))
+            values |= search.values(given["search"], indexing.waiting_words(SEARCH_TIMEOUT))
         with closing(query.each(**values)) as rows:
             for at, *row in rows:
                 if room < 0 or len(found) == limit:

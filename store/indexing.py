@@ -20,8 +20,7 @@ _CATCH_UP_TIMEOUT = 0.1  # seconds
 
 
 def catch_up(new: Draft) -> None:
-    """Do what `insert` has put off, so that emails are logged quickly. Called outside a transaction, after the last of
-    some was logged; where others write, the next one catches up."""
+    """Index the emails that wait, if with this one there are enough, or it is large."""
     if not on_sqlite():
         return
     size = sum(len(text or "") for text in search.texts_of(new.record))

@@ -140,9 +140,10 @@ class Databases:
 
 
 def _shape(connection: psycopg.Connection) -> list[tuple[str, ...]]:
-    columns = "SELECT table_name, column_name FROM information_schema.columns WHERE table_schema = 'public'"
-    indexes = "SELECT tablename, indexname FROM pg_indexes WHERE schemaname = 'public'"
-    found = connection.execute(f"{columns} UNION ALL {indexes} ORDER BY 1, 2").fetchall()
+    found = connection.execute(
+        "SELECT relname, attname FROM pg_attribute JOIN pg_class ON pg_class.oid = attrelid"
+        " WHERE relnamespace = 'public'::regnamespace AND attnum > 0 ORDER BY 1, 2"  # an index is one too
+    ).fetchall()
     if ("schema_migration", "name") in found:
         found += connection.execute("SELECT 'applied', name FROM schema_migration ORDER BY name").fetchall()
     return found

@@ -208,10 +208,12 @@ def test_the_files_are_their_owners_alone(tmp_path: Path) -> None:
 
 
 @pytest.mark.sqlite("its pragmas")
-def test_connections_are_set_for_safety(app: Flask) -> None:
+def test_connections_are_set_for_safety(url: str) -> None:
     """Every commit reaches the disk, references are checked, readers and writers do not stop each other."""
+    database.start(url)
     wanted = {"journal_mode": "wal", "synchronous": 2, "foreign_keys": 1}
     assert {name: database.rows(f"PRAGMA {name}")[0][0] for name in wanted} == wanted
+    database.stop()
 
 
 # ---- a database of an earlier version -------------------------------------------------------------------------------

@@ -1,10 +1,11 @@
 """`flask backup` while twenty clients log mail: each copy serves, is whole, and holds what was acknowledged before."""
 
 import os
-import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
+from pathlib import Path
 
 from bench.faults import rig
 from bench.faults.report import Outcome, verdict
@@ -17,12 +18,17 @@ def run(quick: bool = False) -> Iterator[Outcome]:
     lost, acknowledged, wrong = 0, 0, []
     for _ in range(databases):
         with rig.service() as service:
+            copies: dict[Path, dict[str, str]] = {}
             with rig.Writers(service, CLIENTS, pause=0.05) as writers:
-                for _ in range(tries // databases):
+                for n in range(tries // databases):
                     writers.wait_for(CLIENTS)
-                    gone, found = _back_up(service, dict(writers.acknowledged))
-                    lost += gone
-                    wrong += [f"in a copy, {sentence}" for sentence in found]
+                    copy = service.file.with_name(f"copy{n}.db")
+                    copies[copy] = dict(writers.acknowledged)  # before the copy is begun
+                    wrong += _command("backup", copy, service.url)
+            for copy, known in copies.items():  # while they write, each look would take longer than the last
+                gone, found = _look_into(copy, known)
+                lost += gone
+                wrong += [f"in a copy, {sentence}" for sentence in found]
             gone, found = rig.missing(service.url, writers.acknowledged)
             lost += gone
             wrong += found + [f"{number} answers with {status}" for status, number in writers.refused.items()]
@@ -30,23 +36,17 @@ def run(quick: bool = False) -> Iterator[Outcome]:
     yield Outcome(f"backup while {CLIENTS} clients write", tries, acknowledged, lost, verdict(wrong))
 
 
-def _back_up(service: rig.Service, acknowledged: dict[str, str]) -> tuple[int, list[str]]:
-    """Make a copy, restore it in a folder of its own, and look into that."""
-    copy, folder = service.file.with_name("copy.db"), service.file.with_name("restored")
-    url = f"sqlite:///{folder}/connector.db"
-    folder.mkdir()
-    try:
-        _command("backup", str(copy), service.url)
-        _command("restore", str(copy), url)
-        return rig.missing(url, acknowledged)
-    except subprocess.CalledProcessError as error:
-        return 0, [f"{error.cmd[3]} failed: {error.stderr.strip()[-300:]}"]
-    finally:
-        copy.unlink(missing_ok=True)
-        shutil.rmtree(folder)
+def _look_into(copy: Path, known: dict[str, str]) -> tuple[int, list[str]]:
+    """Restore a copy in a folder of its own, and look into that."""
+    with tempfile.TemporaryDirectory() as folder:
+        url = f"sqlite:///{folder}/connector.db"
+        failed = _command("restore", copy, url)
+        return (len(known), failed) if failed else rig.missing(url, known)
 
 
-def _command(name: str, file: str, url: str) -> None:
-    words = [sys.executable, "-m", "commands", name, file]
+def _command(name: str, file: Path, url: str) -> list[str]:
+    """Run a command on a file; gives what went wrong."""
+    words = [sys.executable, "-m", "commands", name, str(file)]
     environment = os.environ | {"DATABASE_URL": url}
-    subprocess.run(words, cwd=rig.PROJECT, env=environment, capture_output=True, text=True, check=True)
+    done = subprocess.run(words, cwd=rig.PROJECT, env=environment, capture_output=True, text=True)
+    return [f"{name} failed: {done.stderr.strip()[-300:]}"] if done.returncode else []
