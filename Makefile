@@ -4,12 +4,13 @@
 # make model  made-up calls against a model of the contract, on both databases (a quarter of an hour)
 # make test-image   the container image, built and run (two minutes; the first time five)
 # make dist   dist/connector.pyz, one file to deploy: python3 connector.pyz
+# make release   tests, the single files, licences and checksums in dist/, and the tag to set
 # make bench  what a call costs here, as a table (see bench/README.md)
 #
 # Each is quick the second time: pip runs only when a requirements file is newer than the environment's stamp.
 
 
-.PHONY: run test test-system model lint format test-dist test-image fuzz bench bench-large faults failover screenshots dist lock audit clean
+.PHONY: run test test-system model lint format test-dist test-image fuzz bench bench-large faults failover screenshots dist release lock audit clean
 
 # The first of these that runs and is new enough (a pyenv shim can be there and not run).
 PYTHON ?= $(firstword $(foreach p,python3.11 python3 python3.12 python3.13 python3.14,\
@@ -87,21 +88,24 @@ build/bench/%.db: bench/generate.py models.py | .venv/run.stamp
 # What goes into the file besides the libraries. Tests and the database do not.
 SHIPPED := $(wildcard *.py) commands crm database migrations pages routes store web
 
-dist: dist/connector.pyz
+# Without PostgreSQL's library; with it: make dist POSTGRESQL=1
+dist: dist/connector$(if $(POSTGRESQL),-postgresql).pyz
 
-# It unpacks itself in the user's home, where nobody else can write: what lies there is run.
-dist/connector.pyz: build/libraries.stamp .venv/dev.stamp $(shell find $(SHIPPED) -type f -not -name '*.pyc')
-	@rm -rf build/pyz && cp -R build/libraries build/pyz && cp -R $(SHIPPED) build/pyz
-	@find build/pyz -name __pycache__ -exec rm -rf {} + && chmod -R u=rwX,go=rX build/pyz
-	@mkdir -p dist && $(PY) -m shiv --site-packages build/pyz --entry-point commands.cli:main \
-		--python '/usr/bin/env python3' --root '~/.cache/connector' --reproducible --output-file $@
-	@ls -lh $@
+dist/connector.pyz dist/connector-postgresql.pyz: requirements.lock deploy/single_file.py LICENSE \
+		$(shell find $(SHIPPED) -type f -not -name '*.pyc') | .venv/dev.stamp
+	@$(PY) -m deploy.single_file $@ $(SHIPPED) LICENSE
 
-build/libraries.stamp: requirements.lock | .venv/run.stamp
-	@rm -rf build/libraries
-	@$(PIP) install --no-compile --target build/libraries -r requirements.lock
-	@rm -rf build/libraries/bin
-	@touch $@
+# What is given away, in dist/: both single files, the licences, the changes, checksums. The tag is yours to set.
+release: .venv/dev.stamp
+	@test -z "$$(git status --porcelain)" || { echo "Commit first: a release is made of what git has."; exit 1; }
+	@version=$$($(PY) -c 'import settings; print(settings.VERSION)'); \
+	if git rev-parse --quiet --verify "refs/tags/v$$version" >/dev/null; then \
+		echo "v$$version is released: raise VERSION in settings.py."; exit 1; fi; \
+	grep -q "^## \[$$version\] - " CHANGELOG.md || { echo "CHANGELOG.md has no '## [$$version] - DATE'."; exit 1; }
+	@rm -rf dist && $(MAKE) test && $(MAKE) test-dist && $(MAKE) dist POSTGRESQL=1
+	@cp LICENSE CHANGELOG.md dist/ && cd dist && sha256sum * >SHA256SUMS && cat SHA256SUMS
+	@version=$$($(PY) -c 'import settings; print(settings.VERSION)'); \
+	printf '\nAll is in dist/. Now:\n\n    git tag -a "v%s" -m "Version %s"\n' "$$version" "$$version"
 
 # Secrets in the tree; then known vulnerabilities, asked of the package index's database. The development list holds the
 # runtime list.

@@ -44,7 +44,7 @@ PROTECTED = "/api/v1"
 
 OPENAPI = {
     "API_TITLE": "BrightSync CRM connector",
-    "API_VERSION": "v1",
+    "API_VERSION": settings.VERSION,
     "OPENAPI_VERSION": "3.1.0",
     "OPENAPI_URL_PREFIX": "/",
     "API_SPEC_OPTIONS": {

@@ -6,6 +6,7 @@ Every name below is a setting of gunicorn's own: https://docs.gunicorn.org/en/st
 import ctypes
 import json
 import os
+import platform
 import select
 import signal
 from contextlib import suppress
@@ -37,6 +38,7 @@ class DiscreetLogger(Logger):
         super().setup(cfg)
         for handler in self.error_log.handlers:
             handler.setFormatter(logs.Sentence())
+        self.info("BrightSync CRM connector %s, Python %s", settings.VERSION, platform.python_version())
 
     def debug(self, msg: str, *args: Any, **kwargs: Any) -> None:
         super().debug(msg, *(type(arg).__name__ if isinstance(arg, Exception) else arg for arg in args), **kwargs)

@@ -596,6 +596,12 @@ class Health(Returned):
     status = fields.String(metadata={"description": "What the call asked about.", "examples": ["ready"]})
 
 
+class Live(Health):
+    """That the service runs."""
+
+    version = fields.String(metadata={"description": "The connector's version.", "examples": ["1.0.0"]})
+
+
 class Error(Returned):
     """The one shape of errors."""
 

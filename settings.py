@@ -12,6 +12,8 @@ from marshmallow import EXCLUDE, Schema, ValidationError, fields, validate
 
 from terminal import printable
 
+VERSION = "1.0.0"  # the connector's, by https://semver.org; CHANGELOG.md says what each has
+
 MIB = 1024 * 1024
 
 
@@ -29,6 +31,8 @@ def usable_database(url: str) -> None:
     path = url.removeprefix("sqlite:///")
     if path in (url, "", ":memory:"):
         raise ValidationError("It must be sqlite:/// and the path of a file, or a postgresql:// address.")
+    if Path(path).exists() and not Path(path).is_file():  # its lock file would be made beside a folder, or in /dev
+        raise ValidationError("It names a folder or a device; it must be sqlite:/// and the path of a file.")
 
 
 class Settings(Schema):

@@ -2,12 +2,13 @@
 
 import sys
 
+import click
 from flask.cli import FlaskGroup
 from werkzeug.utils import import_string
 
 from commands.audit import audit
 from commands.backup import backup
-from commands.database_copy import database
+from commands.database import database
 from commands.doctor import doctor
 from commands.health import health
 from commands.imports import companies, contacts, mail
@@ -20,9 +21,18 @@ from commands.sync import sync
 from commands.unmatched import unmatched
 from commands.users import token, user
 from commands.withheld import withheld
+from settings import VERSION
 from terminal import program
 
+
+@click.command()
+def version() -> None:
+    """Show the version of the connector; `flask --version` shows Flask's."""
+    click.echo(f"BrightSync CRM connector {VERSION}")
+
+
 COMMANDS = [
+    version,
     user,
     token,
     audit,
@@ -47,4 +57,6 @@ COMMANDS = [
 def main() -> None:
     """The commands without `flask`; none at all means `serve`."""
     create_app = import_string("app:create_app")  # by its name: app.py takes the commands from here
-    FlaskGroup(create_app=create_app, add_version_option=False).main(sys.argv[1:] or ["serve"], prog_name=program())
+    group = FlaskGroup(create_app=create_app, add_version_option=False)
+    click.version_option(VERSION, message="BrightSync CRM connector %(version)s")(group)
+    group.main(sys.argv[1:] or ["serve"], prog_name=program())

@@ -1,4 +1,4 @@
-"""`flask database copy`: all records from one database into another, of whichever kinds, and whether they arrived.
+"""All records from one database into another, of whichever kinds, and whether they arrived (`flask database copy`).
 
 Both ends are connections of their own, beside the one of the calls. What there is to copy, models.py says: its tables,
 each after those that it refers to. The search index is not copied, as each kind of database has its own: it is made
@@ -12,19 +12,13 @@ from hashlib import sha256
 from json import JSONEncoder
 from typing import Any, NamedTuple, cast
 
-import click
 import psycopg
-from flask import current_app
-from flask.cli import with_appcontext
-from marshmallow import ValidationError
 from peewee import BooleanField, CompositeKey
 
 import models
-import settings
 from database import NeverReusedId, Unusable, borrowed, exclusive_use, postgresql, sqlite, start, stop
 from database.common import scripts
 from store.indexing import index_all
-from terminal import printable
 
 Row = tuple[Any, ...]
 Watch = Callable[[str, int, Iterable[Any]], Iterable[Any]]  # tells of the work while it goes through these many things
@@ -51,50 +45,6 @@ class Summary(NamedTuple):
     rows: int
     checksum: str
     last_id: int | None
-
-
-@click.group()
-def database() -> None:
-    """The database as a whole."""
-
-
-def _database_url(_: click.Context, __: click.Parameter, value: str) -> str:
-    try:
-        settings.usable_database(value)
-    except ValidationError as error:
-        raise click.BadParameter(" ".join(map(str, error.messages))) from None
-    return value
-
-
-@database.command("copy")
-@click.option("--to", "target", required=True, metavar="URL", callback=_database_url, help="Like DATABASE_URL.")
-@with_appcontext
-def copy_database(target: str) -> None:
-    """Copy all there is into another, empty database: from SQLite to PostgreSQL, or back.
-
-    Stop the service first, and start it again on the other database: the copy keeps others from writing for as long
-    as it takes, but what a service that still runs receives after that is missing in the copy. Ids, tokens and the
-    change feed stay as they are, and the database that is copied is only read. At the end both are read and compared,
-    row by row; where something differs, or the copy is interrupted, the other one is left empty: run it again. Where
-    it holds a copy already, the two are compared.
-    """
-    from rich.console import Console  # not above: the server needs none of these
-    from rich.progress import Progress
-
-    console = Console(stderr=True)
-    with Progress(console=console, disable=not console.is_terminal) as progress:
-        try:
-            held = copy(
-                current_app.config["DATABASE_URL"],
-                target,
-                lambda what, total, things: progress.track(things, total, description=what),
-            )
-        except Refused as error:
-            raise click.ClickException(f"Nothing was copied. {printable(str(error))}") from None
-    for line in held:
-        last_id = "" if line.last_id is None else f"  last id {line.last_id}"
-        click.echo(f"{line.table:16} {line.rows:>11,}  {line.checksum[:16]}{last_id}")
-    click.echo("Both databases hold the same. To serve the other one, set DATABASE_URL to it.")
 
 
 def copy(source_url: str, target_url: str, watch: Watch) -> list[Summary]:

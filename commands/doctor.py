@@ -10,6 +10,7 @@ from http.client import HTTPConnection, HTTPException
 from json import loads
 from pathlib import Path
 from secrets import token_hex
+from shlex import quote
 from shutil import disk_usage
 from typing import Any, NamedTuple
 
@@ -112,13 +113,16 @@ def _folder(path: Path) -> Iterator[Finding]:
         advice = "Put it on a disk, or a container's volume."
         yield Finding(WARNING, f"The folder is on {kind}, which does not last. {advice}")
     if folder.stat().st_mode & 0o077:
-        yield Finding(WARNING, f"Others may look into the folder. Unless that is meant: chmod 700 {folder}")
+        yield Finding(WARNING, f"Others may look into the folder. Unless that is meant: chmod 700 {quote(str(folder))}")
     for part in [part for part in folder.glob(f"{escape(path.name)}*") if part.is_file()]:
-        status = part.stat()
+        status, quoted = part.stat(), quote(str(part))
         if status.st_mode & 0o077:
-            yield Finding(PROBLEM, f"Others may read {part.name}, which holds people's emails: chmod 600 {part}")
+            yield Finding(PROBLEM, f"Others may read {part.name}, which holds people's emails: chmod 600 {quoted}")
         if path.exists() and status.st_uid != path.stat().st_uid:
-            yield Finding(PROBLEM, f"{part.name} is another user's than the database: chown --reference {path} {part}")
+            yield Finding(
+                PROBLEM,
+                f"{part.name} is another user's than the database: chown --reference {quote(str(path))} {quoted}",
+            )
         if restore.UNDER_WAY in part.name:
             yield Finding(WARNING, f"{part.name} was left by a restore. If none is under way, remove it.")
         elif restore.KEPT in part.name:

@@ -11,6 +11,7 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
+from io import TextIOWrapper
 from itertools import chain
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
@@ -18,7 +19,7 @@ from pathlib import Path
 from shutil import copyfileobj
 from signal import SIG_IGN, SIGINT, signal
 from tempfile import NamedTemporaryFile
-from typing import TYPE_CHECKING
+from typing import Any
 
 import click
 
@@ -33,9 +34,6 @@ from crm.seam import let_others_write
 from crm.tables import TableImport
 from schemas import EmailIn
 from terminal import printable
-
-if TYPE_CHECKING:
-    from rich.progress import Progress
 
 BATCH = 200  # rows that are read at a time …
 HELD = 0.02  # … and seconds for which one transaction stores them, so that other writers get their turn in between
@@ -68,12 +66,13 @@ def import_mail(paths: Sequence[Path]) -> None:
     outcomes: Counter[str] = Counter()
     with ExitStack() as stack:
         paths = [stack.enter_context(_as_file(path)) if path == _STDIN else path for path in paths]
-        batches, progress = stack.enter_context(_read_ahead(_mails(paths))), stack.enter_context(_progress())
-        task = progress.add_task("", total=0 if progress.disable else sum(map(_size, paths)))
+        total = sum(map(_size, paths)) if sys.stderr.isatty() else 0
+        stack.enter_context(_interrupted(outcomes))
+        batches, bar = stack.enter_context(_read_ahead(_mails(paths))), stack.enter_context(_bar("", total))
         for batch in batches:
-            outcomes.update(_log(batch, _reporter(progress)))
+            outcomes.update(_log(batch))
             let_others_write()
-            progress.advance(task, sum(item.size for item in batch))
+            bar.update(sum(item.size for item in batch))
     click.echo(f"{outcomes['new']:,} new, {outcomes['here']:,} here already, {outcomes[BAD]:,} unreadable.")
     sys.exit(outcomes[BAD] > 0)
 
@@ -92,7 +91,7 @@ def _mails(paths: Iterable[Path]) -> Iterator[Item]:
         yield load_item(label, load, raw, 0 if isinstance(raw, OSError) else len(raw))
 
 
-def _log(batch: Sequence[Item], report: Callable[[str], None]) -> Counter[str]:
+def _log(batch: Sequence[Item]) -> Counter[str]:
     """Log what can be, in one transaction; counts what became of it."""
     good = [item for item in batch if not isinstance(item.content, Unusable)]
     try:
@@ -100,9 +99,9 @@ def _log(batch: Sequence[Item], report: Callable[[str], None]) -> Counter[str]:
     except database.Unavailable:
         raise
     except Exception:  # nothing of it was stored: one after the other shows whose fault it is
-        return Counter(_try(item, _log_email, report) for item in batch)
+        return Counter(_try(item, _log_email) for item in batch)
     outcomes = Counter("new" if new else "here" for _, new in logged)
-    outcomes[BAD] = sum(_try(item, _log_email, report) == BAD for item in batch if item not in good)
+    outcomes[BAD] = sum(_try(item, _log_email) == BAD for item in batch if item not in good)
     return outcomes
 
 
@@ -188,49 +187,53 @@ def import_companies(path: Path, dry_run: bool, skip_bad_rows: bool) -> None:
 def _import_table(path: Path, kind: tables.Kind, dry_run: bool, skip_bad_rows: bool) -> None:
     twice = not dry_run and not skip_bad_rows
     outcome = "Dry run, nothing was stored: " if dry_run else ""
-    with _as_file(path) as path, _progress() as progress:
-        report = _reporter(progress)
-        encoding = tables.encoding_of(path, report)
-        outcomes = _store_rows(path, encoding, kind, progress, report, dry_run=twice or dry_run)
+    with _as_file(path) as path:
+        encoding = tables.encoding_of(path, _report)
+        outcomes = _store_rows(path, encoding, kind, dry_run=twice or dry_run)
         if twice and outcomes[BAD]:
             outcome = "Nothing was stored, because of the bad rows; else: "
         elif twice:
-            outcomes = _store_rows(path, encoding, kind, progress, report, dry_run=False, again=True)
+            outcomes = _store_rows(path, encoding, kind, dry_run=False, again=True)
     counts = ", ".join(f"{outcomes[name]:,} {name}" for name in ("created", "changed", "unchanged", BAD))
     click.echo(f"{outcome}{counts}.")
     sys.exit(outcomes[BAD] > 0)
 
 
-def _store_rows(
-    path: Path,
-    encoding: str,
-    kind: tables.Kind,
-    progress: "Progress",
-    report: tables.Report,
-    dry_run: bool,
-    again: bool = False,
-) -> Counter[str]:
+def _store_rows(path: Path, encoding: str, kind: tables.Kind, dry_run: bool, again: bool = False) -> Counter[str]:
     """Store the rows that are good; counts what became of them, or in a dry run would."""
     outcomes: Counter[str] = Counter()
-    errors = tables.errors_of(encoding)
-    with progress.open(path, "r", encoding=encoding, errors=errors, newline="") as lines:
-        found, items = tables.rows_of(lines, kind, (lambda _: None) if again else report)
+    label, errors = "Checking" if dry_run else "Storing", tables.errors_of(encoding)
+    with (
+        _interrupted(Counter() if dry_run else outcomes),
+        path.open("rb") as file,
+        TextIOWrapper(file, encoding, errors, newline="") as lines,
+        _bar(label, _size(path)) as bar,
+    ):
+        found, items = tables.rows_of(lines, kind, (lambda _: None) if again else _report)
         rows = TableImport(kind.name, found, dry_run)
         for batch in _batches(items, BATCH):
             if dry_run:
-                outcomes.update(_try(item, rows.store, report) for item in batch)
-                continue
-            rows.prepare(item.content for item in batch if not isinstance(item.content, Unusable))
-            left = deque(batch)
-            while left:
-                with database.writing():
-                    end = time.monotonic() + HELD
-                    while True:
-                        outcomes[_try(left.popleft(), rows.store, report)] += 1
-                        if not left or time.monotonic() >= end:
-                            break
-                let_others_write()
+                outcomes.update(_try(item, rows.store) for item in batch)
+            else:
+                rows.prepare(item.content for item in batch if not isinstance(item.content, Unusable))
+                _store_batch(batch, rows, outcomes)
+            if path.is_file():  # of a pipe nobody knows how far it is
+                bar.update(file.tell() - bar.pos)
     return outcomes
+
+
+def _store_batch(batch: Iterable[Item], rows: TableImport, outcomes: Counter[str]) -> None:
+    left = deque(batch)
+    while left:
+        stored: Counter[str] = Counter()
+        with database.writing():
+            end = time.monotonic() + HELD
+            while True:
+                stored[_try(left.popleft(), rows.store)] += 1
+                if not left or time.monotonic() >= end:
+                    break
+        outcomes.update(stored)
+        let_others_write()
 
 
 # ---- what both have in common ---------------------------------------------------------------------------------------
@@ -293,7 +296,7 @@ def _send(items: Iterable[Item], sender: Connection, receiver: Connection) -> No
         sender.send([])
 
 
-def _try(item: Item, store: Callable[[Record], str], report: Callable[[str], None]) -> str:
+def _try(item: Item, store: Callable[[Record], str]) -> str:
     """What became of one; one that can't be stored is reported, and is BAD."""
     try:
         if isinstance(item.content, Unusable):
@@ -302,24 +305,27 @@ def _try(item: Item, store: Callable[[Record], str], report: Callable[[str], Non
     except database.Unavailable:
         raise
     except Exception as error:  # the verb has taken back what it did, and the others go in
-        report(f"{item.label}: {reason_of(error)}")
+        _report(f"{item.label}: {reason_of(error)}")
         return BAD
 
 
-def _progress() -> "Progress":
+@contextmanager
+def _interrupted(outcomes: Counter[str]) -> Iterator[None]:
+    """Where Ctrl-C ends it, say what is stored."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        counts = ", ".join(f"{count:,} {name}" for name, count in outcomes.items()) or "nothing"
+        click.echo(f"Interrupted. Stored before that: {counts}. Run it again: nothing is stored twice.", err=True)
+        sys.exit(130)
+
+
+def _bar(label: str, length: int) -> Any:
     """A bar on standard error, by bytes; where that is no terminal, none."""
-    from rich.console import Console  # not above: the server does not need it, and would start later
-    from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColumn
-
-    console = Console(stderr=True)
-    columns = BarColumn(), DownloadColumn(), TimeRemainingColumn()
-    return Progress(*columns, console=console, disable=not console.is_terminal)
+    return click.progressbar(length=length, label=label, file=sys.stderr, hidden=not sys.stderr.isatty())
 
 
-def _reporter(progress: "Progress") -> Callable[[str], None]:
-    """Prints a line above the bar, without what a file's name could do to a terminal."""
-
-    def report(line: str) -> None:
-        progress.console.out(printable(line), highlight=False)
-
-    return report
+def _report(line: str) -> None:
+    """Print a line where the bar is, which is drawn anew; without what a file's name could do to a terminal."""
+    clear = "\r\033[K" if sys.stderr.isatty() else ""
+    click.echo(f"{clear}{printable(line)}", err=True)

@@ -68,6 +68,7 @@ def change_user(email: str, new_email: str | None, name: str | None, timezone: s
 def remove_user(email: str) -> None:
     """Remove the user with the address EMAIL, whose tokens end with that; the mail stays."""
     crm.remove_user(_id_of(email))
+    say(f"Removed {email}, whose tokens have ended.")
 
 
 def _id_of(email: str) -> str:
@@ -144,3 +145,5 @@ def revoke_token(token_id: int) -> None:
     """End the token with this ID at once."""
     if not tokens.revoke(token_id):
         raise click.ClickException(f"There is no such token, or it has ended before; see: {program()} token list")
+    token = next(token for token in tokens.listed() if token["id"] == token_id)
+    say(f"Revoked token {token_id} of {_address(token['userId'])}, {token['label'] or 'without a label'}.")

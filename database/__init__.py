@@ -34,6 +34,8 @@ from database.common import (
 from database.copies import check_room, overwrite
 from database.sqlite import is_in_use, locate, open_private, parts, raise_last_ids
 
+NO_POSTGRESQL = "Psycopg, the library for PostgreSQL, is missing here; connector-postgresql.pyz has it"
+
 
 def _kind() -> Any:
     """The module that knows the database that is open."""
@@ -43,8 +45,10 @@ def _kind() -> Any:
 def _kind_of(url: str) -> Any:
     if url.startswith("sqlite:"):
         return sqlite
-    from database import postgresql  # not above: with SQLite its library need not even be loaded
-
+    try:
+        from database import postgresql  # not above: with SQLite its library need not even be loaded
+    except ImportError:
+        raise OSError(NO_POSTGRESQL) from None
     return postgresql
 
 

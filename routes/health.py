@@ -5,17 +5,18 @@ from typing import Any
 from flask_smorest import Blueprint
 
 import crm
-from schemas import Health
+from schemas import Health, Live
+from settings import VERSION
 
 health = Blueprint("health", __name__, url_prefix="/health", description=__doc__)
 
 
 @health.get("/live")
-@health.response(200, Health())
+@health.response(200, Live())
 @health.doc(operationId="live", security=[])
 def live() -> Any:
     """Tell whether the process answers"""
-    return {"status": "live"}
+    return {"status": "live", "version": VERSION}
 
 
 @health.get("/ready")

@@ -20,8 +20,9 @@ import pytest
 from flask import Flask
 
 import crm
+from settings import VERSION
 from terminal import program
-from tests.samples import WITHIN, free_port, run_command, serving
+from tests.samples import PROJECT, WITHIN, free_port, run_command, serving
 from web import tokens
 
 Process = subprocess.CompletedProcess[str]
@@ -99,7 +100,7 @@ def test_a_user_is_removed_once(run: Any) -> None:
     run("user", "add", "john@crm.example")
     token = run("token", "create", "john@crm.example").stdout.strip()
     assert tokens.authenticate(token) is not None
-    assert run("user", "remove", "JOHN@crm.example").exit_code == 0
+    assert run("user", "remove", "JOHN@crm.example").output == "Removed JOHN@crm.example, whose tokens have ended.\n"
     assert tokens.authenticate(token) is None
     assert_refused(run("user", "remove", "john@crm.example"), "no user")
 
@@ -202,10 +203,10 @@ def test_a_list_of_no_tokens_is_its_head(run: Any) -> None:
 
 
 def test_a_token_is_revoked_once(run: Any) -> None:
-    """Without a word; a second time it is said that it had ended."""
-    token = run("token", "create", "john@brightsync.example").stdout.strip()
+    """It is said whose and what for, as an id is easily mistaken; a second time, that it had ended."""
+    token = run("token", "create", "john@brightsync.example", "--label", "BrightSync").stdout.strip()
     result = run("token", "revoke", "1")
-    assert (result.exit_code, result.output) == (0, "")
+    assert (result.exit_code, result.output) == (0, "Revoked token 1 of john@brightsync.example, BrightSync.\n")
     assert tokens.authenticate(token) is None
     assert_refused(run("token", "revoke", "1"), "ended before")
 
@@ -439,3 +440,33 @@ def test_a_label_that_would_move_the_cursor_is_shown_without(run: Any) -> None:
     """A database may have been filled by somebody else."""
     tokens.create("u1", label="\x1b[2J\u202e")
     assert "\ufffd[2J\ufffd" in run("token", "list").stdout
+
+
+@pytest.mark.parametrize(
+    "words", [["user", "list"], ["doctor"], ["serve"], ["database", "copy", "--to", "sqlite:///x"]]
+)
+def test_a_missing_library_for_postgresql_is_named(tmp_path: Path, words: list[str]) -> None:
+    """As in connector.pyz, which is made without it."""
+    (tmp_path / "psycopg.py").write_text("raise ImportError")
+    settings = {"DATABASE_URL": "postgresql://nobody@127.0.0.1/none", "PYTHONPATH": tmp_path}
+    done = run_command(tmp_path, "commands", *words, **settings)
+    assert done.returncode == 1
+    assert "Psycopg, the library for PostgreSQL, is missing here; connector-postgresql.pyz has it." in (
+        done.stdout + done.stderr
+    )
+    assert "Traceback" not in done.stderr
+
+
+# the version
+
+
+def test_the_version_is_stated_once_and_shown_everywhere(run: Any, anonymous: Any, tmp_path: Path) -> None:
+    """By the command, with or without `flask`, by the service, its description and the log's first line."""
+    line = f"BrightSync CRM connector {VERSION}"
+    assert run("version").stdout == run_command(tmp_path, "commands", "--version").stdout == f"{line}\n"
+    assert anonymous.get("/health/live").json["version"] == VERSION
+    assert anonymous.get("/openapi.json").json["info"]["version"] == VERSION
+    with serving(tmp_path) as server:
+        first, *_ = server.output.read_text().splitlines()
+    assert re.fullmatch(rf"\S+ INFO {line}, Python 3\.\d+\.\S+", first)
+    assert f"\n## [{VERSION}]" in (PROJECT / "CHANGELOG.md").read_text()

@@ -4,9 +4,12 @@ Run by ``make test-dist``, which builds the file first.
 """
 
 import json
+import re
+import shutil
 import socket
 import struct
 import subprocess
+import sys
 import time
 import urllib.request
 from collections.abc import Iterator
@@ -18,13 +21,16 @@ from zipfile import ZipFile
 
 import pytest
 
+from settings import VERSION
+
 pytestmark = pytest.mark.dist
 
 PYZ = Path(__file__).parent.parent / "dist/connector.pyz"
 EMAIL = "jane@crm.example"
 WANTED = [
     *("app.py", "models.py", "gunicorn.conf.py", "crm/emails.py", "store/emails.py", "database/sqlite.py"),
-    *("commands/cli.py", "routes/emails.py", "web/wire.py"),
+    *("commands/cli.py", "routes/emails.py", "web/wire.py", "pages/templates/overview.html", "pages/static/style.css"),
+    *("LICENSE", "THIRD-PARTY.txt"),
 ]
 
 
@@ -143,7 +149,52 @@ def test_it_holds_what_is_deployed_and_nothing_else():
                 "site-packages/tests",
                 "site-packages/instance",
                 "site-packages/pytest",
-                "site-packages/selectolax",
+                "site-packages/psycopg",
+                "site-packages/rich",
             )
         )
     ]
+
+
+@pytest.mark.parametrize("minor", [6, 8, 9, 10, 11, 12, 13, 14])
+def test_it_runs_on_each_python_or_says_which_it_needs(tmp_path: Path, minor: int):
+    """In one sentence, in place of the traceback of whichever library fails first."""
+    name = f"python3.{minor}"
+    asked = [shutil.which(name) or name, "-c", "import sys; print(sys.executable)"]  # the one behind a shim of pyenv
+    python = shutil.which(name) and subprocess.run(asked, capture_output=True, text=True).stdout.strip()
+    if not python:
+        pytest.skip(f"there is no Python 3.{minor} here")
+    command, environment = [python, str(PYZ), "--version"], {"HOME": str(tmp_path)}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)
+    if minor >= 11:
+        assert (done.returncode, done.stdout) == (0, f"BrightSync CRM connector {VERSION}\n")
+    else:
+        told = f"connector.pyz needs Python 3.11 or newer, and this is Python 3.{minor}.\n"
+        assert (done.returncode, done.stderr) == (1, told)
+
+
+def test_what_can_not_be_loaded_is_said_in_a_sentence(tmp_path: Path):
+    """As on another processor, for which what is compiled in it is not made."""
+    (tmp_path / "nh3.py").write_text("raise ImportError('wrong ELF class')")
+    environment = {"HOME": str(tmp_path), "PYTHONPATH": str(tmp_path)}
+    done = subprocess.run([sys.executable, PYZ, "user", "list"], env=environment, capture_output=True, text=True)
+    assert re.fullmatch(r"connector\.pyz was made by cpython-\S+, and this is \S+: .*make dist\n", done.stderr)
+
+
+def test_a_postgresql_address_is_refused_in_a_sentence(machine: Machine):
+    """With the name of the file that has its library."""
+    machine.environment["DATABASE_URL"] = "postgresql://nobody@127.0.0.1/none"
+    out, err = machine.start("user", "list").communicate(timeout=60)
+    assert "connector-postgresql.pyz has it" in err
+    assert "Traceback" not in err
+
+
+def test_the_licences_of_all_that_is_in_it_are_in_it():
+    """Each with its text."""
+    with ZipFile(PYZ) as archive:
+        text = archive.read("site-packages/THIRD-PARTY.txt").decode()
+        libraries = [name.split("/")[1] for name in archive.namelist() if name.endswith(".dist-info/METADATA")]
+    assert len(libraries) > 15
+    for name, version in (library.removesuffix(".dist-info").rsplit("-", 1) for library in libraries):
+        assert re.search(rf"^{name.replace('_', '.')} +{version} +\S", text, re.MULTILINE | re.IGNORECASE), name
+        assert re.search(rf"^{name.replace('_', '.')} {version}: ", text, re.MULTILINE | re.IGNORECASE), name

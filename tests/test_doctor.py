@@ -189,6 +189,16 @@ def test_files_that_others_may_read_are_a_problem(well: Flask, file: Path) -> No
     assert any(line.endswith(f"chmod 700 {file.parent}") for line in lines)
 
 
+def test_the_commands_it_gives_can_be_pasted(tmp_path: Path) -> None:
+    """Also where the name of a folder has a space, as in a home under macOS."""
+    file = tmp_path / "my data" / "connector.db"
+    file.parent.mkdir(mode=0o755)
+    file.touch(0o640)
+    texts = [finding.text for finding in doctor._folder(file)]
+    assert any(text.endswith(f"chmod 600 '{file}'") for text in texts)
+    assert any(text.endswith(f"chmod 700 '{file.parent}'") for text in texts)
+
+
 def test_a_file_of_another_user_is_a_problem(well: Flask, file: Path) -> None:
     """As a command leaves it that was run by root."""
     if os.geteuid():

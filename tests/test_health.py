@@ -14,6 +14,7 @@ import pytest
 from flask import Flask
 
 import database
+from settings import VERSION
 from tests.samples import WITHIN, assert_error, run_command, serving
 
 LIVE, READY, EMAILS = "/health/live", "/health/ready", "/api/v1/emails"
@@ -41,9 +42,9 @@ def assert_not_ready(anonymous: Any, reason: str) -> None:
 
 def test_a_running_service_is_live_and_ready(anonymous: Any) -> None:
     """Without a token, and never from a cache."""
-    for path, status in ((LIVE, "live"), (READY, "ready")):
+    for path, told in ((LIVE, {"status": "live", "version": VERSION}), (READY, {"status": "ready"})):
         response = anonymous.get(path)
-        assert (response.status_code, response.json) == (200, {"status": status})
+        assert (response.status_code, response.json) == (200, told)
         assert response.headers["Cache-Control"] == "no-store"
         assert anonymous.head(path).status_code == 200
 

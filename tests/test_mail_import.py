@@ -208,10 +208,30 @@ def test_a_file_name_does_nothing_to_the_terminal(run: Any, tmp_path: Path) -> N
     assert run(folder).stderr == f"{folder}/[red]:x:\ufffd[2J\ufffd.eml: empty\n"
 
 
-def test_a_terminal_gets_a_bar_and_standard_output_only_the_summary(run: Any, tmp_path: Path) -> None:
+def test_an_interrupted_import_says_what_is_stored(run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ctrl-C ends the reading process too, and no traceback is shown."""
+    log_emails = crm.log_emails
+    calls = iter([log_emails])
+
+    def interrupt(emails: Any) -> Any:
+        if call := next(calls, None):
+            return call(emails)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(crm, "log_emails", interrupt)
+    _write(tmp_path / "mail", *map(_mail, range(imports.MAILS + 1)))
+    result = run(tmp_path / "mail")
+    told = "Interrupted. Stored before that: 16 new, 0 bad. Run it again: nothing is stored twice.\n"
+    assert (result.exit_code, result.stdout, result.stderr) == (130, "", told)
+
+
+def test_a_terminal_gets_a_bar_and_standard_output_only_the_summary(
+    run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The bar goes to standard error."""
-    result = run(_write(tmp_path / "mail", _mail(1)), env={"FORCE_COLOR": "1", "TERM": "xterm"})
-    assert "━" in result.stderr
+    monkeypatch.setattr("click.testing._NamedTextIOWrapper.isatty", lambda _: True)
+    result = run(_write(tmp_path / "mail", _mail(1)))
+    assert "100%" in result.stderr
     assert result.stdout == "1 new, 0 here already, 0 unreadable.\n"
 
 

@@ -73,6 +73,8 @@ def test_settings_are_read_from_the_environment() -> None:
         ("DATABASE_URL", "connector.db"),
         ("DATABASE_URL", "sqlite:///"),
         ("DATABASE_URL", "sqlite:///:memory:"),
+        ("DATABASE_URL", "sqlite:///instance"),
+        ("DATABASE_URL", "sqlite:////dev/null"),
         ("DATABASE_URL", "postgres://localhost/crm"),
         ("DATABASE_URL", "mysql://jane:hushhush@localhost/crm"),
     ],
