@@ -18,6 +18,7 @@ from urllib.request import Request, urlopen
 
 import pytest
 
+from settings import VERSION
 from tests.samples import EMAILS, PROJECT, free_port, until
 
 FILE = (PROJECT / "Containerfile").read_text()
@@ -66,7 +67,7 @@ def image() -> Iterator[str]:
             "build",
             "--isolation=chroot",
             "--format=docker",
-            "--build-arg=VERSION=1.2.3",
+            f"--build-arg=VERSION={VERSION}",
             *options,
             "--tag=connector",
             ".",
@@ -104,7 +105,7 @@ def test_the_image_says_how_it_is_run(image: str) -> None:
     assert (config["User"], config["Volumes"], config["WorkingDir"]) == ("10001:10001", {"/data": {}}, "/data")
     assert (config["Entrypoint"], config["Cmd"]) == (["connector"], ["serve"])
     assert found["Healthcheck"]["Test"] == ["CMD", "connector", "health"]
-    assert config["Labels"]["org.opencontainers.image.version"] == "1.2.3"
+    assert config["Labels"]["org.opencontainers.image.version"] == VERSION
     assert found["Size"] < 500e6
     assert "secret" not in str(found).lower()
 
@@ -185,4 +186,4 @@ def test_the_image_has_the_modules_of_the_single_file() -> None:
     folders = shipped[0].split()
     assert re.findall(r"^COPY (\w+) /opt/connector/\1$", FILE, re.MULTILINE) == folders
     ignored = (PROJECT / ".containerignore").read_text().split("*\n", 1)[1].split()
-    assert ignored == ["!*.py", "!requirements.lock", *(f"!{name}" for name in folders), "**/__pycache__"]
+    assert ignored == ["!*.py", "!requirements.lock", "!LICENSE", *(f"!{name}" for name in folders), "**/__pycache__"]
