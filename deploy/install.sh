@@ -6,6 +6,7 @@
 # FILE is the single file; dist/connector.pyz if none is given. Run again, it changes only what is not as it should be.
 # Settings (/etc/connector.env), data, a site of nginx and which units are enabled stay as they are.
 set -eu
+PATH=/usr/local/sbin:/usr/sbin:/sbin:$PATH # which su leaves out
 
 refuse() {
     echo "$*" >&2
