@@ -61,6 +61,11 @@ fuzz: .venv/dev.stamp
 	@$(PY) -m pytest tests/fuzz
 endif
 
+# docs/commands.md and docs/calls.md, out of the code.
+.PHONY: docs
+docs: .venv/dev.stamp
+	@$(PY) -m docs.generate
+
 # docs/*.png, of made-up data, by the system's Chromium.
 screenshots: .venv/dev.stamp
 	@$(PY) -m tests.screenshots

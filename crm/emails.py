@@ -263,7 +263,8 @@ def change_email(email_id: str, changes: Mapping[str, Any], versions: Versions =
                     raise Conflict("Another email has this rfc822MsgId.")
                 if after.copy_key not in (None, before.copy_key):
                     keys = CopyKeys(hashed("msgId", after.copy_key), after.copy_key, [])
-                    store.emails.record_copy(email_id, keys, dict.fromkeys(("msgId", "userId", "loggedAt", "differs")))
+                    copy = {"msgId": after.record["msgId"], "userId": None, "loggedAt": None, "differs": None}
+                    store.emails.record_copy(email_id, keys, copy)
                 _update(change)
             optional(store.emails, "catch_up")(after)
             return after.record

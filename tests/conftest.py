@@ -67,6 +67,7 @@ OF_THE_SYSTEM = {
     "test_crash",
     "test_database_copy",
     "test_deploy",
+    "test_doc_commands",
     "test_faults",
     "test_linear",
     "test_metrics",

@@ -1,6 +1,7 @@
 """A PostgreSQL server of our own for the tests: from a Python package, as any user, with nothing installed."""
 
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -76,6 +77,12 @@ class Server:
             with suppress(ProcessLookupError):
                 os.kill(int(process), signal.SIGKILL)
         self._running.unlink()
+
+    def dump(self) -> str:
+        """What is in it as statements of SQL, without settings of the session and commands of psql."""
+        program = self.programs / "pginstall18/bin/pg_dump"
+        dump = subprocess.run([program, "--no-owner", "--inserts", "-d", self.url], stdout=subprocess.PIPE, check=True)
+        return re.sub(r"(?m)^(SET |SELECT pg_catalog.set_config|\\|--).*\n", "", dump.stdout.decode())
 
     def remove(self) -> None:
         if self._running.exists():

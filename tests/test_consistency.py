@@ -31,7 +31,7 @@ def full(app: Flask) -> Flask:
     crm.log_email({})
     with database.writing():
         list(index_all())  # these are in the search index, and what comes now waits for it
-    crm.change_email("2", {"subject": "Hello", "relatedTo": {"type": "DEAL", "id": 4711}})
+    crm.change_email("2", {"subject": "Hello", "msgId": "new", "relatedTo": {"type": "DEAL", "id": 4711}})
     crm.delete_email("3")
     return app
 

@@ -1,10 +1,13 @@
-"""The API's own description, and the page that shows it."""
+"""The API's own description, the page that shows it, and the pages of docs/."""
 
 import re
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
+
+from docs import generate
+from tests.samples import PROJECT
 
 METHODS = {"get", "post", "put", "patch", "delete"}
 
@@ -169,3 +172,31 @@ def test_a_policy_forbids_scripts_from_elsewhere(anonymous: Any, path: str) -> N
 def test_nothing_else_is_served_there(anonymous: Any, path: str) -> None:
     """Neither the package's own page, which has inline scripts, nor any other file."""
     assert anonymous.get(path).status_code == 404
+
+
+# the pages of docs/
+
+
+@pytest.mark.parametrize("name", ["commands.md", "calls.md"])
+def test_what_is_made_from_the_code_is_up_to_date(description: Any, name: str) -> None:
+    """Where this fails: `make docs`, and look at what has changed."""
+    made = generate.commands_page() if name == "commands.md" else generate.calls_page(description)
+    assert (PROJECT / "docs" / name).read_text() == made
+
+
+def test_every_link_leads_somewhere() -> None:
+    """From one page of the project to another, or to a heading in it; and docs/README.md knows all pages of docs/."""
+    folders = [path for path in PROJECT.glob("[a-z]*/") if path.name not in ("build", "dist")]
+    pages = [*PROJECT.glob("*.md"), *(page for folder in folders for page in folder.glob("**/*.md"))]
+    text = {page.resolve(): page.read_text() for page in pages}
+    broken = []
+    for page, content in text.items():
+        for target, anchor in re.findall(r"\]\((?!https?:)([^)#\s]*)#?([^)\s]*)\)", content):
+            there = (page.parent / target).resolve() if target else page
+            headings = re.findall(r"^#+ (.*)$", text.get(there, ""), re.MULTILINE)
+            slugs = {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+            if not there.exists() or (anchor and anchor not in slugs):
+                broken.append(f"{page.relative_to(PROJECT)}: {target}#{anchor}")
+    assert broken == []
+    listed = re.findall(r"\]\((\w[\w-]*\.md)\)", (PROJECT / "docs/README.md").read_text())
+    assert {path.name for path in PROJECT.glob("docs/*.md")} == {*listed, "README.md"}

@@ -244,6 +244,15 @@ def test_every_place_and_spelling_is_erased(app, client, tmp_path, storage, spel
     assert tokens.listed()
 
 
+def test_a_msg_id_that_an_email_had_by_a_patch_is_erased(app, client):
+    """Also where it has another one since: it is still found by the first."""
+    path = f"/api/v1/emails/{client.post('/api/v1/emails', json={'msgId': 'a'}).json['id']}"
+    for msg_id in (ZOE, "b"):
+        assert client.patch(path, json={"msgId": msg_id}).status_code == 200
+    assert len(json.loads(run(app, "erase", ZOE).stdout)["emails"]) == 1
+    assert client.get(path).status_code == 404
+
+
 def test_many_spellings_and_large_mails_are_no_obstacle(app, client):
     """119 spellings made a condition that no database would read."""
     spelled = "zoe.kent.of.somewhere@x.example"
