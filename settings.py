@@ -11,6 +11,8 @@ from marshmallow import EXCLUDE, Schema, ValidationError, fields, validate
 
 from terminal import printable
 
+VERSION = "1.0.0"  # the connector's, by https://semver.org; CHANGELOG.md says what each has
+
 MIB = 1024 * 1024
 
 

@@ -23,7 +23,7 @@ POLICY = (
     "default-src 'none'; style-src 'self'; img-src 'self' data:; frame-src 'self'; form-action 'self'; "
     "base-uri 'none'; frame-ancestors 'none'"
 )
-_OPEN = {"pages.sign_in", "pages.sign_in_with_token", "pages.sign_in_by_link", "pages.static"}
+_OPEN = {"pages.sign_in", "pages.sign_in_with_token", "pages.open_link", "pages.sign_in_by_link", "pages.static"}
 
 
 # ---- who is signed in -----------------------------------------------------------------------------------------------
@@ -93,16 +93,31 @@ def sign_in_with_token() -> Any:
 
 
 @pages.get("/sign-in/<link>")
+def open_link(link: str) -> Any:
+    """A button: what looks at links before people do, as some mail and chat programs, does not use this one up."""
+    return render_template("sign-in.html", link=link) if sessions.is_link(link) else _no_link()
+
+
+@pages.post("/sign-in/<link>")
 def sign_in_by_link(link: str) -> Any:
     """Sign in by a link, which works once."""
     secret = sessions.redeem(link)
-    return _signed_in(secret) if secret else (render_template("sign-in.html", refused="link"), 401)
+    return _signed_in(secret) if secret else _no_link()
+
+
+def _no_link() -> tuple[str, int]:
+    return render_template("sign-in.html", refused="link"), 401
+
+
+def session_id() -> str:
+    """The id of the session of this browser."""
+    return sessions.id_of(request.cookies.get(_cookie_name(), ""))
 
 
 @pages.post("/sign-out")
 def sign_out() -> Any:
     """End the session."""
-    sessions.end(request.cookies.get(_cookie_name(), ""))
+    sessions.end(session_id())
     answer = redirect(url_for("pages.sign_in"), 303)
     answer.delete_cookie(_cookie_name(), httponly=True, samesite="Strict", secure=_is_secure(), path="/")
     return answer
@@ -114,7 +129,8 @@ def sign_out() -> Any:
 @pages.after_request
 def _harden(response: Response) -> Response:
     response.headers.setdefault("Content-Security-Policy", POLICY)
-    response.headers["Referrer-Policy"] = "no-referrer"
+    # "no-referrer" would keep a browser from saying, without TLS, that a form comes from here (Origin: null).
+    response.headers["Referrer-Policy"] = "same-origin"
     response.headers["Cross-Origin-Opener-Policy"] = "same-origin"
     if request.endpoint == "pages.static":
         response.headers["Cache-Control"] = "private, max-age=3600"
