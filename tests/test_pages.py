@@ -11,6 +11,7 @@ import pytest
 
 import crm
 import database
+import store
 from settings import VERSION
 from tests.samples import ACME, JANE, WITHIN
 from web import checkup, sessions, tokens
@@ -248,6 +249,28 @@ def test_html_of_strangers_is_harmless(browser: Any) -> None:
     assert re.search(r'<iframe [^>]*\bsandbox referrerpolicy="no-referrer"', page)
     assert '<a href="https://acme.example/offer" target="_blank" rel="noopener noreferrer">' in page
     assert "javascript:" not in page
+
+
+def test_links_and_remote_pictures_are_told_however_they_are_written(browser: Any) -> None:
+    """Each link once; those that lead nowhere a browser goes are left out."""
+    email_id = log(
+        htmlBody="<A HREF=HTTPS://a.example/?x=1&amp;y=2>a</A><a\n title='href' href = 'mailto:b@b.example'>b</a>"
+        "<a href='https://a.example/c'>c<a href=\"https://a.example/c\">c</a><a href='data:text/html,x'>d</a><a href=\"&#106;"
+        "avascript:x\">e</a><a>f</a><img/src=https://a.example/1.png><IMG SRC='//a.example/2'><img src='cid:x'><img>"
+    )
+    page = browser.get(f"/emails/{email_id}").text
+    shown = [html.unescape(url) for url in re.findall('<li><a href="([^"]+)" target="_blank"', page)]
+    assert shown == ["HTTPS://a.example/?x=1&y=2", "mailto:b@b.example", "https://a.example/c"]
+    assert "2 remote pictures were not loaded" in page
+
+
+def test_a_page_of_an_email_reads_it_once(browser: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It may be large."""
+    email_id = log(textBody="I agree.\n\nOn 3 Jan 2026, Jane Doe wrote:\n> Shall we?\n")
+    read, times = store.emails.read, []
+    monkeypatch.setattr(store.emails, "read", lambda ids: times.append(ids) or read(ids))
+    browser.get(f"/emails/{email_id}")
+    assert times == [[email_id]]
 
 
 @pytest.mark.parametrize("body", ["<div>" * 50_000, "<p>" * 50_000, "x" * 400_000, "<b></i>" * 10_000])
