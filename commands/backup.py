@@ -21,7 +21,7 @@ def backup(file: Path) -> None:
         size = file.stat().st_size
     except database.Unusable as error:
         raise click.ClickException(f"No backup was made: {printable(database.reason_of(error))}.") from None
-    with suppress(database.Unavailable):  # somebody writes for long: then the overview does not know of this copy
+    with suppress(*database.Unavailable):  # somebody writes for long: then the overview does not know of this copy
         checkup.note_backup()
     held = "" if emails is None else f", {emails:,} emails"
     say(f"Wrote {file.resolve()}: {size:,} bytes{held}.")
