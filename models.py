@@ -397,6 +397,10 @@ class Unmatched(Table):
         without_rowid = True
 
 
+# The list begins with what was asked for most.
+Unmatched.add_index(Unmatched.times.desc(), Unmatched.address, name="unmatched_times")
+
+
 RECORDS = [Company, CompanyDomain, Contact, ContactAddress, User, Email, Recipient, Link, Copy, Change]
 OWN = [Token, Refusal, Session, Withheld, Secret, NeverLog, Retention, Backup, Activity, Unmatched]
 

@@ -15,7 +15,8 @@ from pages import mail_html
 from pages.site import cursor, if_offered, pages, show, user_of
 from web.wire import download
 
-_FILTERS = ("q", "address", "contactId")
+_FILTERS = ("q", "address", "contactId", "syncThreadId")
+_MOST_PEOPLE, _MOST_TEXT = 30, 10_000  # of an email that a page shows
 _DATES = {"since": "receivedAfter", "until": "receivedBefore"}
 
 
@@ -36,22 +37,20 @@ def email(email_id: str) -> dict[str, Any]:
     """An email, with everybody in it and its thread."""
     record = crm.get_email(email_id)
     outline = mail_html.outline(record["htmlBody"]) if record["htmlBody"] else None
-    text = record["textBody"] if outline else body_text(record)
-    copies = crm.list_copies(email_id).records
+    text = record["textBody"] or "" if outline else body_text(record)
+    copies, people = crm.list_copies(email_id).records, crm.participants(record)
     return {
         "email": record,
         "html": outline,
-        "text": text,
-        "new_text": None if outline else new_text(text),
-        "people": crm.participants(record),
+        "text": text[:_MOST_TEXT],
+        "new_text": "" if outline else new_text(text)[:_MOST_TEXT],
+        "is_cut": len(text) > _MOST_TEXT,
+        "people": people[:_MOST_PEOPLE],
+        "more_people": len(people[_MOST_PEOPLE:]),
         "copies": copies,
         "mailboxes": {one["userId"]: user_of(one["userId"]) for one in copies if one["userId"]},
-        "thread": if_offered(_thread, email_id) or [],
+        "thread": if_offered(crm.get_thread, email_id),
     }
-
-
-def _thread(email_id: str) -> list[crm.Record]:
-    return crm.get_thread(email_id, limit=100).records
 
 
 @pages.get("/emails/<record_id:email_id>/html")
@@ -67,6 +66,12 @@ def email_html(email_id: str) -> Response:
     answer = Response(f'<!doctype html><meta charset="utf-8"><title>Email</title>{looks}{html}')
     answer.headers["Content-Security-Policy"] = mail_html.POLICY
     return answer
+
+
+@pages.get("/emails/<record_id:email_id>/text")
+def email_text(email_id: str) -> Response:
+    """All of a text that is too long for the page."""
+    return Response(body_text(crm.get_email(email_id)), mimetype="text/plain")
 
 
 @pages.get("/emails/<record_id:email_id>/raw")

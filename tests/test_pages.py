@@ -282,8 +282,27 @@ def test_html_that_would_take_long_is_shown_as_text(browser: Any, body: str) -> 
     email_id = log(htmlBody=f"{body}words")
     page = browser.get(f"/emails/{email_id}").text
     assert "<iframe" not in page
+    if len(body) == 400_000:
+        assert "The text is longer" in page
+        page = browser.get(f"/emails/{email_id}/text").text
     assert "words" in page
     assert browser.get(f"/emails/{email_id}/html").status_code == 404
+
+
+def test_what_is_long_makes_no_long_page(browser: Any) -> None:
+    """Of the people and the text a part is shown, and the whole as a page of its own."""
+    lines = "".join(f"line {n} <b>&\n" for n in range(20_000))
+    people = [f"Person {n} <person{n}@acme.example>" for n in range(1_000)]
+    for n in range(60):
+        email_id = log(syncThreadId="1", subject=f"{n} {'<' * 900}", textBody=lines, toAddresses=people)
+    answer = browser.get(f"/emails/{email_id}")
+    assert len(answer.data) < 60_000
+    assert "And 970 more." in answer.text
+    whole = browser.get(f"/emails/{email_id}/text")
+    assert (whole.text, whole.mimetype) == (lines, "text/plain")
+    assert "script" not in whole.headers["Content-Security-Policy"]
+    more = re.findall('href="([^"]+)">All emails of this thread', answer.text)[0]
+    assert browser.get(more).text.count('<a href="/emails/') == 25
 
 
 @pytest.mark.parametrize("field", ["subject", "fromName", "fromAddress", "textBody"])

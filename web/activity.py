@@ -53,15 +53,21 @@ _DAYS = Prepared(lambda: Row.select().where(Row.user_id == param("user_id")).ord
 
 _SUMS = Prepared(
     lambda: (
-        Row.select(
-            Row.user_id,
-            Row.status,
-            Row.call,
-            fn.MAX(Row.last_at),
-            fn.SUM(Case(None, [(Row.day >= param("since"), Row.times)], 0)),
-        )
+        Row.select(Row.user_id, Row.status, Row.call, fn.MAX(Row.last_at), fn.SUM(Row.times))
+        .where(Row.day >= param("since"))
         .group_by(Row.user_id, Row.status, Row.call)
         .order_by(Row.status, Row.call)
+    )
+)
+_EARLIER = Prepared(
+    lambda: (
+        Row.select(
+            Row.user_id,
+            fn.MAX(Row.last_at),
+            fn.MAX(Case(None, [((Row.call == LOGGED) & (Row.status < 400), Row.last_at)])),
+        )
+        .where(is_any(Row.user_id, "user_ids"))
+        .group_by(Row.user_id)
     )
 )
 _EMAILS = Prepared(
@@ -186,8 +192,11 @@ def list_activity() -> list[Record]:
         user["lastCall"] = max(user["lastCall"] or "", last)
         if status < 400 and call == LOGGED:
             user["lastEmail"] = max(user["lastEmail"] or "", last)
-        elif status >= 400 and count:
+        elif status >= 400:
             user["refusals"].append({"status": status, "call": call, "count": int(count), "last": last})
+    silent = [user_id for user_id, user in found.items() if user["lastEmail"] is None]
+    for user_id, last_call, last_email in _EARLIER(user_ids=silent) if silent else []:  # it reads more than a year
+        found[user_id].update(lastCall=last_call, lastEmail=last_email)
     for user_id, day, count in _EMAILS(since=_day(29)):
         if user_id in found and day in days:
             found[user_id]["emailsByDay"][days[day]] = int(count)
