@@ -61,6 +61,11 @@ def _is_secure() -> bool:
     return request.is_secure or forwarded == "https"
 
 
+def _base_url() -> str:
+    """Where the service is, as the browser knows it."""
+    return f"{'https' if _is_secure() else 'http'}://{request.host}/"
+
+
 def _cookie_name() -> str:
     # A browser takes the first only by TLS, for this host alone; so no other site of the domain can set it.
     return "__Host-connector" if _is_secure() else "connector"
@@ -245,4 +250,4 @@ def _bytes(size: Any) -> str:
 
 @pages.context_processor
 def _values() -> dict[str, Any]:
-    return {"here": here, "position": Position.of, "is_signed_in": "caller" in g}
+    return {"here": here, "position": Position.of, "is_signed_in": "caller" in g, "base_url": _base_url()}

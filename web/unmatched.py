@@ -90,12 +90,13 @@ def list_unmatched(limit: int = 100) -> list[Record]:
     users (how many asked, at most MOST_USERS), freeMail."""
     found: list[Record] = []
     for offset in range(0, KEPT, _AT_A_TIME):
-        some = list(_rows(_LIST(at=_oldest(), limit=_AT_A_TIME, offset=offset)))
+        some = _LIST(at=_oldest(), limit=_AT_A_TIME, offset=offset)
         known = _known([row[0] for row in some])
-        found += [_record(*row) for row in some if row[0] not in known]
-        if len(found) >= limit or len(some) < _AT_A_TIME:
+        strangers = [row for row in some if row[0] not in known][: limit - len(found)]
+        found += [_record(*row) for row in _rows(strangers)]
+        if len(found) == limit or len(some) < _AT_A_TIME:
             break
-    return found[:limit]
+    return found
 
 
 def _known(addresses: list[str]) -> set[str]:
