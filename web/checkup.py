@@ -83,13 +83,17 @@ def folder(path: Path) -> Iterator[Finding]:
     for part in folder.glob(UNFINISHED):
         yield Finding(WARNING, f"{part.name} is an unfinished backup. If none is running, remove it.")
     size, free = sum(part.stat().st_size for part in database.parts(path)), disk_usage(folder).free
-    room = f"the database takes {size / 1e6:,.0f} MB, and {free / 1e6:,.0f} MB are free"
+    room = f"the database takes {_in_words(size)}, and {_in_words(free)} are free"
     if free < _LITTLE:
         yield Finding(PROBLEM, f"The disk is nearly full: {room}. Make room.")
     elif free < size * 1.1:
         yield Finding(WARNING, f"There is no room for a backup or for `person erase` here: {room}.")
     else:
         yield Finding(FINE, f"Room: {room}")
+
+
+def _in_words(size: float) -> str:
+    return f"{size / 1e9:,.0f} GB" if size >= 1e10 else f"{size / 1e6:,.0f} MB"
 
 
 def _file_system(folder: Path) -> str:
@@ -106,7 +110,7 @@ def _file_system(folder: Path) -> str:
 
 def size() -> Iterator[Finding]:
     """How large a database of a server is."""
-    yield Finding(FINE, f"Room: the database takes {database.size() / 1e6:,.0f} MB")
+    yield Finding(FINE, f"Room: the database takes {_in_words(database.size())}")
 
 
 def writing(timeout: float) -> Iterator[Finding]:
@@ -136,7 +140,7 @@ def clock() -> Iterator[Finding]:
     elif not _is_synchronized():
         yield Finding(WARNING, "The clock is not kept right by NTP: timedatectl set-ntp true")
     else:
-        yield Finding(FINE, f"The clock says {now()}")
+        yield Finding(FINE, f"The clock says {now()[:19]}Z")
 
 
 def _is_synchronized() -> bool:
