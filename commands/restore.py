@@ -21,11 +21,9 @@ import database
 from clock import later, now
 from commands.common import say
 from commands.consistency import problems
+from database.copies import KEPT, UNDER_WAY
 from models import Change, Company, Contact, Email
 from terminal import LINES, printable, program
-
-UNDER_WAY = "-restoring"  # the copy that is checked before its content is taken
-KEPT = "-before-"  # and the time of the restore: the old database
 
 _MAY_BE_GIVEN = 1_000_000  # ids and numbers that a database which can't be read any more may have given since
 

@@ -482,6 +482,11 @@ def raise_last_ids(schema: str = "main", more: int = 0) -> None:
         execute("INSERT INTO main.sqlite_sequence (name, seq) VALUES (?, ?)", [table, last + more])
 
 
+def size() -> int:
+    """See `database.size`."""
+    return sum(part.stat().st_size for part in parts(Path(db.database)))
+
+
 def check_writable() -> None:
     """Raises one of Unavailable where nothing can be written."""
     with writing():

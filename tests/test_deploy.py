@@ -85,6 +85,37 @@ def test_nothing_else_passes(proxy: Proxy, path: str) -> None:
 
 
 @needs_nginx
+@pytest.mark.parametrize(("allowed", "is_let_in"), [("127.0.0.1", True), ("127.0.0.0/8", True), ("192.0.2.7", False)])
+def test_the_pages_are_for_those_who_are_named(tmp_path: Path, allowed: str, is_let_in: bool) -> None:
+    """By TLS, with its cookie. The calls pass in any case, and what stays inside stays there."""
+    with proxied(tmp_path, allowed) as proxy:
+
+        def browse(method: str, path: str, body: str = "", **headers: str) -> tuple[int, HTTPMessage, str]:
+            named = {"Content-Type": "application/x-www-form-urlencoded", "Host": NAME, "Sec-Fetch-Site": "same-origin"}
+            with closing(HTTPSConnection(NAME, proxy.port, timeout=WITHIN, context=proxy.tls)) as connection:
+                connection._create_connection = lambda *_: socket.create_connection(("127.0.0.1", proxy.port))  # type: ignore[attr-defined]
+                connection.request(method, path, body, named | headers)
+                answer = connection.getresponse()
+                return answer.status, answer.headers, answer.read().decode()
+
+        status, headers, page = browse("POST", "/sign-in", f"token={proxy.server.token}")
+        assert status == (303 if is_let_in else 404)
+        for path in ("/", "/sign-in", "/static/style.css"):
+            assert browse("GET", path)[0] == (404 if not is_let_in else 303 if path == "/" else 200)
+        if is_let_in:
+            cookie = headers["Set-Cookie"].partition(";")[0]
+            assert cookie.startswith("__Host-")
+            status, headers, page = browse("GET", "/", Cookie=cookie)
+            assert (status, f"https://{NAME}/api/v1/emails" in page) == (200, True)
+            assert headers["Strict-Transport-Security"]
+            assert browse("POST", "/companies", "name=New", Cookie=cookie, **{"Sec-Fetch-Site": "cross-site"})[0] == 403
+        else:
+            assert_shape(json.loads(page), 404)
+        assert call(proxy, "GET", "/api/v1/users/me")[0] == 200
+        assert [call(proxy, "GET", path)[0] for path in ("/metrics", "/health/ready")] == [404, 404]
+
+
+@needs_nginx
 def test_answers_with_long_headers_pass(proxy: Proxy) -> None:
     """A search of 4 kB with a next page, and an attachment with a name of any length."""
     word = "w" * 4000
