@@ -1383,7 +1383,7 @@ HOSTILE: dict[str, tuple[str, Plant]] = {
     "ids are numbers": ("ids-opaque", text(r'"id":"(\d+)"', r'"id":\1')),
 }
 
-impatient = attribute(upkeep, "PATIENCE", 0)
+impatient = attribute(upkeep, "COUNT_TIMEOUT", 0)
 
 OWN_USE: dict[str, tuple[str, Plant]] = {
     "blind copies are not in the timeline": (
