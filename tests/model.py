@@ -87,6 +87,7 @@ class Known:
     record: Json
     etag: str | None
     withheld: bool = False
+    maybe_forgotten: bool = False  # of one that was deleted: by `remember=false` of another
     # The msgIds of copies, under which it must be found, and others under which it may be.
     copies: set[str] = field(default_factory=set)
     maybe: set[str] = field(default_factory=set)
@@ -98,7 +99,7 @@ class Known:
     def copy(self) -> "Known":
         had, removed = ({name: set(one) for name, one in both.items()} for both in (self.had, self.removed))
         sets = set(self.copies), set(self.maybe), had, removed, set(self.edited), set(self.said)
-        return Known(dict(self.record), self.etag, self.withheld, *sets)
+        return Known(dict(self.record), self.etag, self.withheld, self.maybe_forgotten, *sets)
 
     @property
     def key(self) -> str | None:
@@ -123,10 +124,22 @@ class Known:
         key = key_of(email["msgId"])
         if key not in self.copies | self.maybe or (self.key and key_of(email["rfc822MsgId"])):
             return False
-        found = [self.agrees(email, name) for name in ("fromAddress", "receivedAt", *TEXTS)]
-        if False in found:
+        contradicts = self.contradicts(email)
+        if contradicts:
             return False
-        return None if None in found or key not in self.copies else True
+        return None if contradicts is None or key not in self.copies else True
+
+    def is_copy_of_deleted(self, email: Json) -> bool | None:
+        """The same of one that was deleted and stays away, unless it was forgotten since."""
+        is_copy = bool(self.key and self.key == key_of(email["rfc822MsgId"])) or self.is_copy(email)
+        return None if is_copy and self.maybe_forgotten else is_copy
+
+    def contradicts(self, email: Json) -> bool | None:
+        """Whether an email with the same msgId says otherwise; None where the words leave it open."""
+        if self.key and key_of(email["rfc822MsgId"]):
+            return self.key != key_of(email["rfc822MsgId"])
+        found = [self.agrees(email, name) for name in ("fromAddress", "receivedAt", *TEXTS)]
+        return True if False in found else None if None in found else False
 
 
 def comparable(name: str, value: Any) -> Any:
@@ -148,7 +161,7 @@ class Model:
     def copy(self) -> "Model":
         other = Model()
         other.emails = {one: known.copy() for one, known in self.emails.items()}
-        other.deleted = list(self.deleted)
+        other.deleted = [known.copy() for known in self.deleted]
         other.contacts = {one: dict(contact) for one, contact in self.contacts.items()}
         other.companies = {one: dict(company) for one, company in self.companies.items()}
         other.etags = dict(self.etags)
@@ -188,7 +201,7 @@ class Model:
             found = {one: known.is_copy(email) for one, known in self.emails.items()}
             must = {one for one, how in found.items() if how}
             may = {one for one, how in found.items() if how is None}
-            how = [True if key and one.key == key else one.is_copy(email) for one in self.deleted]
+            how = [one.is_copy_of_deleted(email) for one in self.deleted]
             withheld = True if True in how else None if None in how else False
         if answer.status == 200:
             record_id = answer.body["id"]
@@ -384,9 +397,10 @@ class Model:
         self._note("email", record_id, "deleted")
         if ("remember", "false") in call.query:
             ids = known.copies | known.maybe
-            self.deleted = [
-                one for one in self.deleted if not (one.key and one.key == known.key) and not (one.copies & ids)
-            ]
+            self.deleted = [one for one in self.deleted if not (one.key and one.key == known.key)]
+            for one in self.deleted:  # another email with its msgId stays away
+                if one.copies & ids and (known.edited or one.contradicts(known.record) is not True):
+                    one.maybe_forgotten = True
         else:
             self.deleted.append(known)
 
