@@ -130,7 +130,7 @@ def load(environment: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _content(path: str, given_twice: bool) -> str:
-    """The value of a setting that is in a file, as containers and systemd hand out secrets; a newline ends it.
+    """The value of a setting that is in a file, as containers are given secrets; a newline ends it.
 
     Raises ValidationError.
     """
