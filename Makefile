@@ -2,6 +2,7 @@
 # make test   lint, types, and the tests to run before each commit (five minutes)
 # make test-system   the tests that start servers, proxies and whole machines' worth of trouble (some minutes)
 # make model  made-up calls against a model of the contract, on both databases (a quarter of an hour)
+# make test-image   the container image, built and run (two minutes; the first time five)
 # make dist   dist/connector.pyz, one file to deploy: python3 connector.pyz
 # make release   tests, the single files, licences and checksums in dist/, and the tag to set
 # make bench  what a call costs here, as a table (see bench/README.md)
@@ -9,7 +10,7 @@
 # Each is quick the second time: pip runs only when a requirements file is newer than the environment's stamp.
 
 
-.PHONY: run test test-system model lint format test-dist fuzz bench bench-large faults failover screenshots dist release lock audit clean
+.PHONY: run test test-system model lint format test-dist test-image fuzz bench bench-large faults failover screenshots dist release lock audit clean
 
 # The first of these that runs and is new enough (a pyenv shim can be there and not run).
 PYTHON ?= $(firstword $(foreach p,python3.11 python3 python3.12 python3.13 python3.14,\
@@ -49,6 +50,10 @@ format: .venv/dev.stamp
 test-dist: dist .venv/dev.stamp
 	@$$(unshare --map-current-user --keep-caps --net true 2>/dev/null && echo unshare --map-current-user --keep-caps --net) \
 		$(PY) -m pytest -m dist tests/test_dist.py
+
+# The container image, built and run by podman; where no registry can be reached, on a Debian made by debootstrap.
+test-image: .venv/dev.stamp
+	@$(PY) -m pytest -o faulthandler_timeout=0 -m image tests/test_image.py
 
 ifneq ($(wildcard tests/fuzz),)
 # Every operation of the OpenAPI description, with input that was made up.

@@ -307,6 +307,7 @@ class Session(Table):
     sha256 = TextField(primary_key=True)
     token = ForeignKeyField(Token, on_delete="CASCADE")
     is_link = BooleanField()
+    created_at = TextField()
     expires_at = TextField()  # of a session moved on while it is used
 
     class Meta:
@@ -359,6 +360,15 @@ class Retention(Table):
         without_rowid = True
 
 
+class Backup(Table):
+    """When `flask backup` made the last copy, in one row; none: never."""
+
+    at = TextField(primary_key=True)
+
+    class Meta:
+        without_rowid = True
+
+
 class Activity(Table):
     """How often a user's token of scope sync made a call on a day (UTC), by its outcome."""
 
@@ -387,8 +397,12 @@ class Unmatched(Table):
         without_rowid = True
 
 
+# The list begins with what was asked for most.
+Unmatched.add_index(Unmatched.times.desc(), Unmatched.address, name="unmatched_times")
+
+
 RECORDS = [Company, CompanyDomain, Contact, ContactAddress, User, Email, Recipient, Link, Copy, Change]
-OWN = [Token, Refusal, Session, Withheld, Secret, NeverLog, Retention, Activity, Unmatched]
+OWN = [Token, Refusal, Session, Withheld, Secret, NeverLog, Retention, Backup, Activity, Unmatched]
 
 
 def tables() -> list[type[Model]]:

@@ -112,9 +112,33 @@ class Settings(Schema):
 
 def load(environment: Mapping[str, Any]) -> dict[str, Any]:
     """The settings named in the environment, and the defaults of the others. Raises Misconfigured."""
+    given, wrong = dict(environment), {}
+    for name in Settings().fields:
+        if f"{name}_FILE" in given:
+            try:
+                given[name] = _content(given[f"{name}_FILE"], name in given)
+            except ValidationError as error:
+                wrong[f"{name}_FILE"] = error.messages
     try:
-        loaded: dict[str, Any] = Settings().load(dict(environment))
+        loaded: dict[str, Any] = Settings().load(given)
     except ValidationError as error:
-        reasons = [f"{name}: {' '.join(why)}" for name, why in error.normalized_messages().items()]
-        raise Misconfigured(f"The configuration can't be used. {' '.join(reasons)}") from None
+        wrong |= error.normalized_messages()
+    if wrong:
+        reasons = [f"{name}: {' '.join(why)}" for name, why in wrong.items()]
+        raise Misconfigured(f"The configuration can't be used. {' '.join(reasons)}")
     return loaded
+
+
+def _content(path: str, given_twice: bool) -> str:
+    """The value of a setting that is in a file, as containers are given secrets; a newline ends it.
+
+    Raises ValidationError.
+    """
+    if given_twice:
+        raise ValidationError("Set it or the variable without _FILE, not both.")
+    try:
+        return Path(path).read_text(encoding="utf-8").rstrip("\r\n")
+    except OSError as error:
+        raise ValidationError(f"{path} can't be read: {error.strerror}.") from None
+    except ValueError:  # also a path with a NUL
+        raise ValidationError("The file is not UTF-8.") from None

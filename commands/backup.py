@@ -1,5 +1,6 @@
 """`flask backup`: a copy of the database while the service runs. restore.py goes back to it."""
 
+from contextlib import suppress
 from pathlib import Path
 
 import click
@@ -7,6 +8,7 @@ import click
 import database
 from commands.common import say, uses_database
 from terminal import printable
+from web import checkup
 
 
 @click.command()
@@ -19,5 +21,7 @@ def backup(file: Path) -> None:
         size = file.stat().st_size
     except database.Unusable as error:
         raise click.ClickException(f"No backup was made: {printable(database.reason_of(error))}.") from None
+    with suppress(*database.Unavailable):  # somebody writes for long: then the overview does not know of this copy
+        checkup.note_backup()
     held = "" if emails is None else f", {emails:,} email{'' if emails == 1 else 's'}"
     say(f"Wrote {file.resolve()}: {size:,} bytes{held}.")

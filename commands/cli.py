@@ -10,6 +10,7 @@ from commands.audit import audit
 from commands.backup import backup
 from commands.database import database
 from commands.doctor import doctor
+from commands.health import health
 from commands.imports import companies, contacts, mail
 from commands.never_log import never_log
 from commands.person import person
@@ -21,6 +22,7 @@ from commands.unmatched import unmatched
 from commands.users import token, user
 from commands.withheld import withheld
 from settings import VERSION
+from terminal import program
 
 
 @click.command()
@@ -46,6 +48,7 @@ COMMANDS = [
     backup,
     restore,
     doctor,
+    health,
     database,
     serve,
 ]
@@ -56,4 +59,4 @@ def main() -> None:
     create_app = import_string("app:create_app")  # by its name: app.py takes the commands from here
     group = FlaskGroup(create_app=create_app, add_version_option=False)
     click.version_option(VERSION, message="BrightSync CRM connector %(version)s")(group)
-    group.main(sys.argv[1:] or ["serve"], prog_name="connector")
+    group.main(sys.argv[1:] or ["serve"], prog_name=program())

@@ -72,6 +72,12 @@ def say(text: str, keep: str = "") -> None:
     click.echo(printable(text, keep))
 
 
+def reachable_host(config: Mapping[str, Any]) -> str:
+    """The address at which a program on this machine finds the service."""
+    host: str = config["HOST"]
+    return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
+
+
 def address(config: Mapping[str, Any]) -> str:
     """Where the service listens, as a browser on this machine calls it."""
     host = f"[{config['HOST']}]" if ":" in config["HOST"] else config["HOST"]  # IPv6

@@ -10,13 +10,15 @@ import sys
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from io import TextIOWrapper
 from itertools import chain
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from pathlib import Path
+from shutil import copyfileobj
 from signal import SIG_IGN, SIGINT, signal
+from tempfile import NamedTemporaryFile
 from typing import Any
 
 import click
@@ -53,7 +55,7 @@ def mail() -> None:
 @click.argument("paths", metavar="PATH...", nargs=-1, required=True, type=click.Path(path_type=Path))
 @uses_database(make=True)
 def import_mail(paths: Sequence[Path]) -> None:
-    """Log the mail at each PATH: .eml files, mbox files, and folders of these, Maildirs too.
+    """Log the mail at each PATH: .eml files, mbox files, and folders of these, Maildirs too. `-` is standard input.
 
     It is what POST /emails does, while the service goes on: a mail that is here already gains what the copy adds, so an
     import that was interrupted can just be run again. BODY_LIMIT is for what comes over the network; here a mail may
@@ -62,8 +64,11 @@ def import_mail(paths: Sequence[Path]) -> None:
     What can't be read is named and counted, and the rest goes in. The exit status is 0 if all went in, 1 if not.
     """
     outcomes: Counter[str] = Counter()
-    total = sum(map(_size, paths)) if sys.stderr.isatty() else 0
-    with _interrupted(outcomes), _read_ahead(_mails(paths)) as batches, _bar("", total) as bar:
+    with ExitStack() as stack:
+        paths = [stack.enter_context(_as_file(path)) if path == _STDIN else path for path in paths]
+        total = sum(map(_size, paths)) if sys.stderr.isatty() else 0
+        stack.enter_context(_interrupted(outcomes))
+        batches, bar = stack.enter_context(_read_ahead(_mails(paths))), stack.enter_context(_bar("", total))
         for batch in batches:
             outcomes.update(_log(batch))
             let_others_write()
@@ -113,10 +118,10 @@ def _size(path: Path) -> int:
 
 # ---- contacts and companies -----------------------------------------------------------------------------------------
 
-_HOW = """A CSV file has a header row, and cells that are separated by commas, semicolons or tabs. Columns are known by
-the names that Google Contacts, Outlook (English and German) and HubSpot give them, or by those above; the others are
-ignored, and named. Case, spaces and signs in the names make no difference. A cell may hold several addresses or
-domains, separated by semicolons or line breaks. An empty cell means none.
+_HOW = """FILE may be `-`: standard input. A CSV file has a header row, and cells that are separated by commas,
+semicolons or tabs. Columns are known by the names that Google Contacts, Outlook (English and German) and HubSpot give
+them, or by those above; the others are ignored, and named. Case, spaces and signs in the names make no difference. A
+cell may hold several addresses or domains, separated by semicolons or line breaks. An empty cell means none.
 
 A row with the CRM's own id creates or changes that record; what the file has no column for stays as it is. A row
 without an id is found by its addresses or domains, else by what it says otherwise, and its gaps are filled; or it is
@@ -128,6 +133,9 @@ stored so far stay: run it again. So they do where another writer makes a row im
 named, and the others are stored. A dry run only reads. The exit status is 0 if all rows were good, 1 if not."""
 
 
+_FILE = click.Path(exists=True, dir_okay=False, allow_dash=True, path_type=Path)
+
+
 def _table_command(group: click.Group) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """What the commands that import a table have in common."""
 
@@ -136,7 +144,7 @@ def _table_command(group: click.Group) -> Callable[[Callable[..., None]], Callab
             uses_database(make=True),
             click.option("--skip-bad-rows", is_flag=True, help="Store the good rows, some hundred at a time."),
             click.option("--dry-run", is_flag=True, help="Only say what would happen."),
-            click.argument("path", metavar="FILE", type=click.Path(exists=True, dir_okay=False, path_type=Path)),
+            click.argument("path", metavar="FILE", type=_FILE),
             group.command("import", epilog=_HOW),
         ):
             command = decorator(command)
@@ -178,15 +186,14 @@ def import_companies(path: Path, dry_run: bool, skip_bad_rows: bool) -> None:
 
 def _import_table(path: Path, kind: tables.Kind, dry_run: bool, skip_bad_rows: bool) -> None:
     twice = not dry_run and not skip_bad_rows
-    if twice and not path.is_file():
-        raise click.ClickException("FILE is read twice, so it can't be a pipe. Or use --skip-bad-rows.")
     outcome = "Dry run, nothing was stored: " if dry_run else ""
-    encoding = tables.encoding_of(path, _report)
-    outcomes = _store_rows(path, encoding, kind, dry_run=twice or dry_run)
-    if twice and outcomes[BAD]:
-        outcome = "Nothing was stored, because of the bad rows; else: "
-    elif twice:
-        outcomes = _store_rows(path, encoding, kind, dry_run=False, again=True)
+    with _as_file(path) as path:
+        encoding = tables.encoding_of(path, _report)
+        outcomes = _store_rows(path, encoding, kind, dry_run=twice or dry_run)
+        if twice and outcomes[BAD]:
+            outcome = "Nothing was stored, because of the bad rows; else: "
+        elif twice:
+            outcomes = _store_rows(path, encoding, kind, dry_run=False, again=True)
     counts = ", ".join(f"{outcomes[name]:,} {name}" for name in ("created", "changed", "unchanged", BAD))
     click.echo(f"{outcome}{counts}.")
     sys.exit(outcomes[BAD] > 0)
@@ -244,6 +251,22 @@ def _batches(items: Iterable[Item], most: int, most_bytes: int = 2**20) -> Itera
             batch, size = [], 0
     if batch:
         yield batch
+
+
+_STDIN = Path("-")
+
+
+@contextmanager
+def _as_file(path: Path) -> Iterator[Path]:
+    """The file, which is read more than once; for standard input and for a pipe a copy, which is removed at the end."""
+    if path != _STDIN and path.is_file():
+        yield path
+        return
+    with NamedTemporaryFile(prefix="connector-") as copy:
+        with click.open_file(str(path), "rb") as source:
+            copyfileobj(source, copy)
+        copy.flush()
+        yield Path(copy.name)
 
 
 @contextmanager

@@ -11,6 +11,7 @@ from commands.common import TEXT, say, uses_database
 from commands.mailfile import as_email, messages
 from crm.matching import normalize_address
 from schemas import EmailIn
+from terminal import program
 
 
 @click.group("never-log")
@@ -65,7 +66,7 @@ def remove_rule(rule_id: str) -> None:
     try:
         crm.remove_rule(rule_id)
     except crm.NotFound:
-        raise click.ClickException("There is no such rule; see: never-log list") from None
+        raise click.ClickException(f"There is no such rule; see: {program()} never-log list") from None
 
 
 @never_log.command("test")

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from fcntl import LOCK_EX, LOCK_NB, flock
 from glob import escape
 from pathlib import Path
+from shlex import quote
 from shutil import copyfile
 from typing import Any, NamedTuple
 
@@ -20,11 +21,9 @@ import database
 from clock import later, now
 from commands.common import say
 from commands.consistency import problems
+from database.copies import KEPT, UNDER_WAY
 from models import Change, Company, Contact, Email
-from terminal import LINES, printable
-
-UNDER_WAY = "-restoring"  # the copy that is checked before its content is taken
-KEPT = "-before-"  # and the time of the restore: the old database
+from terminal import LINES, printable, program
 
 _MAY_BE_GIVEN = 1_000_000  # ids and numbers that a database which can't be read any more may have given since
 
@@ -61,12 +60,13 @@ def restore(file: Path, despite_problems: bool) -> None:
         raise click.ClickException(f"Nothing was replaced. {error.strerror}.") from None
     say(f"{path} is now a copy of {file}.")
     if done.kept:
-        say(f"The old one is kept: {done.kept}\nTo go back to it: flask restore {done.kept}", keep=LINES)
+        back = f"{program()} restore {quote(str(done.kept))}"
+        say(f"The old one is kept: {done.kept}\nTo go back to it: {back}", keep=LINES)
     say(
-        """
+        f"""
 What came after the copy was made is undone:
-- a token that was revoked since is valid again; see: flask token list
-- a person who was erased since is here again; erase them once more: flask person erase ADDRESS
+- a token that was revoked since is valid again; see: {program()} token list
+- a person who was erased since is here again; erase them once more: {program()} person erase ADDRESS
 - mail that was logged since is missing""",
         keep=LINES,
     )

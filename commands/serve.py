@@ -11,6 +11,7 @@ import crm
 import database
 from commands.common import address, uses_database
 from commands.users import sign_in_link
+from terminal import program
 from web import tokens
 
 FIRST_USER = "admin@localhost"
@@ -74,5 +75,5 @@ def _first_token(config: dict[str, Any]) -> str | None:
                 return tokens.create(admin["id"], "admin", "made at the first start")
         except crm.NotOffered:  # users are made elsewhere
             pass
-    click.echo("There is no token. Make one of a user: token create EMAIL --scope admin", err=True)
+    click.echo(f"There is no token. Make one of a user: {program()} token create EMAIL --scope admin", err=True)
     return None

@@ -62,11 +62,9 @@ COMPANIES = Kind("company", _CompanyRow(), columns.COMPANY)
 def encoding_of(path: Path, report: Report) -> str:
     """How a file's text is written: by its signature; else UTF-8, or what Excel writes on Windows in Western Europe.
 
-    A pipe can't be read twice, and is taken for UTF-8 (`sig`: Excel writes a signature). So is a file that is UTF-8 but
-    for some bytes: what Windows writes looks like UTF-8 nowhere.
+    A file that is UTF-8 but for some bytes is taken for it (`sig`: Excel writes a signature): what Windows writes looks
+    like UTF-8 nowhere.
     """
-    if not path.is_file():
-        return "utf-8-sig"
     with path.open("rb") as file:
         if file.read(2) in (BOM_UTF16_LE, BOM_UTF16_BE):
             return "utf-16"

@@ -8,6 +8,7 @@ from flask import current_app
 
 import crm
 from commands.common import TEXT, address, say, uses_database
+from terminal import program
 from web import sessions, tokens
 
 
@@ -73,7 +74,7 @@ def remove_user(email: str) -> None:
 def _id_of(email: str) -> str:
     for found in crm.lookup_users([email]):
         return str(found["id"])
-    raise click.ClickException("There is no user with this address; see: user list")
+    raise click.ClickException(f"There is no user with this address; see: {program()} user list")
 
 
 @user.command("sign-in")
@@ -83,7 +84,8 @@ def sign_in(email: str) -> None:
     """Print a link by which the user with the address EMAIL opens the pages: once, within 15 minutes."""
     token_id = tokens.admin_token(_id_of(email))
     if token_id is None:
-        raise click.ClickException(f"{email} has no admin token; make one: token create {email} --scope admin")
+        make = f"{program()} token create {email} --scope admin"
+        raise click.ClickException(f"{email} has no admin token; make one: {make}")
     click.echo(sign_in_link(current_app.config, token_id))
 
 
@@ -142,6 +144,6 @@ def _print_table(names: Sequence[str], records: Iterable[crm.Record]) -> None:
 def revoke_token(token_id: int) -> None:
     """End the token with this ID at once."""
     if not tokens.revoke(token_id):
-        raise click.ClickException("There is no such token, or it has ended before; see: token list")
+        raise click.ClickException(f"There is no such token, or it has ended before; see: {program()} token list")
     token = next(token for token in tokens.listed() if token["id"] == token_id)
     say(f"Revoked token {token_id} of {_address(token['userId'])}, {token['label'] or 'without a label'}.")

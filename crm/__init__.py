@@ -6,7 +6,7 @@ plain values, named as on the wire; they raise NotFound, Conflict, Changed, Inva
 into HTTP.
 """
 
-from crm.changes import calling_token, calling_user, list_changes
+from crm.changes import calling_token, calling_user, list_changes, newest_changes
 from crm.directory import (
     add_company,
     add_contact,
@@ -100,6 +100,7 @@ __all__ = [
     "lookup_contacts",
     "lookup_users",
     "mentions",
+    "newest_changes",
     "participants",
     "put_company",
     "put_contact",

@@ -25,6 +25,12 @@ def list_changes(after: int = 0, limit: int = 25) -> list[Record]:
     return found
 
 
+def newest_changes(limit: int = 50) -> list[Record]:
+    """The last changes, the newest first; of numbers whose change was erased, so many fewer."""
+    after = max(store.changes.last() - limit, 0)
+    return list(reversed(store.changes.page(after, limit)))
+
+
 def change_time() -> str:
     """The time of a change, later than that of every change before; called in the transaction that makes it.
 

@@ -82,11 +82,11 @@ def _shown(html: str, lines: bool = False) -> Iterator[str]:
             start = end
 
 
-def tags(html: str) -> Iterator[tuple[str, bool]]:
-    """The tags of an HTML body as a browser meets them: the name in lower case, and whether it closes."""
+def tags(html: str) -> Iterator[tuple[str, bool, str]]:
+    """The tags of an HTML body as a browser meets them: the name in lower case, whether it closes, and the whole."""
     for tag in _TAG.finditer(html):
         if tag[2]:
-            yield tag[2].lower(), bool(tag[1])
+            yield tag[2].lower(), bool(tag[1]), tag[0]
 
 
 def _unescaped(text: str) -> str:

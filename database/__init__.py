@@ -134,6 +134,11 @@ def backup(file: Path) -> int | None:
     return copies.backup(file)
 
 
+def size() -> int:
+    """How many bytes the database takes."""
+    return int(_kind().size())
+
+
 def check_writable() -> None:
     """Raises one of Unavailable where nothing can be written."""
     _kind().check_writable()

@@ -28,6 +28,8 @@ from database.sqlite import (
 
 _STEP = 1000  # pages that are copied before one looks whether it goes on
 UNFINISHED = "*-????????-unfinished"  # a backup under way, or one that was killed
+UNDER_WAY = "-restoring"  # the copy that a restore checks before its content is taken
+KEPT = "-before-"  # and the time of the restore: the old database
 
 
 def backup(file: Path) -> int | None:

@@ -307,6 +307,11 @@ def last_id(table: str, column: str = "id") -> int:
     return int(db.execute_sql(query, [table, column]).fetchone()[0])
 
 
+def size() -> int:
+    """See `database.size`."""
+    return int(db.execute_sql("SELECT pg_database_size(current_database())").fetchone()[0])
+
+
 def check_writable() -> None:
     """Raises one of Unavailable where nothing can be written."""
     with writing():

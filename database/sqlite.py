@@ -32,6 +32,7 @@ from database.common import (
     rows,
 )
 from database.unused import overwrite_unused, page_size
+from terminal import program
 
 _PRAGMAS = {
     "journal_mode": "wal",  # readers never wait for a writer
@@ -203,7 +204,7 @@ def sync(folder: Path) -> None:
 
 def check(path: Path, make: bool = True) -> None:
     """Raises DatabaseError, with a sentence, for a file that must not be served or changed."""
-    back = "Go back to a backup: flask restore FILE"
+    back = f"Go back to a backup: {program()} restore FILE"
     if path.is_file() and not path.stat().st_size:
         raise Damaged(f"{path} has lost its content. {back}")
     with __exception_wrapper__, closing(sqlite3.connect(f"{path.as_uri()}?mode=rw", uri=True)) as connection:
@@ -481,6 +482,11 @@ def raise_last_ids(schema: str = "main", more: int = 0) -> None:
         execute("INSERT INTO main.sqlite_sequence (name, seq) VALUES (?, ?)", [table, last + more])
 
 
+def size() -> int:
+    """See `database.size`."""
+    return sum(part.stat().st_size for part in parts(Path(db.database)))
+
+
 def check_writable() -> None:
     """Raises one of Unavailable where nothing can be written."""
     with writing():
@@ -507,7 +513,7 @@ _PROBLEMS = {
     sqlite3.SQLITE_NOMEM: "There is no memory left",
     sqlite3.SQLITE_READONLY: "The database is readonly",
     sqlite3.SQLITE_IOERR: "The disk fails",
-    sqlite3.SQLITE_CORRUPT: "The database is damaged; see: flask doctor",
+    sqlite3.SQLITE_CORRUPT: f"The database is damaged; see: {program()} doctor",
     sqlite3.SQLITE_FULL: "The disk is full",
     sqlite3.SQLITE_CANTOPEN: "The database file can't be opened",
     sqlite3.SQLITE_PROTOCOL: "The database can't be locked",

@@ -8,12 +8,15 @@ from flask import Response, abort, redirect, request, url_for
 from markupsafe import Markup, escape
 
 import crm
+from crm.drafts import body_text
 from crm.preview import find_file
+from crm.quoting import new_text
 from pages import mail_html
 from pages.site import cursor, if_offered, pages, show, user_of
 from web.wire import download
 
-_FILTERS = ("q", "address", "contactId")
+_FILTERS = ("q", "address", "contactId", "syncThreadId")
+_MOST_PEOPLE, _MOST_TEXT = 30, 10_000  # of an email that a page shows
 _DATES = {"since": "receivedAfter", "until": "receivedBefore"}
 
 
@@ -33,40 +36,42 @@ def emails() -> dict[str, Any]:
 def email(email_id: str) -> dict[str, Any]:
     """An email, with everybody in it and its thread."""
     record = crm.get_email(email_id)
-    html = record["htmlBody"] or ""
-    copies = crm.list_copies(email_id).records
+    outline = mail_html.outline(record["htmlBody"]) if record["htmlBody"] else None
+    text = record["textBody"] or "" if outline else body_text(record)
+    copies, people = crm.list_copies(email_id).records, crm.participants(record)
     return {
         "email": record,
-        "new_text": crm.get_email(email_id, "new")["textBody"],
-        "people": crm.participants(record),
-        "html": _shown(record) if html and mail_html.is_showable(html) else None,
+        "html": outline,
+        "text": text[:_MOST_TEXT],
+        "new_text": "" if outline else new_text(text)[:_MOST_TEXT],
+        "is_cut": len(text) > _MOST_TEXT,
+        "people": people[:_MOST_PEOPLE],
+        "more_people": len(people[_MOST_PEOPLE:]),
         "copies": copies,
         "mailboxes": {one["userId"]: user_of(one["userId"]) for one in copies if one["userId"]},
-        "thread": if_offered(_thread, email_id) or [],
+        "thread": if_offered(crm.get_thread, email_id),
     }
-
-
-def _shown(record: crm.Record) -> mail_html.Shown:
-    ids = {str(entry.get("contentId") or "").strip("<>"): n for n, entry in enumerate(record["attachments"], 1)}
-    return mail_html.shown(
-        record["htmlBody"], lambda cid: find_file(record["attachments"], f"#{ids[cid]}") if cid in ids else None
-    )
-
-
-def _thread(email_id: str) -> list[crm.Record]:
-    return crm.get_thread(email_id, limit=100).records
 
 
 @pages.get("/emails/<record_id:email_id>/html")
 def email_html(email_id: str) -> Response:
     """The email's HTML, harmless, for a frame: no script runs in it, nothing is loaded, no cookie is there."""
     record = crm.get_email(email_id)
-    if not record["htmlBody"] or not mail_html.is_showable(record["htmlBody"]):
+    if not record["htmlBody"] or not mail_html.outline(record["htmlBody"]):
         abort(404)
+    files = record["attachments"]
+    ids = {str(entry.get("contentId") or "").strip("<>"): n for n, entry in enumerate(files, 1)}
+    html = mail_html.shown(record["htmlBody"], lambda cid: find_file(files, f"#{ids[cid]}") if cid in ids else None)
     looks = "<style>body { font: 1rem/1.5 system-ui, sans-serif; color: #1c2430; background: #fff }</style>"
-    answer = Response(f'<!doctype html><meta charset="utf-8"><title>Email</title>{looks}{_shown(record).html}')
+    answer = Response(f'<!doctype html><meta charset="utf-8"><title>Email</title>{looks}{html}')
     answer.headers["Content-Security-Policy"] = mail_html.POLICY
     return answer
+
+
+@pages.get("/emails/<record_id:email_id>/text")
+def email_text(email_id: str) -> Response:
+    """All of a text that is too long for the page."""
+    return Response(body_text(crm.get_email(email_id)), mimetype="text/plain")
 
 
 @pages.get("/emails/<record_id:email_id>/raw")

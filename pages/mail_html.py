@@ -5,11 +5,12 @@ may stay); and the frame is shown under a policy by which a browser runs no scri
 whatever stood in it.
 """
 
+import re
 from base64 import b64encode
 from collections import Counter
 from collections.abc import Callable, Mapping
+from html import unescape
 from typing import Any, NamedTuple
-from urllib.parse import urlsplit
 
 import nh3
 
@@ -26,6 +27,11 @@ _MOST_PICTURES = 8 * 2**20  # bytes of the email's own pictures
 _MOST_LINKS = 100
 _CLOSED_BY_THE_NEXT = {"p", "li", "td", "th", "tr", "dd", "dt", "option", "tbody", "thead", "tfoot", "colgroup"}
 _EMPTY = {"area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "source", "track", "wbr"}
+_URL = re.compile("(?:https?|mailto):", re.IGNORECASE)
+_ATTRIBUTES_OF = {
+    name: re.compile(rf"""[\s/"']{name}\s*=\s*(?:"([^"]*)|'([^']*)|([^\s>]+))""", re.IGNORECASE)
+    for name in ("href", "src")
+}
 _PICTURES = {"image/png", "image/jpeg", "image/gif", "image/webp"}
 
 _TAGS = (nh3.ALLOWED_TAGS | {"font", "center", "big", "section", "main"}) - {"map", "area"}
@@ -49,64 +55,64 @@ _STYLES = {
 }
 
 
-class Shown(NamedTuple):
-    """What is shown of an email's HTML."""
+class Outline(NamedTuple):
+    """What is said of an email's HTML beside it."""
 
-    html: str
-    links: list[str]  # where its links lead, each once
+    links: list[str]  # where they lead, each once
     remote_pictures: int  # that are not loaded
 
 
-def is_showable(html: str) -> bool:
-    """Whether an HTML body is short and flat enough to be shown as HTML."""
+def outline(html: str) -> Outline | None:
+    """None for an HTML body that is too long or too deep to be shown as HTML."""
     if len(html) > LONGEST:
-        return False
+        return None
     open_now: Counter[str] = Counter()
-    depth = 0
-    for number, (name, closes) in enumerate(tags(html)):
+    links: dict[str, None] = {}
+    depth = remote = 0
+    for number, (name, closes, text) in enumerate(tags(html)):
         if number >= _MOST_TAGS:
-            return False
+            return None
+        if name == "img":
+            remote += _value(text, "src").partition(":")[0].lower() not in ("", "cid", "data")
         if name in _EMPTY or name in _CLOSED_BY_THE_NEXT:
             continue
         if not closes:
             open_now[name] += 1
             depth += 1
+            if name == "a" and len(links) < _MOST_LINKS and _URL.match(url := _value(text, "href")):
+                links[url] = None
         elif open_now[name]:
             open_now[name] -= 1
             depth -= 1
         if depth > DEEPEST:
-            return False
-    return True
+            return None
+    return Outline(list(links), remote)
 
 
-def shown(html: str, picture: Callable[[str], Mapping[str, Any] | None]) -> Shown:
-    """What may be shown of HTML that `is_showable`.
+def _value(tag: str, name: str) -> str:
+    """The value of an attribute, "" where a tag has none."""
+    found = _ATTRIBUTES_OF[name].search(tag)
+    return unescape(next(filter(None, found.groups()), "")).strip() if found else ""
+
+
+def shown(html: str, picture: Callable[[str], Mapping[str, Any] | None]) -> str:
+    """What may be shown of HTML that has an `outline`.
 
     `picture` gives the file (mimeType, content) that a `cid:` means.
     """
-    links: dict[str, None] = {}
-    remote, room = 0, _MOST_PICTURES
+    room = _MOST_PICTURES
 
     def attribute(tag: str, name: str, value: str) -> str | None:
-        nonlocal remote, room
-        if (tag, name) == ("a", "href"):
-            if _scheme(value) in ("http", "https", "mailto") and len(links) < _MOST_LINKS:
-                links[value] = None
+        nonlocal room
+        if (tag, name) != ("img", "src") or value.lower().startswith("data:image/"):
             return value
-        if (tag, name) != ("img", "src"):
-            return value
-        if value.lower().startswith("cid:"):
-            file = picture(value[4:])
-            if file is None or file["mimeType"] not in _PICTURES or len(file["content"]) > room:
-                return None
-            room -= len(file["content"])
-            return f"data:{file['mimeType']};base64,{b64encode(file['content']).decode()}"
-        if value.lower().startswith("data:image/"):
-            return value
-        remote += 1
-        return None
+        file = picture(value[4:]) if value.lower().startswith("cid:") else None
+        if file is None or file["mimeType"] not in _PICTURES or len(file["content"]) > room:
+            return None
+        room -= len(file["content"])
+        return f"data:{file['mimeType']};base64,{b64encode(file['content']).decode()}"
 
-    cleaned = nh3.clean(
+    return nh3.clean(
         html,
         tags=_TAGS,
         attributes=_ATTRIBUTES,
@@ -116,12 +122,3 @@ def shown(html: str, picture: Callable[[str], Mapping[str, Any] | None]) -> Show
         link_rel="noopener noreferrer",
         set_tag_attribute_values={"a": {"target": "_blank"}},
     )
-    return Shown(cleaned, list(links), remote)
-
-
-def _scheme(url: str) -> str | None:
-    """The scheme of an address, None for what is none."""
-    try:
-        return urlsplit(url.strip()).scheme.lower()
-    except ValueError:
-        return None

@@ -1,13 +1,14 @@
-"""The overview, and the settings: users and tokens, who is signed in, what was refused and changed."""
+"""The overview, and the settings: users and tokens, who is signed in, what was refused and done."""
 
 from typing import Any
 
 from flask import abort, current_app, redirect, render_template, request, url_for
 
 import crm
-from pages.site import if_offered, pages, show, user_of
+from pages.site import if_offered, pages, session_id, show, user_of
 from schemas import NeverLogRuleIn
-from web import activity, sessions, tokens, unmatched
+from settings import VERSION
+from web import activity, checkup, sessions, tokens, unmatched
 
 
 @pages.get("/")
@@ -20,6 +21,9 @@ def overview() -> dict[str, Any]:
         "refusals": tokens.newest_refusals(5),
         "activity": activity.list_activity(),
         "unmatched": unmatched.list_unmatched(10),
+        "version": VERSION,
+        "last_backup": checkup.last_backup(),
+        "findings": checkup.look(current_app.config),
     }
 
 
@@ -40,18 +44,27 @@ def ignore_unmatched() -> Any:
 @pages.get("/settings")
 @show("settings.html")
 def settings() -> dict[str, Any]:
-    """Users, tokens, refused calls."""
+    """Users, tokens, who is signed in, rules, what was refused and done."""
     listed = tokens.listed()
-    users = {one["userId"]: user_of(one["userId"]) for one in listed}
     return {
         "tokens": [one for one in listed if not one["revokedAt"]],
-        "users": users,
+        "users": {user_id: user_of(user_id) for user_id in {one["userId"] for one in listed}},
+        "labels": {one["id"]: one["label"] for one in listed},
         "all_users": page.records if (page := if_offered(crm.list_users, limit=100)) else None,
-        "sessions": sessions.count(),
+        "sessions": sessions.listed(),
+        "this_session": session_id(),
         "rules": if_offered(crm.list_rules),
         "retention": if_offered(lambda: [crm.get_retention()]),
         "refusals": tokens.newest_refusals(),
+        "changes": if_offered(crm.newest_changes),
     }
+
+
+@pages.post("/settings/sessions/end")
+def end_session() -> Any:
+    """Sign somebody out."""
+    sessions.end(request.form.get("session", ""))
+    return redirect(url_for("pages.settings"), 303)
 
 
 @pages.post("/settings/never-log")

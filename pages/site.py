@@ -14,6 +14,7 @@ from werkzeug.exceptions import HTTPException
 import crm
 import database
 from schemas import Position
+from terminal import program
 from web import sessions, tokens
 
 pages = Blueprint("pages", __name__, template_folder="templates", static_folder="static", static_url_path="/static")
@@ -23,7 +24,7 @@ POLICY = (
     "default-src 'none'; style-src 'self'; img-src 'self' data:; frame-src 'self'; form-action 'self'; "
     "base-uri 'none'; frame-ancestors 'none'"
 )
-_OPEN = {"pages.sign_in", "pages.sign_in_with_token", "pages.sign_in_by_link", "pages.static"}
+_OPEN = {"pages.sign_in", "pages.sign_in_with_token", "pages.open_link", "pages.sign_in_by_link", "pages.static"}
 
 
 # ---- who is signed in -----------------------------------------------------------------------------------------------
@@ -61,6 +62,11 @@ def _is_secure() -> bool:
     return request.is_secure or forwarded == "https"
 
 
+def _base_url() -> str:
+    """Where the service is, as the browser knows it."""
+    return f"{'https' if _is_secure() else 'http'}://{request.host}/"
+
+
 def _cookie_name() -> str:
     # A browser takes the first only by TLS, for this host alone; so no other site of the domain can set it.
     return "__Host-connector" if _is_secure() else "connector"
@@ -93,16 +99,31 @@ def sign_in_with_token() -> Any:
 
 
 @pages.get("/sign-in/<link>")
+def open_link(link: str) -> Any:
+    """A button: what looks at links before people do, as some mail and chat programs, does not use this one up."""
+    return render_template("sign-in.html", link=link) if sessions.is_link(link) else _no_link()
+
+
+@pages.post("/sign-in/<link>")
 def sign_in_by_link(link: str) -> Any:
     """Sign in by a link, which works once."""
     secret = sessions.redeem(link)
-    return _signed_in(secret) if secret else (render_template("sign-in.html", refused="link"), 401)
+    return _signed_in(secret) if secret else _no_link()
+
+
+def _no_link() -> tuple[str, int]:
+    return render_template("sign-in.html", refused="link"), 401
+
+
+def session_id() -> str:
+    """The id of the session of this browser."""
+    return sessions.id_of(request.cookies.get(_cookie_name(), ""))
 
 
 @pages.post("/sign-out")
 def sign_out() -> Any:
     """End the session."""
-    sessions.end(request.cookies.get(_cookie_name(), ""))
+    sessions.end(session_id())
     answer = redirect(url_for("pages.sign_in"), 303)
     answer.delete_cookie(_cookie_name(), httponly=True, samesite="Strict", secure=_is_secure(), path="/")
     return answer
@@ -114,7 +135,8 @@ def sign_out() -> Any:
 @pages.after_request
 def _harden(response: Response) -> Response:
     response.headers.setdefault("Content-Security-Policy", POLICY)
-    response.headers["Referrer-Policy"] = "no-referrer"
+    # "no-referrer" would keep a browser from saying, without TLS, that a form comes from here (Origin: null).
+    response.headers["Referrer-Policy"] = "same-origin"
     response.headers["Cross-Origin-Opener-Policy"] = "same-origin"
     if request.endpoint == "pages.static":
         response.headers["Cache-Control"] = "private, max-age=3600"
@@ -201,6 +223,9 @@ def here(**changed: Any) -> str:
     return url_for(request.endpoint or "", **{name: value for name, value in values.items() if value})
 
 
+pages.add_app_template_global(program)
+
+
 @pages.app_template_filter("local")
 def _local(time: str | None) -> str:
     """A time of a record as the user's clock shows it."""
@@ -229,4 +254,4 @@ def _bytes(size: Any) -> str:
 
 @pages.context_processor
 def _values() -> dict[str, Any]:
-    return {"here": here, "position": Position.of, "is_signed_in": "caller" in g}
+    return {"here": here, "position": Position.of, "is_signed_in": "caller" in g, "base_url": _base_url()}

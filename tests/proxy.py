@@ -54,8 +54,8 @@ class Proxy(NamedTuple):
 
 
 @contextmanager
-def proxied(folder: Path, **settings: object) -> Iterator[Proxy]:
-    """A connector behind nginx, as docs/deploy.md has it but for ports and files."""
+def proxied(folder: Path, allowed: str = "", **settings: object) -> Iterator[Proxy]:
+    """A connector behind nginx, as docs/deploy.md has it but for ports and files; `allowed` may see the pages."""
     port, plain_port = free_port(), free_port()
     certificate = _certificate(folder)
     with serving(folder, TRUSTED_PROXIES=1, **settings) as server:
@@ -69,6 +69,7 @@ def proxied(folder: Path, **settings: object) -> Iterator[Proxy]:
             f"/etc/letsencrypt/live/{NAME}/fullchain.pem": str(certificate),
             f"/etc/letsencrypt/live/{NAME}/privkey.pem": str(certificate),
             "/var/log/nginx/": f"{folder}/",
+            "# allow 192.0.2.7;": f"allow {allowed};" if allowed else "",
         }.items():
             assert site.count(old) == 1, old
             site = site.replace(old, new)

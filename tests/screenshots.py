@@ -1,7 +1,10 @@
 """The pictures of docs/: `make screenshots` draws them of made-up data."""
 
 import json
+import sqlite3
 import time
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -9,7 +12,7 @@ from playwright.sync_api import sync_playwright
 
 from tests.samples import PROJECT, ask, run_command, serving
 from tests.test_browser import CHROMIUM, sign_in
-from web.activity import SECONDS
+from web.activity import LOGGED, SECONDS
 
 SUBJECTS = [
     "Offer 4711",
@@ -65,6 +68,15 @@ def main() -> None:
             }
             call("POST", "/emails", email, users[0])
         time.sleep(SECONDS + 1)  # until it is counted
+        with closing(sqlite3.connect(Path(folder) / "connector.db")) as file:  # the month before
+            ids = [row[0] for row in file.execute("SELECT DISTINCT user_id FROM token WHERE scope = 'sync'")]
+            for n, day in ((n, datetime.now(UTC) - timedelta(days=n)) for n in range(1, 30)):
+                for m, user in enumerate(ids):
+                    times = (n * 37 + m * 11) % 13 + 4 if day.weekday() < 5 else m
+                    row = (str(day.date()), user, 201, LOGGED, times, f"{day.date()}T16:30:00.000000Z")
+                    file.execute("INSERT INTO activity VALUES (?, ?, ?, ?, ?, ?)", row)
+            file.commit()
+        run_command(Path(folder), "commands", "backup", f"{folder}/copy.db")
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         page = browser.new_page(viewport={"width": 1000, "height": 760})
         sign_in(page, server)

@@ -20,6 +20,8 @@ pytestmark = pytest.mark.skipif(
     not (CHROMIUM and find_spec("playwright")), reason="there is no Chromium, or no playwright"
 )
 
+NAME = "connector.example"  # of this machine, as the browser sees it
+
 PNG = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAIAAACQd1PeAAAADElEQVR4nGP4z8AAAAMBAQDJ/pLvAAAAAElFTkSuQmCC"
 HOSTILE = """
 <html><head><base href="{elsewhere}/"><link rel="stylesheet" href="{elsewhere}/style">
@@ -49,7 +51,8 @@ def chromium() -> Iterator[Any]:
 
     with sync_playwright() as playwright:
         # Its own walls need rights that root in a container has not.
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"] * (os.geteuid() == 0))
+        arguments = ["--no-sandbox"] * (os.geteuid() == 0) + [f"--host-resolver-rules=MAP {NAME} 127.0.0.1"]
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=arguments)
         yield browser
         browser.close()
 
@@ -117,13 +120,29 @@ def log(server: Server, **fields: Any) -> str:
 
 
 def test_the_link_of_the_first_start_signs_in(page: Any, server: Server) -> None:
-    """Once."""
+    """Once, by a key."""
     [link] = re.findall(r"http://\S+/sign-in/\S+", server.output.read_text())
     page.goto(link)
+    page.keyboard.press("Enter")
+    page.wait_for_url(address(server))
     assert page.title().startswith("Overview")
     page.context.clear_cookies()
     page.goto(link)
-    assert page.title().startswith("Sign in")
+    assert page.get_by_text("This link has been used").is_visible()
+
+
+def test_forms_work_without_tls(page: Any, server: Server) -> None:
+    """Where a browser sends no Sec-Fetch-Site, as it does to this machine alone or by TLS."""
+    sent = []
+    page.on("request", lambda request: sent.append(request.all_headers()) if request.method == "POST" else None)
+    elsewhere = f"http://{NAME}:{server.port}/"
+    page.goto(elsewhere)
+    page.get_by_label("Admin token").fill(server.token)
+    page.get_by_role("button", name="Sign in").click()
+    page.wait_for_url(elsewhere)
+    page.get_by_role("button", name="Sign out").click()
+    page.wait_for_url(f"{elsewhere}sign-in")
+    assert [(one.get("sec-fetch-site"), one["origin"]) for one in sent] == [(None, elsewhere[:-1])] * 2
 
 
 def test_html_of_strangers_runs_and_loads_nothing(page: Any, server: Server, elsewhere: tuple[str, list[str]]) -> None:
@@ -205,8 +224,11 @@ def test_everybody_can_use_the_pages(chromium: Any, server: Server, scheme: str,
     page = chromium.new_context(color_scheme=scheme, viewport={"width": width, "height": 800}).new_page()
     problems = []
     sign_in(page, server)
+    call(server, "PUT", "/companies/7", {"name": "Acme", "domains": ["acme.example"]})
+    call(server, "PUT", "/contacts/42", {"firstName": "Bob", "emailAddresses": ["bob@acme.example"], "companyId": "7"})
     paths = ["/", "/emails?q=offer", f"/emails/{email_id}", f"/emails/{email_id}/raw", "/contacts", "/contacts/new"]
-    for path in [*paths, "/companies", "/settings", "/emails/none", "/sign-in"]:
+    paths += ["/contacts/42", "/companies", "/companies/7", "/settings", "/emails/none", "/sign-in"]
+    for path in paths:
         page.goto(address(server, path))
         found = Axe().run(page).response["violations"]
         problems += [(path, one["id"], one["nodes"][0]["html"]) for one in found]

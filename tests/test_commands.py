@@ -21,6 +21,7 @@ from flask import Flask
 
 import crm
 from settings import VERSION
+from terminal import program
 from tests.samples import PROJECT, WITHIN, free_port, run_command, serving
 from web import tokens
 
@@ -336,11 +337,31 @@ def test_what_is_no_command_needs_no_database_and_makes_none(tmp_path: Path, wor
 
 def test_a_command_that_is_not_there_gets_a_sentence(tmp_path: Path) -> None:
     """Of either program."""
-    for program in ("commands", "flask"):
-        done = run_command(tmp_path, program, "token", "steal")
+    for name in ("commands", "flask"):
+        done = run_command(tmp_path, name, "token", "steal")
         assert (done.returncode, done.stdout) == (2, "")
         assert "No such command" in done.stderr
         assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("called_as", "name"),
+    [("", "flask"), ("sudo connector", "sudo connector"), ("x\x1b[2J", "x\ufffd[2J")],
+)
+def test_advice_names_the_command_as_it_is_called(tmp_path: Path, called_as: str, name: str) -> None:
+    """So that it can be typed."""
+    run_command(tmp_path, "commands", "user", "add", "john@brightsync.example")
+    done = run_command(tmp_path, "commands", "token", "revoke", "7", CALLED_AS=called_as)
+    assert done.stderr.endswith(f"see: {name} token list\n")
+    done = run_command(tmp_path, "commands", "tokens", CALLED_AS=called_as)
+    assert f"Usage: {name} " in done.stderr
+
+
+def test_the_single_file_is_named_as_it_was_called(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With its folder."""
+    monkeypatch.delenv("CALLED_AS", raising=False)
+    monkeypatch.setattr("sys.argv", ["my dist/connector.pyz", "token", "list"])
+    assert program() == "python3 'my dist/connector.pyz'"
 
 
 # no database

@@ -1,6 +1,8 @@
 """`flask contacts import`: people go in by the API's rules, all of them or none."""
 
+import os
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import pytest
@@ -46,6 +48,20 @@ def test_a_row_with_an_id_is_stored_under_it(run: Any, client: Any) -> None:
         "emailAddresses": ["jane@acme.example"],
         "companyId": None,
     }
+
+
+def test_standard_input_and_pipes_are_files_like_others(app: Any, client: Any, tmp_path: Path) -> None:
+    """So `sudo connector contacts import - < contacts.csv` needs no file that the service's user may read."""
+    table = f"{HEADER}{JANE}".encode("utf-16")
+    done = app.test_cli_runner().invoke(args=["contacts", "import", "-"], input=table)
+    assert (done.exit_code, done.stdout) == (0, "1 created, 0 changed, 0 unchanged, 0 bad.\n")
+    os.mkfifo(tmp_path / "pipe")
+    writer = Thread(target=(tmp_path / "pipe").write_bytes, args=(table,))
+    writer.start()
+    done = app.test_cli_runner().invoke(args=["contacts", "import", str(tmp_path / "pipe")])
+    writer.join()
+    assert (done.exit_code, done.stdout) == (0, "0 created, 0 changed, 1 unchanged, 0 bad.\n")
+    assert len(_all_contacts(client)) == 1
 
 
 def test_a_second_import_changes_nothing(run: Any, client: Any) -> None:

@@ -17,12 +17,14 @@ from secrets import token_hex
 from tempfile import mkdtemp
 from types import ModuleType
 from typing import Any
+from zipfile import ZipFile
 
 import pytest
 
 from settings import Settings
+from tests import machine
 from tests.proxy import NAME, SITE, Proxy, needs_nginx, proxied
-from tests.samples import EMAILS, PROJECT, WITHIN, environment
+from tests.samples import EMAILS, PROJECT, WITHIN, environment, until
 
 GUIDE = PROJECT / "docs/deploy.md"
 BODY_LIMIT: Any = Settings().fields["BODY_LIMIT"].load_default
@@ -80,6 +82,37 @@ def test_nothing_else_passes(proxy: Proxy, path: str) -> None:
     assert_shape(error, 404)
     assert error["message"] == "The proxy refused it."
     assert (headers["Cache-Control"], headers["X-Content-Type-Options"]) == ("no-store", "nosniff")
+
+
+@needs_nginx
+@pytest.mark.parametrize(("allowed", "is_let_in"), [("127.0.0.1", True), ("127.0.0.0/8", True), ("192.0.2.7", False)])
+def test_the_pages_are_for_those_who_are_named(tmp_path: Path, allowed: str, is_let_in: bool) -> None:
+    """By TLS, with its cookie. The calls pass in any case, and what stays inside stays there."""
+    with proxied(tmp_path, allowed) as proxy:
+
+        def browse(method: str, path: str, body: str = "", **headers: str) -> tuple[int, HTTPMessage, str]:
+            named = {"Content-Type": "application/x-www-form-urlencoded", "Host": NAME, "Sec-Fetch-Site": "same-origin"}
+            with closing(HTTPSConnection(NAME, proxy.port, timeout=WITHIN, context=proxy.tls)) as connection:
+                connection._create_connection = lambda *_: socket.create_connection(("127.0.0.1", proxy.port))  # type: ignore[attr-defined]
+                connection.request(method, path, body, named | headers)
+                answer = connection.getresponse()
+                return answer.status, answer.headers, answer.read().decode()
+
+        status, headers, page = browse("POST", "/sign-in", f"token={proxy.server.token}")
+        assert status == (303 if is_let_in else 404)
+        for path in ("/", "/sign-in", "/static/style.css"):
+            assert browse("GET", path)[0] == (404 if not is_let_in else 303 if path == "/" else 200)
+        if is_let_in:
+            cookie = headers["Set-Cookie"].partition(";")[0]
+            assert cookie.startswith("__Host-")
+            status, headers, page = browse("GET", "/", Cookie=cookie)
+            assert (status, f"https://{NAME}/api/v1/emails" in page) == (200, True)
+            assert headers["Strict-Transport-Security"]
+            assert browse("POST", "/companies", "name=New", Cookie=cookie, **{"Sec-Fetch-Site": "cross-site"})[0] == 403
+        else:
+            assert_shape(json.loads(page), 404)
+        assert call(proxy, "GET", "/api/v1/users/me")[0] == 200
+        assert [call(proxy, "GET", path)[0] for path in ("/metrics", "/health/ready")] == [404, 404]
 
 
 @needs_nginx
@@ -187,10 +220,10 @@ def test_a_connector_that_is_down_is_said_in_the_shape_of_all_errors(tmp_path: P
         assert (status, headers["Retry-After"]) == (502, "5")
         assert_shape(error, 502)
         assert error["message"] == "The connector does not answer; try again later."
+        until(lambda: "GET 502" in proxy.logs())  # it is written once the answer has gone
         logs = proxy.logs()
     assert "GET 200" in logs
     assert "the-id" in logs
-    assert "GET 502" in logs
     assert SECRET not in logs
     assert proxy.server.token not in logs
 
@@ -225,14 +258,14 @@ def test_the_proxy_asks_where_the_service_listens() -> None:
 def test_every_file_that_the_guide_names_is_there() -> None:
     """And every file of deploy/ is named."""
     named = set(re.findall(r"\bdeploy/[\w.-]+", GUIDE.read_text()))
-    assert named == {str(path.relative_to(PROJECT)) for path in PROJECT.glob("deploy/*")}
+    assert named == {str(path.relative_to(PROJECT)) for path in PROJECT.glob("deploy/*") if path.is_file()}
 
 
 def test_every_command_that_the_guide_names_is_one(app: Any) -> None:
     """With the options that it shows."""
     shown = re.findall(r"^ *sudo connector ([a-z].*)", GUIDE.read_text(), re.MULTILINE)
-    groups = {"user", "token", "database", "retention"}
-    assert {line.split()[0] for line in shown} == {"doctor", "backup", "restore", "audit"} | groups
+    groups = {"user", "token", "contacts", "database", "retention"}
+    assert {line.split()[0] for line in shown} == {"doctor", "restore", "audit"} | groups
     for line in shown:
         group = line.split()[0] in groups
         helped = app.test_cli_runner().invoke(args=[*line.split()[: 1 + group], "--help"])
@@ -408,3 +441,131 @@ def test_settings_that_systemd_would_not_take_are_named(service: tuple[str, Path
     done = _as_root(service, settings, "token", "list")
     assert (done.returncode, done.stdout, done.stderr.count("\n")) == (1, "", 1)
     assert named in done.stderr
+
+
+# the script
+
+
+NAME_OF_SITE = "crm.example"
+CALL = """
+import json, ssl, sys
+from urllib.request import Request, urlopen
+address, token, body = sys.argv[1:]
+headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
+call = Request(address, body.encode() or None, headers)
+print(urlopen(call, context=ssl._create_unverified_context()).read().decode())
+"""
+DUE = "[Timer]\nOnCalendar=\nOnActiveSec=1\nRandomizedDelaySec=0\nAccuracySec=1\n"
+
+
+@pytest.fixture(scope="module")
+def releases(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with two files of the connector that differ, and one that is none."""
+    subprocess.run(["make", "dist"], cwd=PROJECT, check=True, capture_output=True)
+    folder = tmp_path_factory.mktemp("releases")
+    for name in ("first", "second"):
+        shutil.copy(PROJECT / "dist/connector.pyz", folder / name)
+    with ZipFile(folder / "second", "a") as archive:
+        archive.writestr("second", "")
+    (folder / "damaged").write_bytes((folder / "first").read_bytes()[:-1000])
+    return folder
+
+
+@pytest.mark.system
+@machine.needs_machine
+def test_the_script_installs_upgrades_and_goes_back(releases: Path) -> None:
+    """On a Debian with nothing on it: as docs/deploy.md has it, by a systemd that starts the units as they are."""
+    with machine.booted(project=PROJECT, releases=releases) as debian:
+
+        def install(*words: str, check: bool = True) -> Any:
+            return debian.run("/srv/project/deploy/install.sh", *words, check=check)
+
+        def connector(*words: str, **how: Any) -> Any:
+            return debian.run("/usr/local/sbin/connector", *words, **how)
+
+        def call(path: str, body: str = "", base: str = "http://127.0.0.1:8080") -> Any:
+            return json.loads(debian.run("python3", "-c", CALL, base + path, token, body).stdout)
+
+        def subjects() -> list[str]:
+            return [email["subject"] for email in call(EMAILS)]
+
+        # What can't be done is said, and nothing is changed.
+        for words, sentence in {
+            ("/nowhere",): "There is no /nowhere. Make it first, as yourself: make dist\n",
+            ("--nginx", NAME_OF_SITE, "/srv/releases/first"): f"There is no certificate of {NAME_OF_SITE}. ",
+            ("--nginx",): "Usage: sudo deploy/install.sh ",
+            ("--other",): "Usage: sudo deploy/install.sh ",
+        }.items():
+            refused = install(*words, check=False)
+            assert (refused.returncode, refused.stdout) == (1, "")
+            assert refused.stderr.startswith(sentence)
+        assert debian.run("id", "connector", check=False).returncode == 1
+        assert "Nothing was installed." in install("/srv/releases/damaged", check=False).stderr
+        assert not debian.run("ls", "/opt/connector").stdout
+
+        # From zero.
+        done = install("/srv/releases/first")
+        token = re.findall(r"\bbsc_\w+", done.stdout)[0]
+        assert "The connector runs." in done.stdout
+        call(EMAILS, '{"subject": "before"}')
+        assert "PROBLEM" not in connector("doctor").stdout
+        assert "1 created" in connector("contacts", "import", "-", stdin="email\njane@acme.example\n").stdout
+        assert "see: sudo connector token list" in connector("token", "revoke", "77", check=False).stderr
+        assert "bsc_" not in debian.run("journalctl", "--unit=connector.service").stdout
+        debian.run("sh", "-c", "echo WORKERS=1 >>/etc/connector.env")
+        debian.run("systemctl", "disable", "--now", "connector-backup.timer")
+
+        # Again: nothing is to be done.
+        pid = debian.run("systemctl", "show", "--property=MainPID", "connector.service").stdout
+        assert install("/srv/releases/first").stdout == "The connector runs. Look it over: sudo connector doctor\n"
+        assert debian.run("systemctl", "show", "--property=MainPID", "connector.service").stdout == pid
+
+        # An upgrade, with a backup before it; settings, data and what is enabled stay.
+        backup = re.findall(r"Wrote \S+/(backups/before-\S+\.db): ", install("/srv/releases/second").stdout)[0]
+        assert debian.run("cmp", "/opt/connector/connector.pyz", "/srv/releases/second").returncode == 0
+        assert debian.run("tail", "-n1", "/etc/connector.env").stdout == "WORKERS=1\n"
+        assert debian.run("stat", "-c%a%U", "/etc/connector.env").stdout == "600root\n"
+        assert debian.run("systemctl", "is-enabled", "connector-backup.timer", check=False).stdout == "disabled\n"
+        call(EMAILS, '{"subject": "after"}')
+        assert subjects() == ["after", "before"]
+
+        # The timers start what they are for.
+        connector("retention", "set", "--after", "3y")
+        for timer in ("backup", "retention"):
+            debian.run("mkdir", "-p", f"/run/systemd/system/connector-{timer}.timer.d")
+            debian.run("sh", "-c", f"cat >/run/systemd/system/connector-{timer}.timer.d/due.conf", stdin=DUE)
+            debian.run("systemctl", "daemon-reload")
+            debian.run("systemctl", "start", f"connector-{timer}.timer")
+            journal = ["journalctl", "--output=cat", f"--unit=connector-{timer}.service"]
+            until(lambda: "Finished" in debian.run(*journal).stdout)  # noqa: B023
+        assert "2 emails" in debian.run("journalctl", "--unit=connector-backup.service").stdout
+
+        # The way back.
+        debian.run("systemctl", "stop", "connector.service")
+        debian.run("cp", "/opt/connector/connector.old.pyz", "/opt/connector/connector.pyz")
+        connector("restore", backup)
+        debian.run("systemctl", "start", "connector.service")
+        until(lambda: connector("health", check=False).returncode == 0)
+        assert subjects() == ["before"]
+
+        # The proxy.
+        folder = f"/etc/letsencrypt/live/{NAME_OF_SITE}"
+        debian.run("mkdir", "-p", folder)
+        key = ["-keyout", f"{folder}/privkey.pem", "-out", f"{folder}/fullchain.pem", "-subj", f"/CN={NAME_OF_SITE}"]
+        debian.run("openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", *key)
+        debian.run("systemctl", "start", "nginx.service")
+        for _ in range(2):
+            install("--nginx", NAME_OF_SITE, "/srv/releases/first")
+            assert call("/health/live", base="https://127.0.0.1")["status"] == "live"
+
+
+def test_the_script_is_for_root() -> None:
+    """It says so, and does nothing."""
+    if os.geteuid() == 0:
+        command = ["runuser", "-u", "nobody", "--", "sh", "-s"]
+        text = (PROJECT / "deploy/install.sh").read_text()  # nobody may not read where the project is
+        done = subprocess.run(command, input=text, capture_output=True, text=True, check=False)
+    else:
+        done = subprocess.run([PROJECT / "deploy/install.sh"], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith("It adds a user and units, which root alone may do: sudo ")

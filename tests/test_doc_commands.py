@@ -33,6 +33,8 @@ NOT_RUN = {
         "git clone": "the tests copy the tree",
     },
     "docs/deploy.md": {
+        "docker compose ": "tests/test_image.py",
+        "install -d -m 700 secrets": "tests/test_image.py gives a secret in a file",
         "sudo ": "it needs root, systemd and a name of one's own; tests/test_deploy.py runs its parts",
     },
     "docs/own-tables.md": {

@@ -17,7 +17,7 @@ import database
 from commands import doctor
 from tests.conftest import USER
 from tests.samples import JANE, MAIL, free_port, run_command, serving
-from web import tokens
+from web import checkup, tokens
 
 Usage = namedtuple("Usage", "total used free")
 
@@ -43,12 +43,12 @@ def said(app: Flask, *words: str) -> list[str]:
     assert result.stderr == ""
     lines = result.stdout.splitlines()
     levels = [line.split(maxsplit=1)[0] for line in lines]
-    assert set(levels) <= set(doctor.LEVELS)
+    assert set(levels) <= set(checkup.LEVELS)
     assert result.exit_code == (1 if "PROBLEM" in levels else 0), result.output
     return [line for line, level in zip(lines, levels, strict=True) if level != "ok"]
 
 
-def look(path: Path) -> list[doctor.Finding]:
+def look(path: Path) -> list[checkup.Finding]:
     """The findings for a database on which nothing has started."""
     return list(doctor.examine({"DATABASE_URL": f"sqlite:///{path}", "HOST": "127.0.0.1", "PORT": free_port()}))
 
@@ -194,7 +194,7 @@ def test_the_commands_it_gives_can_be_pasted(tmp_path: Path) -> None:
     file = tmp_path / "my data" / "connector.db"
     file.parent.mkdir(mode=0o755)
     file.touch(0o640)
-    texts = [finding.text for finding in doctor._folder(file)]
+    texts = [finding.text for finding in checkup.folder(file)]
     assert any(text.endswith(f"chmod 600 '{file}'") for text in texts)
     assert any(text.endswith(f"chmod 700 '{file.parent}'") for text in texts)
 
@@ -222,7 +222,7 @@ def test_a_file_system_that_cannot_keep_a_database_is_named(
     well: Flask, monkeypatch: pytest.MonkeyPatch, kind: str, level: str | None
 ) -> None:
     """As the system calls it."""
-    monkeypatch.setattr(doctor, "_answer_of", lambda *command: kind if command[0] == "findmnt" else "")
+    monkeypatch.setattr(checkup, "_file_system", lambda folder: kind)
     assert [line.split()[0] for line in said(well) if f"The folder is on {kind}" in line] == [level] * bool(level)
 
 
@@ -231,7 +231,7 @@ def test_a_file_system_that_cannot_keep_a_database_is_named(
 )
 def test_a_disk_without_room_is_named(well: Flask, monkeypatch: pytest.MonkeyPatch, free: int, line: str) -> None:
     """Before it is full, and before a backup fails."""
-    monkeypatch.setattr(doctor, "disk_usage", lambda folder: Usage(10**12, 0, free))
+    monkeypatch.setattr(checkup, "disk_usage", lambda folder: Usage(10**12, 0, free))
     monkeypatch.setattr(database, "parts", lambda path: [_Large()])
     assert any(one.startswith(line) for one in said(well))
 
@@ -254,6 +254,21 @@ def test_a_database_that_cannot_be_written_is_a_problem(well: Flask, monkeypatch
     lines = said(well)
     assert "PROBLEM  Writing can't be looked at. database is locked." in lines
     assert any("No token is valid" in line for line in lines)
+
+
+@pytest.mark.parametrize("is_synchronized", [True, False])
+def test_a_clock_that_nobody_keeps_right_is_named(
+    well: Flask, monkeypatch: pytest.MonkeyPatch, is_synchronized: bool
+) -> None:
+    """With the command that ends it."""
+    monkeypatch.setattr(checkup, "_is_synchronized", lambda: is_synchronized)
+    assert any("timedatectl set-ntp true" in line for line in said(well)) is not is_synchronized
+
+
+def test_the_system_says_what_a_folder_is_on() -> None:
+    """As findmnt does; and whether its clock is kept right, or nothing."""
+    assert checkup._file_system(Path("/proc")) == "proc"
+    assert checkup._is_synchronized() in (True, False)
 
 
 def test_a_clock_before_the_newest_record_is_a_problem(well: Flask) -> None:

@@ -15,7 +15,7 @@ from flask import Flask
 
 import database
 from settings import VERSION
-from tests.samples import WITHIN, assert_error, serving
+from tests.samples import WITHIN, assert_error, run_command, serving
 
 LIVE, READY, EMAILS = "/health/live", "/health/ready", "/api/v1/emails"
 
@@ -131,3 +131,16 @@ def test_the_served_process_is_live_and_ready(tmp_path: Path) -> None:
         assert raised.value.code == 503
         raised.value.close()
         assert "Traceback" not in server.output.read_text()
+
+
+def test_a_command_asks_the_service_that_runs_here(tmp_path: Path) -> None:
+    """For a container's HEALTHCHECK: 0 where mail can be logged, else 1 with a sentence."""
+    with serving(tmp_path, HOST="0.0.0.0") as server:
+        where = {"HOST": "0.0.0.0", "PORT": server.port}
+        done = run_command(tmp_path, "commands", "health", **where)
+        assert (done.returncode, done.stdout) == (0, '{"status":"ready"}\n')
+        with locked(tmp_path / "connector.db"):
+            done = run_command(tmp_path, "commands", "health", **where)
+        assert (done.returncode, '"code":503' in done.stdout) == (1, True)
+    done = run_command(tmp_path, "commands", "health", **where)
+    assert (done.returncode, done.stderr) == (1, f"Error: Nothing answers at 127.0.0.1, port {server.port}.\n")

@@ -15,6 +15,7 @@ import store
 from commands import consistency, doctor, imports
 from crm import directory, drafts, matching, preview
 from tests.samples import WITHIN
+from web import checkup
 
 CONTEXT = multiprocessing.get_context("spawn")
 HEADER = "id,firstName,emailAddresses,companyId\n"
@@ -312,7 +313,7 @@ def test_doctor_waits_but_a_moment_for_the_lock(client: Any, url: str, monkeypat
     monkeypatch.setattr(doctor, "_LOCK_TIMEOUT", 0.01)
     with lock_held_elsewhere(url):
         found = list(doctor.examine({"DATABASE_URL": url, "HOST": "127.0.0.1", "PORT": 1}))
-    (problem,) = [finding.text for finding in found if finding.level == doctor.PROBLEM]
+    (problem,) = [finding.text for finding in found if finding.level == checkup.PROBLEM]
     assert problem.startswith("Writing can't be looked at. ")
     assert "locked" in problem
 

@@ -60,6 +60,13 @@ def _instant(text: str | None) -> datetime | None:
     return datetime.fromisoformat(text) if text else None
 
 
+def test_standard_input_is_a_file_like_others(run: Any, client: Any) -> None:
+    """As the service's user may not read where the mail is."""
+    done = run("-", input=b"".join(b"From x\n%s\n" % _mail(n).as_bytes() for n in (1, 2)))
+    assert (done.exit_code, done.stdout) == (0, "2 new, 0 here already, 0 unreadable.\n")
+    assert len(_all_emails(client)) == 2
+
+
 def test_a_folder_a_file_and_an_mbox_go_in(run: Any, client: Any, tmp_path: Path) -> None:
     """Every kind of path is taken, several at once."""
     folder = _write(tmp_path / "mail", _mail(1), _mail(2))

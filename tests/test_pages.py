@@ -4,14 +4,18 @@ import html
 import re
 import sqlite3
 from contextlib import closing
+from threading import Event, Thread
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 
 import crm
 import database
-from tests.samples import ACME, JANE
-from web import sessions, tokens
+import store
+from settings import VERSION
+from tests.samples import ACME, JANE, WITHIN
+from web import checkup, sessions, tokens
 
 OURS = {"Sec-Fetch-Site": "same-origin"}
 COOKIE = "connector"
@@ -45,7 +49,7 @@ def log(**fields: Any) -> str:
 
 # ---- signing in -----------------------------------------------------------------------------------------------------
 
-OPEN = {"pages.sign_in", "pages.sign_in_with_token", "pages.sign_in_by_link", "pages.static"}
+OPEN = {f"pages.{name}" for name in ("sign_in", "sign_in_with_token", "open_link", "sign_in_by_link", "static")}
 
 
 def test_who_is_not_signed_in_sees_no_page_and_sends_no_form(app: Any, anonymous: Any) -> None:
@@ -87,14 +91,18 @@ def test_trying_tokens_is_slowed_down(anonymous: Any) -> None:
 
 
 def test_a_link_signs_in_once(anonymous: Any) -> None:
-    """It ends with its first use."""
+    """By its button, which ends it; what only looks at it does not use it up."""
     caller = tokens.authenticate(tokens.create("u1", "admin"))
     assert caller
-    link = sessions.offer_link(caller.token_id)
-    assert anonymous.get(f"/sign-in/{link}").location == "/"
+    path = f"/sign-in/{sessions.offer_link(caller.token_id)}"
+    for _ in range(2):
+        assert f'action="{path}"><button autofocus>Sign in</button>' in anonymous.get(path).text
+        assert anonymous.get("/").status_code == 303
+    assert anonymous.post(path, headers={"Sec-Fetch-Site": "cross-site"}).status_code == 403
+    assert anonymous.post(path, headers=OURS).location == "/"
     assert anonymous.get("/").status_code == 200
     anonymous.delete_cookie(COOKIE)
-    assert anonymous.get(f"/sign-in/{link}").status_code == 401
+    assert [anonymous.get(path).status_code, anonymous.post(path, headers=OURS).status_code] == [401, 401]
     assert anonymous.get("/").status_code == 303
 
 
@@ -174,6 +182,7 @@ FORMS = {
     "/settings/users": {"email": "new@crm.example"},
     "/settings/tokens": {"email": "john@brightsync.example"},
     "/settings/tokens/1/revoke": {},
+    "/settings/sessions/end": {"session": "{session}"},
     "/sign-out": {},
 }
 
@@ -189,7 +198,9 @@ def test_forms_of_other_sites_change_nothing(browser: Any, path: str, headers: d
     email_id = log(subject="here")
     crm.put_contact("42", {**JANE, "companyId": None})
     feed = crm.list_changes(limit=100)
-    answer = browser.post(path.format(id=email_id), data=FORMS[path], headers=headers)
+    session = sessions.listed()[0]["id"]
+    data = {name: value.format(session=session) for name, value in FORMS[path].items()}
+    answer = browser.post(path.format(id=email_id), data=data, headers=headers)
     assert (answer.status_code, answer.mimetype) == (403, "text/html")
     assert crm.list_changes(limit=100) == feed
     assert len(tokens.listed()) == 1
@@ -213,7 +224,7 @@ def test_a_page_loads_nothing_from_elsewhere_and_runs_no_script(browser: Any, pa
     assert "frame-ancestors 'none'" in policy
     assert "script" not in policy
     assert "unsafe" not in policy
-    assert answer.headers["Referrer-Policy"] == "no-referrer"
+    assert answer.headers["Referrer-Policy"] == "same-origin"
     assert "<script" not in answer.text
     assert " style=" not in answer.text
     answer.close()
@@ -241,14 +252,57 @@ def test_html_of_strangers_is_harmless(browser: Any) -> None:
     assert "javascript:" not in page
 
 
+def test_links_and_remote_pictures_are_told_however_they_are_written(browser: Any) -> None:
+    """Each link once; those that lead nowhere a browser goes are left out."""
+    email_id = log(
+        htmlBody="<A HREF=HTTPS://a.example/?x=1&amp;y=2>a</A><a\n title='href' href = 'mailto:b@b.example'>b</a>"
+        "<a href='https://a.example/c'>c<a href=\"https://a.example/c\">c</a><a href='data:text/html,x'>d</a>"
+        '<a href="&#106;avascript:x">e</a><a>f</a>'
+        "<img/src=https://a.example/1.png><IMG SRC='//a.example/2'><img src='cid:x'><img>"
+    )
+    page = browser.get(f"/emails/{email_id}").text
+    shown = [html.unescape(url) for url in re.findall('<li><a href="([^"]+)" target="_blank"', page)]
+    assert shown == ["HTTPS://a.example/?x=1&y=2", "mailto:b@b.example", "https://a.example/c"]
+    assert "2 remote pictures were not loaded" in page
+
+
+def test_a_page_of_an_email_reads_it_once(browser: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It may be large."""
+    email_id = log(textBody="I agree.\n\nOn 3 Jan 2026, Jane Doe wrote:\n> Shall we?\n")
+    with monkeypatch.context() as patch:
+        counted = Mock(wraps=store.emails.read)
+        patch.setattr(store.emails, "read", counted)
+        browser.get(f"/emails/{email_id}")
+    assert counted.call_count == 1
+
+
 @pytest.mark.parametrize("body", ["<div>" * 50_000, "<p>" * 50_000, "x" * 400_000, "<b></i>" * 10_000])
 def test_html_that_would_take_long_is_shown_as_text(browser: Any, body: str) -> None:
     """A parser takes the square of its depth."""
     email_id = log(htmlBody=f"{body}words")
     page = browser.get(f"/emails/{email_id}").text
     assert "<iframe" not in page
+    if len(body) == 400_000:
+        assert "The text is longer" in page
+        page = browser.get(f"/emails/{email_id}/text").text
     assert "words" in page
     assert browser.get(f"/emails/{email_id}/html").status_code == 404
+
+
+def test_what_is_long_makes_no_long_page(browser: Any) -> None:
+    """Of the people and the text a part is shown, and the whole as a page of its own."""
+    lines = "".join(f"line {n} <b>&\n" for n in range(20_000))
+    people = [f"Person {n} <person{n}@acme.example>" for n in range(1_000)]
+    for n in range(60):
+        email_id = log(syncThreadId="1", subject=f"{n} {'<' * 900}", textBody=lines, toAddresses=people)
+    answer = browser.get(f"/emails/{email_id}")
+    assert len(answer.data) < 60_000
+    assert "And 970 more." in answer.text
+    whole = browser.get(f"/emails/{email_id}/text")
+    assert (whole.text, whole.mimetype) == (lines, "text/plain")
+    assert "script" not in whole.headers["Content-Security-Policy"]
+    more = re.findall('href="([^"]+)">All emails of this thread', answer.text)[0]
+    assert browser.get(more).text.count('<a href="/emails/') == 25
 
 
 @pytest.mark.parametrize("field", ["subject", "fromName", "fromAddress", "textBody"])
@@ -395,7 +449,7 @@ def test_the_overview_says_who_is_silent_and_what_nobody_knows(browser: Any, syn
     app.extensions["activity"].flush()
     page = browser.get("/").text
     assert "john@brightsync.example" in page
-    assert "never: silent" in page
+    assert 'never: <strong class="bad">silent</strong>' in page
     assert browser.post("/unmatched/ignore", data={"address": "other@acme.example"}, headers=OURS).location == "/"
     assert "other@acme.example" not in browser.get("/").text
     answer = browser.post("/unmatched/contact", data={"address": "new@acme.example"}, headers=OURS)
@@ -453,9 +507,108 @@ def test_errors_are_pages(browser: Any) -> None:
 
 
 def test_the_pages_change_the_feed_as_their_token(browser: Any) -> None:
-    """So `flask audit` says who it was."""
+    """So the audit trail says who it was, as `flask audit` does."""
     browser.post("/companies", data={"name": "New"}, headers=OURS)
-    from models import Change
+    crm.put_contact("a/b", {**JANE, "companyId": None})
+    crm.delete_contact("a/b")
+    log(subject="An offer")
+    assert crm.list_changes()[0]["tokenId"] == tokens.listed()[0]["id"]
+    trail = browser.get("/settings").text.partition("What was done")[2]
+    rows = [re.sub(r"<[^>]*>", " ", row).split() for row in re.findall("<tr>(.*?)</tr>", trail, re.DOTALL)]
+    [company] = crm.list_companies().records
+    assert [row[2:] for row in rows[1:]] == [
+        ["created", "email", "1", "a", "command"],
+        ["deleted", "contact", "a/b", "a", "command"],
+        ["created", "contact", "a/b", "a", "command"],
+        ["created", "company", company["id"], "token", "1", "browser"],
+    ]
+    for path in re.findall('<a href="([^"]+)">(?!contact)', trail):
+        assert browser.get(path).status_code == 200
 
-    [change] = Change.select()
-    assert change.token_id == tokens.listed()[0]["id"]
+
+def test_the_audit_trail_ends_after_fifty(browser: Any) -> None:
+    """The newest are there, also where numbers are missing."""
+    for n in range(60):
+        crm.put_contact(str(n), {**JANE, "emailAddresses": [], "companyId": None})
+    trail = browser.get("/settings").text.partition("What was done")[2]
+    assert re.findall(r"contact (\d+)", trail) == [str(n) for n in range(59, 9, -1)]
+
+
+def test_who_is_signed_in_is_shown_and_signed_out(app: Any, browser: Any) -> None:
+    """Others, or this browser itself; a link that nobody has used is no session."""
+    other = app.test_client()
+    other.post("/sign-in", data={"token": tokens.create("u1", "admin", "other")}, headers=OURS)
+    sessions.offer_link(1)
+    page = browser.get("/settings").text.partition("Signed in")[2].partition("Refused")[0]
+    assert page.count("john@brightsync.example") == 2
+    assert page.count("(this browser)") == 1
+    ids = re.findall(r'name="session" value="(\w+)"', page)
+    assert sorted(ids) == sorted(one["id"] for one in sessions.listed())
+    mine = sessions.id_of(browser.get_cookie(COOKIE).value)
+    for session, status in ((next(one for one in ids if one != mine), 200), ("nonsense", 200), (mine, 303)):
+        assert browser.post("/settings/sessions/end", data={"session": session}, headers=OURS).status_code == 303
+        assert other.get("/").status_code == 303
+        assert browser.get("/").status_code == status
+
+
+def test_signing_in_makes_a_new_session(app: Any, browser: Any) -> None:
+    """Whatever cookie the browser had before: who planted it does not know the new one."""
+    planted = browser.get_cookie(COOKIE).value
+    browser.post("/sign-in", data={"token": tokens.create("u1", "admin")}, headers=OURS)
+    assert browser.get_cookie(COOKIE).value != planted
+    other = app.test_client()
+    other.set_cookie(COOKIE, "planted")
+    other.post("/sign-in", data={"token": tokens.create("u1", "admin")}, headers=OURS)
+    assert other.get_cookie(COOKIE).value != "planted"
+
+
+def test_the_overview_says_how_the_installation_is(browser: Any, app: Any) -> None:
+    """With the last backup, and what the doctor sees at a glance."""
+    page = browser.get("/").text.partition("This installation")[2]
+    assert VERSION in page
+    assert "never, as far as this database knows" in page
+    for sentence in ("Room: the database takes", "The database can be written", "Valid tokens: 1"):
+        assert sentence in page
+    assert "PROBLEM" not in page.upper()
+    checkup.note_backup()
+    checkup.note_backup()
+    assert "as far as this database knows" not in browser.get("/").text
+    assert (checkup.last_backup() or "") > "2026"
+
+
+@pytest.mark.sqlite("PostgreSQL has no backups of ours")
+def test_a_backup_is_known_to_the_overview(browser: Any, app: Any, tmp_path: Any) -> None:
+    """One that failed is not."""
+    for name, is_known in ((".", False), ("copy.db", True)):
+        app.test_cli_runner().invoke(args=["backup", str(tmp_path / name)])
+        assert bool(checkup.last_backup()) is is_known
+
+
+def test_the_overview_does_not_wait_for_others_who_write(browser: Any, app: Any) -> None:
+    """They may take their time."""
+    written, shown = Event(), Event()
+
+    def write() -> None:
+        with database.writing():
+            written.set()
+            shown.wait(WITHIN)
+        database.release()
+
+    thread = Thread(target=write)
+    thread.start()
+    written.wait(WITHIN)
+    page = browser.get("/").text
+    shown.set()
+    thread.join()
+    assert "Somebody else writes at this moment" in page
+
+
+def test_thirty_days_are_drawn_as_a_line(browser: Any, sync: Any, app: Any) -> None:
+    """From the oldest at the left to today, the most emails of a day at the top."""
+    assert "<polyline" in browser.get("/").text
+    log(subject="An offer")
+    for _ in range(3):
+        app.extensions["activity"].count("u1", 201, "POST /api/v1/emails")
+    app.extensions["activity"].flush()
+    points = re.findall('points="([^"]*)"', browser.get("/").text)[0].split()
+    assert (len(points), points[0], points[-2:]) == (30, "2,22.0", ["114,22.0", "118,2.0"])

@@ -24,6 +24,7 @@ from settings import Misconfigured
 from store.words import split
 from tests.conftest import Client
 from tests.samples import EMAILS, MAIL, log
+from web import checkup
 
 OURS = "FROM pg_stat_activity WHERE application_name = 'connector' AND datname = current_database()"
 
@@ -253,7 +254,7 @@ def test_doctor_looks_it_over(client: Any, url: str) -> None:
     """Records, writing, clock and tokens; how the server is, its own means tell."""
     client.post(EMAILS, json=MAIL)
     found = list(doctor.examine({"DATABASE_URL": url}))
-    assert {finding.level for finding in found} == {doctor.FINE}, found
+    assert {finding.level for finding in found} == {checkup.FINE}, found
     assert "All records agree with one another" in [finding.text for finding in found]
 
 

@@ -88,6 +88,43 @@ def test_a_wrong_setting_is_named_in_one_sentence(name: str, value: str) -> None
     assert "hushhush" not in message
 
 
+@pytest.mark.parametrize("name", DEFAULTS)
+def test_a_setting_may_be_in_a_file(tmp_path: Path, name: str) -> None:
+    """NAME_FILE, as containers hand out secrets; a newline ends the value, and blanks belong to it."""
+    value = {"DATABASE_URL": "postgresql://jane:hush hush @db/crm"}.get(name, str(DEFAULTS[name]))
+    (tmp_path / "secret").write_text(f"{value}\n")
+    found = settings.load({f"{name}_FILE": str(tmp_path / "secret")})[name]
+    assert str(found) == value
+
+
+@pytest.mark.parametrize(
+    ("content", "named"),
+    [
+        (None, r"DATABASE_URL_FILE: /.*/secret can't be read: No such file or directory\."),
+        (b"\xff", r"DATABASE_URL_FILE: The file is not UTF-8\."),
+        (b"mysql://jane:hushhush@db/crm", r"DATABASE_URL: It must be [^\n]*\."),
+        (b"", r"DATABASE_URL: It must be [^\n]*\."),
+    ],
+)
+def test_a_file_that_is_no_setting_is_named_in_one_sentence(tmp_path: Path, content: bytes | None, named: str) -> None:
+    """Without what is in it."""
+    if content is not None:
+        (tmp_path / "secret").write_bytes(content)
+    with pytest.raises(settings.Misconfigured) as raised:
+        settings.load({"DATABASE_URL_FILE": str(tmp_path / "secret")})
+    assert re.fullmatch(rf"The configuration can't be used\. {named}", str(raised.value))
+
+
+def test_a_setting_is_given_once(tmp_path: Path) -> None:
+    """Which of two counts would be a guess. What is wrong besides is named as well."""
+    (tmp_path / "secret").write_text("9000")
+    with pytest.raises(settings.Misconfigured) as raised:
+        settings.load({"PORT": "80", "PORT_FILE": str(tmp_path / "secret"), "WORKERS": "0"})
+    message = str(raised.value)
+    assert "PORT_FILE: Set it or the variable without _FILE, not both." in message
+    assert "WORKERS: " in message
+
+
 def test_all_wrong_settings_are_named_at_once() -> None:
     """So that a start is not tried again for each of them."""
     with pytest.raises(settings.Misconfigured) as raised:

@@ -11,7 +11,6 @@ import time
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from threading import Event, Lock, Thread
-from typing import Any
 
 from peewee import EXCLUDED, Case, fn
 
@@ -52,17 +51,30 @@ _USERS = Prepared(lambda: Row.select(Row.user_id).distinct())
 _DAYS = Prepared(lambda: Row.select().where(Row.user_id == param("user_id")).order_by(Row.day))
 
 
-def _since(name: str) -> Any:
-    return fn.SUM(Case(None, [(Row.day >= param(name), Row.times)], 0))
-
-
 _SUMS = Prepared(
     lambda: (
-        Row.select(
-            Row.user_id, Row.status, Row.call, fn.MAX(Row.last_at), _since("day"), _since("week"), _since("month")
-        )
+        Row.select(Row.user_id, Row.status, Row.call, fn.MAX(Row.last_at), fn.SUM(Row.times))
+        .where(Row.day >= param("since"))
         .group_by(Row.user_id, Row.status, Row.call)
         .order_by(Row.status, Row.call)
+    )
+)
+_EARLIER = Prepared(
+    lambda: (
+        Row.select(
+            Row.user_id,
+            fn.MAX(Row.last_at),
+            fn.MAX(Case(None, [((Row.call == LOGGED) & (Row.status < 400), Row.last_at)])),
+        )
+        .where(is_any(Row.user_id, "user_ids"))
+        .group_by(Row.user_id)
+    )
+)
+_EMAILS = Prepared(
+    lambda: (
+        Row.select(Row.user_id, Row.day, fn.SUM(Row.times))
+        .where(Row.call == LOGGED, Row.status < 400, Row.day >= param("since"))
+        .group_by(Row.user_id, Row.day)
     )
 )
 
@@ -147,7 +159,8 @@ def _day(ago: int) -> str:
 
 def list_activity() -> list[Record]:
     """Of each user with a token of scope sync, by address: userId, email, since (when the first token was made),
-    lastCall, lastEmail, emailsToday, emails7Days, emails30Days; and refusals of 30 days: status, call, count, last.
+    lastCall, lastEmail, emailsToday, emails7Days, emails30Days, emailsByDay (of these thirty, today's at last); and
+    refusals of 30 days: status, call, count, last.
 
     An email counts whenever it was logged, also as a copy of one that was here. Days are UTC's.
     """
@@ -167,23 +180,29 @@ def list_activity() -> list[Record]:
             "since": since[user_id],
             "lastCall": None,
             "lastEmail": None,
-            "emailsToday": 0,
-            "emails7Days": 0,
-            "emails30Days": 0,
+            "emailsByDay": [0] * 30,
             "refusals": [],
         }
         for user_id, email in sorted(emails.items(), key=lambda one: (one[1] or "", one[0]))
     }
-    for user_id, status, call, last, *counts in _SUMS(day=_day(0), week=_day(6), month=_day(29)):
+    days = {_day(29 - n): n for n in range(30)}
+    for user_id, status, call, last, count in _SUMS(since=_day(29)):
         if (user := found.get(user_id)) is None:
             continue
         user["lastCall"] = max(user["lastCall"] or "", last)
         if status < 400 and call == LOGGED:
             user["lastEmail"] = max(user["lastEmail"] or "", last)
-            for name, count in zip(("emailsToday", "emails7Days", "emails30Days"), counts, strict=True):
-                user[name] += int(count)
-        elif status >= 400 and counts[-1]:
-            user["refusals"].append({"status": status, "call": call, "count": int(counts[-1]), "last": last})
+        elif status >= 400:
+            user["refusals"].append({"status": status, "call": call, "count": int(count), "last": last})
+    silent = [user_id for user_id, user in found.items() if user["lastEmail"] is None]
+    for user_id, last_call, last_email in _EARLIER(user_ids=silent) if silent else []:  # it reads more than a year
+        found[user_id].update(lastCall=last_call, lastEmail=last_email)
+    for user_id, day, count in _EMAILS(since=_day(29)):
+        if user_id in found and day in days:
+            found[user_id]["emailsByDay"][days[day]] = int(count)
+    for user in found.values():
+        counts = user["emailsByDay"]
+        user.update(emailsToday=counts[-1], emails7Days=sum(counts[-7:]), emails30Days=sum(counts))
     return list(found.values())
 
 

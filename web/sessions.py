@@ -7,6 +7,7 @@ that is not used for IDLE is over. Both are random words of 256 bits, and stored
 import secrets
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
+from typing import Any
 
 from clock import now, stamp
 from database import Unavailable, writing
@@ -18,7 +19,7 @@ IDLE = timedelta(hours=12)
 LINK = timedelta(minutes=15)
 _MOVED_ON = timedelta(minutes=10)  # how often, at most, a session that is used is written
 
-_COLUMNS = ("sha256", "token", "is_link", "expires_at")
+_COLUMNS = ("sha256", "token", "is_link", "created_at", "expires_at")
 _INSERT = Prepared(lambda: Session.insert({name: param(name) for name in _COLUMNS}))
 _FIND = Prepared(
     lambda: (
@@ -36,7 +37,16 @@ _FIND = Prepared(
 _MOVE_ON = Prepared(lambda: Session.update(expires_at=param("expires_at")).where(Session.sha256 == param("sha256")))
 _DELETE = Prepared(lambda: Session.delete().where(Session.sha256 == param("sha256")))
 _FORGET = Prepared(lambda: Session.delete().where(Session.expires_at <= param("now")))
-_COUNT = Prepared(lambda: Session.select(Session.token).where(~Session.is_link, Session.expires_at > param("now")))
+_LIST = Prepared(
+    lambda: (
+        valid_tokens()
+        .select_extend(Session.sha256, Session.created_at, Session.expires_at)
+        .join(Session)
+        .where(Token.scope == "admin", ~Session.is_link, Session.expires_at > param("now"))
+        .order_by(Session.expires_at.desc())
+        .limit(param("limit"))
+    )
+)
 
 
 def begin(token_id: int) -> str:
@@ -49,19 +59,26 @@ def offer_link(token_id: int) -> str:
     return _make(token_id, is_link=True, lasting=LINK)
 
 
+def is_link(secret: str) -> bool:
+    """Whether one can sign in by the link with this secret."""
+    return _FIND.first(sha256=id_of(secret), is_link=True, now=now()) is not None
+
+
 def redeem(link: str) -> str | None:
     """Sign in by a link, which ends with that; gives the secret for the cookie, None where the link does not work."""
+    if not is_link(link):  # who guesses does not take the write lock
+        return None
     with writing():
-        found = _FIND.first(sha256=_digest(link), is_link=True, now=now())
+        found = _FIND.first(sha256=id_of(link), is_link=True, now=now())
         if found is None:
             return None
-        _DELETE.run(sha256=_digest(link))
+        _DELETE.run(sha256=id_of(link))
         return begin(found[0])
 
 
 def caller(secret: str) -> Caller | None:
     """Who is signed in with this secret; None for nobody. Of a session that is used the end moves on."""
-    digest = _digest(secret)
+    digest = id_of(secret)
     found = _FIND.first(sha256=digest, is_link=False, now=now())
     end = datetime.now(UTC) + IDLE
     if found is not None and found[-1] < stamp(end - _MOVED_ON):
@@ -73,26 +90,31 @@ def caller(secret: str) -> Caller | None:
     return caller_of(found)
 
 
-def end(secret: str) -> None:
-    """Sign out."""
+def end(session_id: str) -> None:
+    """End a session."""
     with writing():
-        _DELETE.run(sha256=_digest(secret))
+        _DELETE.run(sha256=session_id)
 
 
-def count() -> dict[int, int]:
-    """How many are signed in, by the id of the token that they did it with."""
-    tokens = [token_id for (token_id,) in _COUNT(now=now())]
-    return {token_id: tokens.count(token_id) for token_id in tokens}
+def listed(limit: int = 50) -> list[dict[str, Any]]:
+    """Who is signed in, the last who used a page first: id, tokenId, userId, since, lastUsed (to ten minutes)."""
+    found = []
+    for token_id, user_id, _, _, session_id, since, expires in _LIST(now=now(), limit=limit):
+        used = stamp(datetime.fromisoformat(expires) - IDLE)
+        found.append({"id": session_id, "tokenId": token_id, "userId": user_id, "since": since, "lastUsed": used})
+    return found
 
 
 def _make(token_id: int, is_link: bool, lasting: timedelta) -> str:
     secret = secrets.token_urlsafe(32)
+    moment = datetime.now(UTC)
+    times = {"created_at": stamp(moment), "expires_at": stamp(moment + lasting)}
     with writing():
-        _FORGET.run(now=now())
-        expires_at = stamp(datetime.now(UTC) + lasting)
-        _INSERT.run(sha256=_digest(secret), token=token_id, is_link=is_link, expires_at=expires_at)
+        _FORGET.run(now=stamp(moment))
+        _INSERT.run(sha256=id_of(secret), token=token_id, is_link=is_link, **times)
     return secret
 
 
-def _digest(secret: str) -> str:
+def id_of(secret: str) -> str:
+    """The id of the session that has this secret, which says nothing of it."""
     return sha256(secret.encode(errors="replace")).hexdigest()

@@ -50,6 +50,8 @@ _LIST = Prepared(
         Unmatched.select(*_FIELDS)
         .where(~Unmatched.ignored, Unmatched.last_at >= param("at"))
         .order_by(Unmatched.times.desc(), Unmatched.address)
+        .limit(param("limit"))
+        .offset(param("offset"))
     )
 )
 _ALL = Prepared(lambda: Unmatched.select(*_FIELDS).order_by(Unmatched.address))
@@ -87,14 +89,14 @@ def list_unmatched(limit: int = 100) -> list[Record]:
     """The addresses that were asked for most, and that no contact and no user has by now: address, count, lastAsked,
     users (how many asked, at most MOST_USERS), freeMail."""
     found: list[Record] = []
-    rows = list(_rows(_LIST(at=_oldest())))
-    for begin in range(0, len(rows), _AT_A_TIME):
-        some = rows[begin : begin + _AT_A_TIME]
+    for offset in range(0, KEPT, _AT_A_TIME):
+        some = _LIST(at=_oldest(), limit=_AT_A_TIME, offset=offset)
         known = _known([row[0] for row in some])
-        found += [_record(*row) for row in some if row[0] not in known]
-        if len(found) >= limit:
+        strangers = [row for row in some if row[0] not in known][: limit - len(found)]
+        found += [_record(*row) for row in _rows(strangers)]
+        if len(found) == limit or len(some) < _AT_A_TIME:
             break
-    return found[:limit]
+    return found
 
 
 def _known(addresses: list[str]) -> set[str]:
