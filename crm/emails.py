@@ -303,9 +303,10 @@ def _delete(old: Draft, reason: str | None, hashed: Hash) -> bool:
     if store.emails.version(email_id) != old.record["updatedAt"]:
         return False
     logged = store.emails.logged(email_id)
-    forget(logged, hashed)
     if reason:
         withhold(logged, reason, hashed)
+    else:
+        forget(logged, hashed)
     store.emails.delete(old)
     record_change("email", email_id, "deleted")
     return True

@@ -25,19 +25,32 @@ def forget_withheld(email_id: str | None = None, message_id: str | None = None) 
 
 
 def withhold(logged: Logged, reason: str, hashed: Hash) -> None:
-    """Keep hashes of an email by which its copies are known."""
+    """Keep hashes of an email by which its copies are known, beside those that were kept of it before."""
     contents, at = as_logged(logged), now()
+    before = _kept_before(logged, hashed)
+    for old_id in {one.email_id for one in before}:
+        store.withheld.rename(old_id, logged.email_id, reason, at)
+    kept = [(one.message_key, one.copies[0].copy_key, one.copies[0].contents) for one in before]
     for message_key, copy_key in _all_hashed_keys(logged, hashed):
-        store.withheld.insert(logged.email_id, message_key, copy_key, contents, reason, at)
+        if (message_key, copy_key, contents) not in kept:
+            store.withheld.insert(logged.email_id, message_key, copy_key, contents, reason, at)
 
 
 def forget(logged: Logged, hashed: Hash) -> None:
     """Drop what was kept of an email before."""
+    for old_id in {one.email_id for one in _kept_before(logged, hashed)}:
+        store.withheld.delete(old_id)
+
+
+def _kept_before(logged: Logged, hashed: Hash) -> list[Logged]:
+    """What was kept of an email when it was deleted before: a copy has come since, of which a record was made."""
     contents = as_logged(logged)
-    for message_key, copy_key in _all_hashed_keys(logged, hashed):
-        for one in store.withheld.find(message_key, copy_key):
-            if (message_key and one.message_key == message_key) or is_same(one, message_key, contents):
-                store.withheld.delete(one.email_id)
+    return [
+        one
+        for message_key, copy_key in _all_hashed_keys(logged, hashed)
+        for one in store.withheld.find(message_key, copy_key)
+        if (message_key and one.message_key == message_key) or is_same(one, message_key, contents)
+    ]
 
 
 def _all_hashed_keys(logged: Logged, hashed: Hash) -> list[tuple[str | None, str | None]]:

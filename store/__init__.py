@@ -12,7 +12,7 @@ Nothing is normalized, parsed or decided here: `crm` brings all of that along. W
                           catch_up, page, page_of_copies, scan, scan_one, scan_copies, older, strip_copies, names
     timelines             page, threads, thread
     changes               append, page, last, newest, delete
-    withheld              key, find, insert, delete, page
+    withheld              key, find, insert, rename, delete, page
     never_log             find, save, delete, listed
     retention             read, write
     transaction, check, purge

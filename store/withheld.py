@@ -28,6 +28,11 @@ _FIND = Prepared(
 )
 _COLUMNS = ("email", "message_key", "msg_key", "contents", "reason", "at")
 _INSERT = Prepared(lambda: Withheld.insert({name: param(name) for name in _COLUMNS}))
+_RENAME = Prepared(
+    lambda: Withheld.update(
+        {Withheld.email: param("email"), Withheld.reason: param("reason"), Withheld.at: param("at")}
+    ).where(Withheld.email == param("old"))
+)
 _DELETE = Prepared(lambda: Withheld.delete().where(Withheld.email == param("email")))
 _PAGE = Prepared(
     lambda: (
@@ -74,6 +79,11 @@ def insert(
     """Withhold the email that had this id, as far as one of its copies goes."""
     values = (email_id, message_key, copy_key, dumps(contents), reason, at)
     _INSERT.run(**dict(zip(_COLUMNS, values, strict=True)))
+
+
+def rename(old_id: str, email_id: str, reason: str, at: str) -> None:
+    """What was withheld as the email that had the one id is withheld as that which had the other."""
+    _RENAME.run(old=old_id, email=email_id, reason=reason, at=at)
 
 
 def delete(email_id: str) -> bool:

@@ -425,6 +425,13 @@ def withhold(
     WITHHELD.append((Logged(email_id, message_key, [CopyKeys("", copy_key, contents)]), entry))
 
 
+def rename_withheld(old_id: str, email_id: str, reason: str, at: str) -> None:
+    """What was withheld as one email is withheld as another."""
+    for n, (one, entry) in enumerate(WITHHELD):
+        if one.email_id == old_id:
+            WITHHELD[n] = one._replace(email_id=email_id), {**entry, "id": email_id, "reason": reason, "at": at}
+
+
 def forget(email_id: str) -> bool:
     """Withhold an email no longer; whether it was."""
     kept = [one for one in WITHHELD if one[0].email_id != email_id]
@@ -442,7 +449,12 @@ def page_of_withheld(after: int, limit: int) -> list[Record]:
 
 
 withheld = SimpleNamespace(
-    key=lambda make=True: "00" * 32, find=find_withheld, insert=withhold, delete=forget, page=page_of_withheld
+    key=lambda make=True: "00" * 32,
+    find=find_withheld,
+    insert=withhold,
+    rename=rename_withheld,
+    delete=forget,
+    page=page_of_withheld,
 )
 
 

@@ -169,6 +169,7 @@ CALLS: list[tuple[str, str, Any]] = [
 OF_COMMANDS = {"changes.delete", "changes.last", "check", "emails.scan", "emails.scan_one", "purge", "transaction"}
 OF_COMMANDS |= {"users.insert", "contacts.search", "companies.search"}
 OF_COMMANDS |= {"emails.scan_copies", "withheld.delete", "withheld.page"}
+OF_COMMANDS |= {"withheld.rename"}  # the call that removes an email for the second time does
 OF_COMMANDS |= {"emails.older", "retention.read", "retention.write"}
 OPTIONAL = {"emails.prepare", "emails.catch_up", "emails.names"}  # one without these does as well
 

@@ -57,6 +57,19 @@ def test_a_copy_of_what_was_removed_has_ids_and_time_and_nothing_else(sync: Any,
     )
 
 
+def test_what_is_removed_again_stays_away_by_each_id_that_it_ever_had(client: Any, gone: Any) -> None:
+    """Also where the record that went last knew but one of them."""
+    again = log(client, **MAIL | {"rfc822MsgId": None, "msgId": "copy"})
+    assert content(again) == bare(MAIL | {"rfc822MsgId": None, "msgId": "copy"})
+    delete(client, again)
+    for ids in ({"msgId": "third"}, {"rfc822MsgId": None}, {"rfc822MsgId": None, "msgId": "copy"}):
+        assert content(log(client, **MAIL | ids)) == bare(MAIL | ids)
+        delete(client, {"id": found(client, **{name: (MAIL | ids)[name] for name in ids if (MAIL | ids)[name]})[0]})
+    [one] = crm.list_withheld()
+    assert crm.forget_withheld(one["id"]) == [one["id"]]
+    assert content(log(client, **MAIL)) == content(gone)
+
+
 @pytest.mark.parametrize("msg_id", [MAIL["msgId"], "copy"])
 def test_each_mailbox_s_own_msg_id_says_that_it_was_removed(client: Any, gone: Any, msg_id: str) -> None:
     """A copy without Message-ID is known by it."""
