@@ -133,6 +133,9 @@ clean:
 # One environment. The development lock holds the runtime list, at the same versions.
 define venv
 	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed (python3.11 or python3 on the PATH)."; exit 1; }
+	@test -x .venv/bin/pip || $(PYTHON) -c 'import ensurepip' 2>/dev/null || { \
+		echo "$(PYTHON) comes without its venv module. On Debian or Ubuntu: sudo apt install python3-venv"; exit 1; }
+	@chmod go= instance  # git makes it for all to read
 	@test -x .venv/bin/pip || { echo "Making .venv with $(PYTHON) ..."; $(PYTHON) -m venv --clear .venv; }
 endef
 

@@ -4,6 +4,7 @@ import atexit
 import os
 from collections.abc import Mapping
 from functools import cache, partial
+from http import HTTPStatus
 from json import JSONEncoder
 from typing import Any
 
@@ -14,6 +15,7 @@ from flask.cli import FlaskGroup
 from flask.json.provider import DefaultJSONProvider
 from werkzeug.datastructures import Headers, WWWAuthenticate
 from werkzeug.exceptions import Forbidden, HTTPException, TooManyRequests, Unauthorized
+from werkzeug.http import HTTP_STATUS_CODES
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 import crm
@@ -48,7 +50,9 @@ OPENAPI = {
     "OPENAPI_VERSION": "3.1.0",
     "OPENAPI_URL_PREFIX": "/",
     "API_SPEC_OPTIONS": {
-        "servers": [{"url": "."}],  # where the description lies: a proxy may put a path before all of it
+        "servers": [
+            {"url": ".", "description": "this server"}
+        ],  # where the description lies: a proxy may put a path before all of it
         "info": {"description": "Where Aurinko's BrightSync asks whom the CRM knows, and logs their mail."},
         "components": {
             "securitySchemes": {
@@ -134,8 +138,11 @@ def create_app(environment: Mapping[str, Any] | None = None) -> Flask:
     api = Api(app)
     for converter in (RecordIdConverter, AddressConverter):
         api.register_converter(converter, converter.description)
-    for name, headers in REFUSALS.items():
-        api.spec.components.responses_lazy[name]["headers"] = headers
+    for code, (message, headers) in REFUSALS.items():
+        described = api.spec.components.responses_lazy[HTTPStatus(code).name]
+        described.update({"headers": headers} if headers else {})
+        example = {"code": code, "status": HTTP_STATUS_CODES[code], "message": message, "errors": {}}
+        described["content"]["application/json"]["example"] = example
     del api.spec.components.schemas["PaginationMetadata"]  # flask-smorest's own, which nothing here uses
     for blueprint in (emails, contacts, companies, threads, users, changes, never_log, sync, unmatched, health):
         api.register_blueprint(blueprint)

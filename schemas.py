@@ -118,9 +118,9 @@ class RecordId(fields.Field[str]):
         "path": "This can't stand in a path: it holds a slash, or is one or two dots or the word lookup.",
     }
 
-    def __init__(self, description: str, **options: Any) -> None:
+    def __init__(self, description: str, example: str | None = "1", **options: Any) -> None:
         shapes = [ID_IN_PATH, {"type": "integer"}, *[{"type": "null"}] * options.get("allow_none", False)]
-        super().__init__(metadata={"description": description, "anyOf": shapes, "examples": ["1"]}, **options)
+        super().__init__(metadata={"description": description, "anyOf": shapes, "examples": [example]}, **options)
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str:
         text = str(value) if isinstance(value, int) and not isinstance(value, bool) else value
@@ -398,7 +398,7 @@ class ContactFields(Wire):
         MOST_ENTRIES,
         examples=[["jane@acme.example"]],
     )
-    companyId: Any = RecordId("The id of the contact's company.", allow_none=True)
+    companyId: Any = RecordId("The id of the contact's company.", None, allow_none=True)
 
 
 class ContactIn(ContactFields):
@@ -599,6 +599,7 @@ class Health(Returned):
 class Live(Health):
     """That the service runs."""
 
+    status = fields.String(metadata={"description": "What the call asked about.", "examples": ["live"]})
     version = fields.String(metadata={"description": "The connector's version.", "examples": ["1.0.0"]})
 
 
@@ -634,6 +635,7 @@ class AddressQuery(Query):
             "description": f"Up to {MOST_ADDRESSES} distinct addresses: separated by commas, as repeated `emails=`, as "
             "`emails[]=`, or any mix. A comma inside double quotes does not separate.",
             "examples": [["jane@acme.example", "john@brightsync.example"]],
+            "example": ["jane@acme.example", "john@brightsync.example"],  # Swagger UI begins with it
         },
     )
 
@@ -653,7 +655,11 @@ class CompanyQuery(Query):
     """A domain to look up, or a name."""
 
     domain = fields.String(
-        metadata={"description": "A domain; a URL or an address is taken as well.", "examples": ["acme.example"]},
+        metadata={
+            "description": "A domain; a URL or an address is taken as well.",
+            "examples": ["acme.example"],
+            "example": "acme.example",  # Swagger UI begins with it
+        },
     )
     name = fields.String(metadata={"description": "A name, in any letter case.", "examples": ["Acme Ltd"]})
 

@@ -23,5 +23,5 @@ def backup(file: Path) -> None:
         raise click.ClickException(f"No backup was made: {printable(database.reason_of(error))}.") from None
     with suppress(*database.Unavailable):  # somebody writes for long: then the overview does not know of this copy
         checkup.note_backup()
-    held = "" if emails is None else f", {emails:,} emails"
+    held = "" if emails is None else f", {emails:,} email{'' if emails == 1 else 's'}"
     say(f"Wrote {file.resolve()}: {size:,} bytes{held}.")

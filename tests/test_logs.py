@@ -122,6 +122,12 @@ def test_a_warning_of_a_command_names_none(app: Any, capsys: pytest.CaptureFixtu
     assert re.fullmatch(r"\S+Z WARNING The disk is low\.\n", capsys.readouterr().err)
 
 
+def test_a_log_that_is_no_terminal_has_no_colours(app: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    """Flask's own server writes some, wherever its log goes."""
+    logging.getLogger("werkzeug").warning("\033[31m\033[1mGET %s\033[0m", "/nowhere")
+    assert re.fullmatch(r"\S+Z WARNING GET /nowhere\n", capsys.readouterr().err)
+
+
 def test_the_start_is_told_on_standard_error(tmp_path: Any) -> None:
     """The token is for a person; a program that reads the requests never sees it."""
     with serving(tmp_path) as server:

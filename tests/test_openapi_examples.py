@@ -65,6 +65,14 @@ def test_every_field_and_parameter_is_described(description: dict[str, Any], ope
     assert [one for one in [*parameters, *fields] if not one.get("description")] == []
 
 
+def test_what_a_call_needs_is_filled_in_on_the_page(operations: dict[str, Any]) -> None:
+    """Swagger UI begins with `example`, and with no other keyword."""
+    for operation in operations.values():
+        for one in operation["parameters"]:
+            if one.get("required"):
+                assert one.get("example", one["schema"].get("example")) == one["schema"]["examples"][0], operation
+
+
 def test_every_component_is_used(description: dict[str, Any]) -> None:
     """Nothing of the libraries' own."""
     used = set(re.findall(r'"#/components/(\w+/\w+)"', json.dumps(description)))
@@ -82,6 +90,10 @@ def test_every_refusal_is_an_error_with_its_header(description: dict[str, Any], 
                 whole = responses[response["$ref"].rpartition("/")[2]]
                 assert whole["content"]["application/json"]["schema"] == {"$ref": "#/components/schemas/Error"}
                 assert list(whole.get("headers", [])) == headers.get(status, [])
+                if status != "422":  # which the schema itself shows
+                    example = whole["content"]["application/json"]["example"]
+                    assert (example["code"], example["status"]) == (int(status), whole["description"])
+                    assert example["errors"] == {}
 
 
 def test_only_the_health_calls_need_no_token(operations: dict[str, Any]) -> None:

@@ -8,12 +8,14 @@ import json
 import logging
 import re
 import secrets
+import sys
 import traceback
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from http import HTTPMethod
 from typing import Any
 
+from click import unstyle
 from flask import has_request_context, request
 from flask.logging import default_handler
 
@@ -61,6 +63,8 @@ class Sentence(logging.Formatter):
 
     def formatMessage(self, record: logging.LogRecord) -> str:
         message = super().formatMessage(record)
+        if not sys.stderr.isatty():
+            message = unstyle(message)  # Flask's own server writes colours into a file, too
         return f"{message} (request {request.environ.get(REQUEST_ID)})" if has_request_context() else message
 
     def formatException(self, ei: Any) -> str:

@@ -102,6 +102,7 @@ _IDS = {
     "ruleId": "The id of the rule.",
     "address": "The address, as the list has it.",
 }
+_EXAMPLES = {"address": "new@acme.example"}
 # What views call them: `id` is Python's own.
 _ARGUMENTS = {"id": "record_id", "attachmentId": "attachment_id", "userId": "user_id", "ruleId": "rule_id"}
 
@@ -151,7 +152,10 @@ class Blueprint(flask_smorest.Blueprint):
 
             ids = re.findall(r"{(\w+)}", rule)
             method = options["methods"][0]
-            parameters = [{"in": "path", "name": name, "description": _IDS[name]} for name in ids]
+            parameters: list[dict[str, Any]] = [
+                {"in": "path", "name": name, "description": _IDS[name], "example": _EXAMPLES.get(name, "1")}
+                for name in ids
+            ]
             if rule == "/{id}" and versions:
                 parameters.append(_IF_NONE_MATCH if method == "GET" else _IF_MATCH)
                 unmet = self.alt_response(304) if method == "GET" else self.alt_response(412, "PRECONDITION_FAILED")
@@ -274,16 +278,22 @@ LOCATION = {
     **ETAG,
 }
 NEXT = {"Link": {"description": 'The next page: `<…>; rel="next"`; none at the end.', "schema": {"type": "string"}}}
-REFUSALS = {
-    "UNAUTHORIZED": {
-        "WWW-Authenticate": {"description": "How to show a token.", "required": True, "schema": {"type": "string"}}
-    },
-    "TOO_MANY_REQUESTS": {
-        "Retry-After": {"description": "Seconds to wait.", "required": True, "schema": {"type": "integer"}}
-    },
-    "SERVICE_UNAVAILABLE": {
-        "Retry-After": {"description": "Seconds to wait.", "required": True, "schema": {"type": "integer"}}
-    },
+_RETRY = {"Retry-After": {"description": "Seconds to wait.", "required": True, "schema": {"type": "integer"}}}
+# What the description shows of each refusal: its message, as an example, and its headers. Of 422: schemas.Error.
+REFUSALS: dict[int, tuple[str, dict[str, Any]]] = {
+    400: ("The body is not JSON.", {}),
+    401: (
+        "This call needs a valid token.",
+        {"WWW-Authenticate": {"description": "How to show a token.", "required": True, "schema": {"type": "string"}}},
+    ),
+    403: ("This call needs a token with the scope admin.", {}),
+    404: ("There is no such record.", {}),
+    409: ("Another email has this rfc822MsgId.", {}),
+    412: ("The record has changed: get it again.", {}),
+    413: ("The body is larger than 37748736 bytes.", {}),
+    415: ("The body must be JSON, with Content-Type: application/json.", {}),
+    429: ("Too many calls with a token that is not valid.", _RETRY),
+    503: ("The database can't serve now.", _RETRY),
 }
 FILE_NAME = {"Content-Disposition": {"description": "The name.", "required": True, "schema": {"type": "string"}}}
 
