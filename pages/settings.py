@@ -120,7 +120,7 @@ def create_token() -> Any:
     return render_template("token.html", token=tokens.create(found[0]["id"], scope, label), user=found[0], scope=scope)
 
 
-@pages.post("/settings/tokens/<int:token_id>/revoke")
+@pages.post("/settings/tokens/<int(max=9223372036854775807):token_id>/revoke")
 def revoke_token(token_id: int) -> Any:
     """End a token, and the sessions that were made with it."""
     tokens.revoke(token_id)

@@ -35,6 +35,8 @@ def _check() -> Any:
     """A form must have been sent from our own pages; all pages but a few need somebody who is signed in."""
     if request.method not in ("GET", "HEAD", "OPTIONS") and not _is_from_here():
         abort(403, "This form was not sent from these pages.")
+    if "\0" in "".join((*request.args.values(), *request.form.values())):
+        abort(422, "A value holds a character that can't be stored.")
     if request.endpoint in _OPEN:
         return None
     caller = sessions.caller(request.cookies.get(_cookie_name(), ""))

@@ -212,6 +212,29 @@ def test_old_browsers_show_where_a_form_comes_from_by_origin(browser: Any) -> No
     assert browser.post("/companies", data={"name": "New"}, headers={"Origin": "http://localhost"}).status_code == 303
 
 
+@pytest.mark.parametrize("path", FORMS)
+def test_what_no_database_can_keep_is_refused(browser: Any, path: str) -> None:
+    """PostgreSQL has no character 0."""
+    sent = dict.fromkeys(FORMS[path] or {"x": ""}, "x\0y")
+    assert browser.post(path.format(id="1"), data=sent, headers=OURS).status_code == 422
+
+
+@pytest.mark.parametrize(
+    ("path", "status"),
+    [("/emails?q=%00", 422), ("/contacts/%00", 404), ("/emails?since=2026-13-45", 200), ("/emails?until=x", 200)]
+    + [("/emails?cursor=%F0", 404), (f"/emails/1/files/{10**30}", 404), (f"/emails/{10**30}", 404)],
+)
+def test_an_address_that_was_made_up_is_no_fault_of_ours(browser: Any, path: str, status: int) -> None:
+    """It has no page, or an answer."""
+    log()
+    assert browser.get(path).status_code == status
+
+
+def test_a_number_that_is_no_token_has_no_page(browser: Any) -> None:
+    """However large."""
+    assert browser.post(f"/settings/tokens/{10**30}/revoke", headers=OURS).status_code == 404
+
+
 # ---- what a browser may do with a page ------------------------------------------------------------------------------
 
 
@@ -313,6 +336,52 @@ def test_what_strangers_write_is_text(browser: Any, field: str) -> None:
     for path in ("/", "/emails", f"/emails/{email_id}"):
         assert written not in browser.get(path).text
     assert "&lt;b&gt;" in browser.get(f"/emails/{email_id}").text
+
+
+HOSTILE_TEXTS = [
+    *('"><script>x()</script>', "a'b\"c<d>&", "../../x", "a?b#c%2F", "\u202eevil", "{{7*7}}", "javascript:x()"),
+    *("a\r\nSet-Cookie: x=1", ".", "..", "a/b", "%00", "é" * 300),
+]
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [dict.fromkeys(("subject", "fromAddress", "fromName", "syncThreadId"), text) for text in HOSTILE_TEXTS]
+    + [{"relatedTo": [{"type": kind, "id": text} for text in HOSTILE_TEXTS]} for kind in ("Contact", 'x"><script>')]
+    + [{"relatedTo": odd} for odd in ({}, {"type": "contact", "id": {"x": 1}}, [{"id": None, "type": ["x"]}])]
+    + [
+        {"attachments": [dict.fromkeys(("id", "name", "size", "mimeType", "contentId"), text) | {"content": "eA=="}]}
+        for text in HOSTILE_TEXTS
+    ]
+    + [{"attachments": [{"name": {}, "size": [], "mimeType": 5, "contentId": 5, "content": 5}]}]
+    + [{"toAddresses": HOSTILE_TEXTS, "htmlBody": "<img src='cid:../../x'>"}],
+)
+def test_a_hostile_email_breaks_no_page(client: Any, browser: Any, fields: dict[str, Any]) -> None:
+    """Nor any that one comes to from there."""
+    sent = client.post("/api/v1/emails", json={"htmlBody": "<img src='cid:..'>x", **fields})
+    assert sent.status_code == 201, sent.text
+    path = f"/emails/{sent.json['id']}"
+    pages = [path, f"{path}/html", f"{path}/raw", "/", "/emails", f"{path}/files/1"]
+    links = [html.unescape(url) for url in re.findall('href="([^"]*)"', browser.get(path).text)]
+    assert [url for url in links if not url.startswith(("/", "#"))] == []
+    for one in [*pages, *(url for url in links if url.startswith("/") and "static" not in url)]:
+        answer = browser.get(one)
+        assert answer.status_code in (200, 404), one
+        assert "<script" not in answer.text
+        assert "Set-Cookie" not in answer.headers
+
+
+@pytest.mark.parametrize("record_id", [text for text in HOSTILE_TEXTS if "/" not in text and text not in (".", "..")])
+def test_a_hostile_id_breaks_no_page(browser: Any, record_id: str) -> None:
+    """It is a link wherever it is shown. Those that can't stand in a path, no call takes."""
+    crm.put_contact(record_id, {**JANE, "lastName": record_id, "companyId": None})
+    crm.put_company(record_id, {**ACME, "name": record_id})
+    for path in ("/contacts", "/companies", "/settings", "/companies?q=a"):
+        text = browser.get(path).text
+        assert "<script" not in text
+        links = [html.unescape(url) for url in re.findall('href="(/(?:contacts|companies)/[^"]+)"', text)]
+        for url in links:
+            assert browser.get(url).status_code == 200
 
 
 # ---- what they show -------------------------------------------------------------------------------------------------
