@@ -24,6 +24,7 @@ from playhouse.schema_diff import diff_models
 import crm
 import database
 import models
+import settings
 from app import create_app
 from commands.consistency import problems
 from database import common, sqlite
@@ -359,6 +360,11 @@ def shown(now: Any, then: Any) -> bool:
 def rows_of(columns: dict[str, str]) -> dict[str, list[str]]:
     """The rows of tables, of these columns."""
     return {table: sorted(map(repr, database.rows(f"SELECT {names} FROM {table}"))) for table, names in columns.items()}
+
+
+def test_the_present_version_is_among_the_kept_ones() -> None:
+    """`python -m tests.databases` keeps it, before it is released."""
+    assert settings.VERSION in databases.VERSIONS
 
 
 @pytest.fixture(params=databases.VERSIONS)
