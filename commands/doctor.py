@@ -1,7 +1,8 @@
 """`flask doctor`: what is not well with an installation, and what to do about it."""
 
+import subprocess
 from collections.abc import Iterator, Mapping
-from contextlib import closing
+from contextlib import closing, suppress
 from http.client import HTTPConnection, HTTPException
 from json import loads
 from pathlib import Path
@@ -64,6 +65,7 @@ def examine(config: Mapping[str, Any]) -> Iterator[Finding]:
             yield from attempt("Room", checkup.size())
         yield from attempt("Writing", checkup.writing(_LOCK_TIMEOUT))
         yield from attempt("The clock", checkup.clock())
+        yield from _synchronization()
         yield from attempt("The tokens", checkup.valid_tokens())
         yield from attempt("The database", _database())  # at last: of a million emails it takes long
     finally:
@@ -95,6 +97,14 @@ def _service(path: Path, config: Mapping[str, Any]) -> Iterator[Finding]:
         yield Finding(PROBLEM, f"The service at {where} serves another database. Which one does DATABASE_URL name?")
     else:
         yield Finding(FINE, f"The service answers at {where}")
+
+
+def _synchronization() -> Iterator[Finding]:
+    """Whether the clock is kept right, where there is a systemd to say it: it may take seconds."""
+    asked = ("timedatectl", "show", "--property=NTPSynchronized", "--value")
+    with suppress(OSError, subprocess.SubprocessError):
+        if subprocess.run(asked, capture_output=True, text=True, timeout=10, check=True).stdout.strip() == "no":
+            yield Finding(WARNING, "The clock is not kept right by NTP: timedatectl set-ntp true")
 
 
 def _database() -> Iterator[Finding]:

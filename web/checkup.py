@@ -6,7 +6,6 @@ Nothing is changed, nothing is left behind, and no other program is asked.
 import os
 import sqlite3
 from collections.abc import Iterator, Mapping
-from ctypes import CDLL, c_long
 from datetime import UTC, datetime, timedelta
 from glob import escape
 from pathlib import Path
@@ -31,7 +30,6 @@ _LITTLE = 200 * MIB
 # Where several programs can't share a write-ahead log or a lock (https://sqlite.org/wal.html), as the system names it.
 _SHARED = ("nfs", "cifs", "smb", "9p", "afs", "ceph", "vboxsf", "fuse.")
 _FLEETING = {"tmpfs", "ramfs", "overlay"}  # overlay: the container's own layer
-_UNSYNCHRONIZED = 16_000_000  # microseconds by which the clock may be wrong, from which on systemd, too, calls it that
 
 
 class Finding(NamedTuple):
@@ -133,29 +131,15 @@ def _writing_at_once() -> Iterator[Finding]:
 
 
 def clock() -> Iterator[Finding]:
-    """Whether it is later than the newest record, and kept right."""
+    """Whether it is later than the newest record."""
     times = [database.rows("SELECT max(created_at) FROM token")[0][0]]
     if database.db.table_exists("change"):
         times += [row[0] for row in database.rows("SELECT at FROM change ORDER BY seq DESC LIMIT 1")]
     newest = max(filter(None, times), default="")
     if newest > now():
         yield Finding(PROBLEM, f"The clock is wrong, or was: it is {now()}, and the newest record is of {newest}.")
-    elif not _is_synchronized():
-        yield Finding(WARNING, "The clock is not kept right by NTP: timedatectl set-ntp true")
     else:
         yield Finding(FINE, f"The clock says {now()[:19]}Z")
-
-
-def _is_synchronized() -> bool:
-    """Whether the system's clock is kept right, as timedatectl asks it; also true where it does not say, or there is no
-    timedatectl, as in a container (sd_booted(3))."""
-    if not Path("/run/systemd/system").is_dir():
-        return True
-    timex = (c_long * 64)()  # modes (nothing is set), offset, freq, maxerror …: adjtimex(2)
-    try:
-        return bool(CDLL(None).adjtimex(timex) < 0 or timex[3] < _UNSYNCHRONIZED)
-    except (OSError, AttributeError):
-        return True
 
 
 def valid_tokens() -> Iterator[Finding]:
