@@ -280,7 +280,8 @@ def test_a_database_that_cannot_be_used_ends_the_start_with_one_sentence(
     (tmp_path / "folder").mkdir()
     done = run_command(tmp_path, *command.split(), DATABASE_URL=f"sqlite:///{tmp_path}/{place}", PORT=free_port())
     assert (done.returncode, done.stdout) == (1, "")
-    assert re.fullmatch(r"The configuration can't be used\. DATABASE_URL: .*\.\n", done.stderr)
+    version = r"(\S+ INFO BrightSync CRM connector .*\n)?"  # the log of gunicorn has begun
+    assert re.fullmatch(version + r"The configuration can't be used\. DATABASE_URL: .*\.\n", done.stderr)
 
 
 @pytest.mark.parametrize("host", ["x" * 300, "\x1b[2J", ""])

@@ -262,7 +262,7 @@ def damaged(file: Path) -> None:
 BAD: dict[Callable[[Path], None], str] = {
     empty: "has lost its content. Go back to a backup: flask restore FILE",
     text: "is damaged, or not a database. Go back to a backup: flask restore FILE",
-    folder: "The database file can't be opened",
+    folder: "It names a folder or a device",
     foreign: "belongs to another program: it has a table contact, and none of ours",
     newer: "was written by a newer version, which has 9999_later",
     cut: "is damaged, or not a database. Go back to a backup: flask restore FILE",
