@@ -17,7 +17,7 @@ from database.query import Prepared, is_any, json_list, param
 from models import Copy, Email, Link, Recipient
 from store import indexing, search
 from store.drafts import Conditions, CopyKeys, Draft, Logged
-from store.email_rows import LISTED, WHOLE, Record, record_of, row_of, select
+from store.email_rows import END, LISTED, WHOLE, Record, record_of, row_of, select
 from store.page_query import MOST_STREAMS, places
 
 _LARGEST_PAGE = 8 * 1024 * 1024  # characters, after which a page ends early: a hundred large emails are gigabytes
@@ -400,28 +400,57 @@ def page(
     bounds = [(after[0], row_of(after[1]) or 0)] if after else []
     if "received_before" in given:
         bounds.append((given["received_before"], 0))
-    if bounds:
-        values["at"], values["id"] = min(bounds)
+    values["at"], values["id"] = min(bounds, default=END)
     keys = conditions.contact_keys
     if "thread_key" in given:
         values["thread"] = _hash(given["thread_key"])
     separate = len(keys) <= MOST_STREAMS
     values |= {f"key{n}": key for n, key in enumerate(keys)} if separate else {}
     values["contact_keys"] = list(keys)
-    limited = _search() if "search" in given or given.keys() >= _BOTH else nullcontext()
-    query = _page(frozenset(given), len(keys) if separate else None, bool(bounds), whole)
+    names, streams = frozenset(given), len(keys) if separate else None
+    if "search" not in given:
+        with _search() if given.keys() >= _BOTH else nullcontext():
+            return _rows(_page(names, streams, whole), values, limit, whole)
+    with _search():
+        values |= search.values(given["search"], indexing.waiting_words(SEARCH_TIMEOUT))
+        for at, row_id in _windows(values) if search.is_common(values) else ():
+            values |= {"oldest_at": at, "oldest_id": row_id}
+            found, more = _rows(_page(names | {"window"}, streams, whole), values, limit, whole)
+            if more:
+                return found, True
+        return _rows(_page(names, streams, whole), values, limit, whole)
+
+
+_WINDOWS = (1_000, 10_000)  # emails
+_AT_OFFSET = Prepared(
+    lambda: (
+        Email.select(Email.at, Email.id)
+        .where(Tuple(Email.at, Email.id) < Tuple(param("at"), param("id")))
+        .order_by(Email.at.desc(), Email.id.desc())
+        .limit(1)
+        .offset(param("offset"))
+    )
+)
+
+
+def _windows(values: dict[str, Any]) -> Iterator[tuple[str, int]]:
+    """How far back to look for words that many emails have, before all that have them are put in order: the page is
+    mostly among the newest emails. Gives the place of the oldest email to look at."""
+    for offset in _WINDOWS:
+        yield from _AT_OFFSET(at=values["at"], id=values["id"], offset=offset)
+
+
+def _rows(query: Prepared, values: dict[str, Any], limit: int, whole: bool) -> tuple[list[tuple[str, Record]], bool]:
+    """The emails of a query with their place in time, and whether there are more."""
     fields = WHOLE if whole else LISTED
     found: list[tuple[str, Record]] = []
     room = _LARGEST_PAGE
-    with limited:
-        if "search" in given:
-            values |= search.values(given["search"], indexing.waiting_words(SEARCH_TIMEOUT))
-        with closing(query.each(**values)) as rows:
-            for at, *row in rows:
-                if room < 0 or len(found) == limit:
-                    return found, True
-                found.append((at, record_of(fields, tuple(row))))
-                room -= sum(len(value) for value in row if isinstance(value, str))
+    with closing(query.each(**values)) as rows:
+        for at, *row in rows:
+            if room < 0 or len(found) == limit:
+                return found, True
+            found.append((at, record_of(fields, tuple(row))))
+            room -= sum(len(value) for value in row if isinstance(value, str))
     return found, False
 
 
@@ -438,11 +467,11 @@ def _search() -> Iterator[None]:
 
 
 @cache
-def _page(given: frozenset[str], keys: int | None, bounded: bool, whole: bool) -> Prepared:
+def _page(given: frozenset[str], keys: int | None, whole: bool) -> Prepared:
     """The query of a page, for the conditions of these names."""
 
     def build() -> Any:
-        place = places(given, keys, bounded).alias("place")
+        place = places(given, keys).alias("place")
         query = select(WHOLE if whole else LISTED)
         query = query.join(place, on=Email.id == place.c.id).order_by(place.c.at.desc(), place.c.id.desc())
         return query.columns(place.c.at, *query.selected_columns)

@@ -25,13 +25,13 @@ class _Stream(NamedTuple):
     knows_email: bool = False  # whether Email is among its tables
 
 
-def places(given: frozenset[str], keys: int | None, bounded: bool) -> Any:
+def places(given: frozenset[str], keys: int | None) -> Any:
     """The places (at, id) of the emails of a page, for the conditions of these names. It merges streams, and takes each
     email once."""
     driving = next((name for name in ("search", "address_key", "contact_id") if name in given), None)
-    if given & {"message_key", "thread_key", "copy_key"}:  # these find but few emails, which the others then test
+    if given & {"message_key", "thread_key", "copy_key", "window"}:  # few emails, which the others then test
         driving = None
-    parts = [_part(stream, given - {driving}, bounded) for stream in _streams(driving, keys)]
+    parts = [_part(stream, given - {driving}) for stream in _streams(driving, keys)]
     union = reduce(or_, [Select((part.alias("found"),), (SQL('"at"'), SQL('"id"'))) for part in parts])
     return union.order_by(SQL("1").desc(), SQL("2").desc()).limit(param("limit"))
 
@@ -62,17 +62,14 @@ def _is_linked() -> tuple[Any, Any]:
     return Link.type == "contact", Link.record_id == param("contact_id")
 
 
-def _part(stream: _Stream, given: frozenset[str | None], bounded: bool) -> Any:
+def _part(stream: _Stream, given: frozenset[str | None]) -> Any:
     """The newest emails of a stream that meet the conditions."""
     conditions = list(_conditions(stream, given))
     query = stream.query
     if conditions and not stream.knows_email:
         query = query.join(_E, _FIRST).where(_E.id == stream.id)
-    if bounded:
-        conditions.append(Tuple(stream.at, stream.id) < Tuple(param("at"), param("id")))
-    query = query.columns(stream.at.alias("at"), stream.id.alias("id")).distinct()
-    if conditions:
-        query = query.where(*conditions)
+    behind = Tuple(stream.at, stream.id) < Tuple(param("at"), param("id"))
+    query = query.columns(stream.at.alias("at"), stream.id.alias("id")).distinct().where(behind, *conditions)
     return query.order_by(stream.at.desc(), stream.id.desc()).limit(param("limit"))
 
 
@@ -89,6 +86,8 @@ def _conditions(stream: _Stream, given: frozenset[str | None]) -> Iterator[Any]:
         yield _E.id.in_(Copy.select(Copy.email).where(Copy.msg_key == param("copy_key")))
     if "received_after" in given:
         yield stream.at >= param("received_after")
+    if "window" in given:
+        yield Tuple(stream.at, stream.id) >= Tuple(param("oldest_at"), param("oldest_id"))
     if given & {"received_after", "received_before"}:
         yield _E.received_at.is_null(False)
     own = Recipient.alias("own")
@@ -100,5 +99,4 @@ def _conditions(stream: _Stream, given: frozenset[str | None]) -> Iterator[Any]:
         links = Link.select(SQL("1")).where(Link.email == _E.id, *_is_linked())
         yield fn.EXISTS(recipients.where(is_any(key, "contact_keys"))) | fn.EXISTS(links)
     if "search" in given:
-        found = search.found().alias("match")
-        yield _E.id.in_(Select((found,), (found.c.id,)))
+        yield search.is_found(_E.id)

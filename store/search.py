@@ -156,12 +156,41 @@ def found() -> Any:
     """The query for the ids of the emails that have the words of a search; its values are those of `values`."""
     if on_sqlite():
         indexed = EmailWords.select(EmailWords.rowid.alias("id")).where(EmailWords.match(param("match")))
-        waiting = Select((fn.json_each(param("waiting")).alias("each"),), (SQL('"each"."value"'),))
-        return indexed.union_all(waiting)
-    match = Expression(EmailVector.words, "@@", Cast(param("match"), "tsquery"))
+        waiting, row_id = _waiting()
+        return indexed.union_all(Select((waiting,), (row_id,)))
     # OFFSET 0: all that are found, and then in order. The server takes a rare word to be in one email of 200, and would
     # walk through all emails in the order of time: 8 s at a million, for 2 ms.
-    return EmailVector.select(EmailVector.email.alias("id")).where(match).offset(0)
+    return EmailVector.select(EmailVector.email.alias("id")).where(_HAS_WORDS).offset(0)
+
+
+def is_found(row_id: Any) -> Any:
+    """The condition that one email has the words; it is tested email by email, so only where these are few."""
+    if on_sqlite():
+        own = EmailWords.select(SQL("1")).where(EmailWords.match(param("match")), EmailWords.rowid == row_id)
+        waiting, waiting_id = _waiting()
+        return fn.EXISTS(own) | row_id.in_(Select((waiting,), (waiting_id,)))
+    return EmailVector.select(_HAS_WORDS).where(EmailVector.email == row_id)
+
+
+def is_common(values: Mapping[str, Any]) -> bool:
+    """Whether so many emails have the words that to put them in order would take long."""
+    return len(_SOME(match=values["match"], limit=_MANY + 1)) > _MANY
+
+
+def _waiting() -> tuple[Any, Any]:
+    """What waits and was found without the index, as a source of rows, and the column with the email's id."""
+    return fn.json_each(param("waiting")).alias("each"), SQL('"each"."value"')
+
+
+_HAS_WORDS = Expression(EmailVector.words, "@@", Cast(param("match"), "tsquery"))
+_MANY = 3_000  # emails: 10 ms
+_SOME = Prepared(
+    lambda: (
+        EmailWords.select(EmailWords.rowid).where(EmailWords.match(param("match")))
+        if on_sqlite()
+        else EmailVector.select(EmailVector.email).where(_HAS_WORDS)
+    ).limit(param("limit"))
+)
 
 
 def values(search: Search, waiting: Mapping[int, Sequence[str]]) -> dict[str, Any]:

@@ -11,13 +11,12 @@ from peewee import Tuple, fn
 
 from database.query import Prepared, each, is_any, json_list, param
 from models import Email, Link, Recipient
-from store.email_rows import Record, row_of
+from store.email_rows import END, Record, row_of
 from store.emails import listed
 
 _Place = tuple[str, int]  # of an email: its time and row
 _Stream = tuple[str | None, str]  # the emails of a link (type, id) or of an address (None, address), newest first
 _BEGIN = "", 0
-_END = "9999-12-31T23:59:59.999999Z", 2**63 - 1
 
 
 def page(
@@ -29,7 +28,7 @@ def page(
     Each once; without bodies, but with snippet and hasAttachments. It costs a look into an index for each link and
     address, and some for each email of the page, however many emails there are.
     """
-    place = (after[0], row_of(after[1]) or 0) if after else _END
+    place = (after[0], row_of(after[1]) or 0) if after else END
     return listed(_walk([*links, *((None, address) for address in addresses)], place), limit)
 
 
@@ -49,7 +48,7 @@ def threads(
     firstAt, lastAt. Of all emails, or only conversations with any of some links or addresses. They come in the order of
     their last email; where links and addresses are given, of the last one with any of these.
     """
-    place = (after[0], row_of(after[1]) or 0) if after else _END
+    place = (after[0], row_of(after[1]) or 0) if after else END
     walk = _walk_all(place) if links is None else _walk([*links, *((None, one) for one in addresses)], place)
     wanted = set(links or ()), set(addresses)
     seen: set[str] = set()

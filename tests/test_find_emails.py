@@ -6,12 +6,14 @@ from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Callable
 from random import Random
 from typing import Any
-from urllib.parse import parse_qs, quote, urlsplit
+from urllib.parse import parse_qs, quote, urlencode, urlsplit
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+import store.emails
+import store.search
 from store.words import joined, matches, read_search
 from tests.samples import EMAILS, MAIL, assert_error, log, new_random, pages
 
@@ -727,6 +729,30 @@ def test_a_search_has_pages_too(client: Any) -> None:
         ids, key=lambda one: (ids.index(one) % 4, int(one)), reverse=True
     )
     assert found(client, q="offer", receivedBefore=at(1), limit=2) == [ids[8], ids[4]]
+
+
+def test_a_word_that_most_emails_have_is_found_like_any_other(client: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of many, the newest are looked at first, in steps; each page, with each filter, is the one that sorting gives."""
+    random = new_random()
+    for n in range(40):
+        words = "offer" if random.random() < (0.7 if n > 15 else 0.1) else "contract"
+        people = {"fromAddress": random.choice(["a@a.example", "b@b.example"])}
+        log(client, subject=words, msgId=str(n), receivedAt=at(random.randrange(40)), **people)
+    withheld = log(client, subject="offer", msgId="withheld", receivedAt=at(30))["id"]
+    client.delete(f"{EMAILS}/{withheld}")
+    log(client, subject="offer", msgId="withheld", receivedAt=at(30))
+    client.put("/api/v1/contacts/b", json={"emailAddresses": ["b@b.example"]})
+    filters = [{}, {"address": "a@a.example"}, {"contactId": "b"}, {"receivedAfter": at(9)}, {"receivedBefore": at(30)}]
+    asked = [{"q": q, "limit": 4, **more} for q in ("offer", "contract") for more in filters]
+
+    def shown() -> list[list[list[str]]]:
+        paths = [f"{EMAILS}?{urlencode(one)}" for one in asked]
+        return [[[one["id"] for one in page] for page in pages(client, path)] for path in paths]
+
+    sorted_pages = shown()
+    monkeypatch.setattr(store.search, "_MANY", 3)
+    monkeypatch.setattr(store.emails, "_WINDOWS", (5, 15))
+    assert shown() == sorted_pages
 
 
 def test_a_token_is_needed(anonymous: Any) -> None:
