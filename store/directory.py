@@ -39,9 +39,11 @@ class _Directory:
             return records().where(behind).order_by(table.updated_at, table.id).limit(param("limit"))
 
         def by_name() -> Any:
-            behind = Tuple(table.name_key, table.id) > Tuple(param("after_key"), param("after_id"))
-            found = records(table.name_key).where(table.name_key.ilike(param("pattern")), behind)
-            return found.order_by(table.name_key, table.id).limit(param("limit"))
+            named = table.alias("named")  # all names may be looked through: in the index, without the rows
+            behind = Tuple(named.name_key, named.id) > Tuple(param("after_key"), param("after_id"))
+            found = named.select(named.id).where(named.name_key.ilike(param("pattern")), behind)
+            found = found.order_by(named.name_key, named.id).limit(param("limit")).alias("found")
+            return records(table.name_key).join(found, on=table.id == found.c.id).order_by(table.name_key, table.id)
 
         self._by_name = Prepared(by_name)
         self._named = Prepared(lambda: records().where(table.name_key == param("key")))
