@@ -9,7 +9,9 @@ from models import Email, Recipient
 
 Record = dict[str, Any]
 
-END = "9999-12-31T23:59:59.999999Z", 2**63 - 1  # of all lists: a time and a row behind those of every email
+# The ends of all lists: times and rows before and behind those of every email.
+BEGIN = "", 0
+END = "9999-12-31T23:59:59.999999Z", 2**63 - 1
 
 # Of a record, what every list shows; then what else the fields on the wire need. `htmlText` is not on the wire.
 HEAD = {

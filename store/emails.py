@@ -17,8 +17,8 @@ from database.query import Prepared, is_any, json_list, param
 from models import Copy, Email, Link, Recipient
 from store import indexing, search
 from store.drafts import Conditions, CopyKeys, Draft, Logged
-from store.email_rows import END, LISTED, WHOLE, Record, record_of, row_of, select
-from store.page_query import MOST_STREAMS, places
+from store.email_rows import BEGIN, END, LISTED, WHOLE, Record, record_of, row_of, select
+from store.page_query import DRIVING, MOST_STREAMS, driving_filter, places
 
 _LARGEST_PAGE = 8 * 1024 * 1024  # characters, after which a page ends early: a hundred large emails are gigabytes
 
@@ -407,18 +407,28 @@ def page(
     separate = len(keys) <= MOST_STREAMS
     values |= {f"key{n}": key for n, key in enumerate(keys)} if separate else {}
     values["contact_keys"] = list(keys)
-    names, streams = frozenset(given), len(keys) if separate else None
+    names = frozenset(given)
+
+    def rows(driving: str | None, names: frozenset[str] = names) -> tuple[list[tuple[str, Record]], bool]:
+        return _rows(_page(names, driving, len(keys) if separate else None, whole), values, limit, whole)
+
     if "search" not in given:
         with _search() if given.keys() >= _BOTH else nullcontext():
-            return _rows(_page(names, streams, whole), values, limit, whole)
+            return rows(driving_filter(names))
     with _search():
         values |= search.values(given["search"], indexing.waiting_words(SEARCH_TIMEOUT))
-        for at, row_id in _windows(values) if search.is_common(values) else ():
-            values |= {"oldest_at": at, "oldest_id": row_id}
-            found, more = _rows(_page(names | {"window"}, streams, whole), values, limit, whole)
-            if more:
-                return found, True
-        return _rows(_page(names, streams, whole), values, limit, whole)
+        if not search.is_common(given["search"], values):
+            return rows(driving_filter(names))
+        if names & DRIVING:
+            return rows(driving_filter(names - {"search"}))
+        # Of many, the page is mostly among the newest emails: before all are put in order, some of these are tested.
+        for offset in _WINDOWS:
+            oldest = _AT_OFFSET.first(at=values["at"], id=values["id"], offset=offset) or BEGIN
+            values |= {"oldest_at": oldest[0], "oldest_id": oldest[1]}
+            found, more = rows(None, names | {"window"})
+            if more or oldest == BEGIN or oldest[0] < given.get("received_after", ""):
+                return found, more
+        return rows("search")
 
 
 _WINDOWS = (1_000, 10_000)  # emails
@@ -431,13 +441,6 @@ _AT_OFFSET = Prepared(
         .offset(param("offset"))
     )
 )
-
-
-def _windows(values: dict[str, Any]) -> Iterator[tuple[str, int]]:
-    """How far back to look for words that many emails have, before all that have them are put in order: the page is
-    mostly among the newest emails. Gives the place of the oldest email to look at."""
-    for offset in _WINDOWS:
-        yield from _AT_OFFSET(at=values["at"], id=values["id"], offset=offset)
 
 
 def _rows(query: Prepared, values: dict[str, Any], limit: int, whole: bool) -> tuple[list[tuple[str, Record]], bool]:
@@ -467,11 +470,11 @@ def _search() -> Iterator[None]:
 
 
 @cache
-def _page(given: frozenset[str], keys: int | None, whole: bool) -> Prepared:
+def _page(given: frozenset[str], driving: str | None, keys: int | None, whole: bool) -> Prepared:
     """The query of a page, for the conditions of these names."""
 
     def build() -> Any:
-        place = places(given, keys).alias("place")
+        place = places(given, driving, keys).alias("place")
         query = select(WHOLE if whole else LISTED)
         query = query.join(place, on=Email.id == place.c.id).order_by(place.c.at.desc(), place.c.id.desc())
         return query.columns(place.c.at, *query.selected_columns)

@@ -25,12 +25,20 @@ class _Stream(NamedTuple):
     knows_email: bool = False  # whether Email is among its tables
 
 
-def places(given: frozenset[str], keys: int | None) -> Any:
+_FEW = {"message_key", "thread_key", "copy_key"}  # these find but few emails, which the others then test
+DRIVING = {*_FEW, "address_key", "contact_id"}
+
+
+def driving_filter(given: frozenset[str]) -> str | None:
+    """By which of the conditions emails are found, which the others then test; None for a walk by time, or by ids."""
+    if given & _FEW:
+        return None
+    return next((name for name in ("search", "address_key", "contact_id") if name in given), None)
+
+
+def places(given: frozenset[str], driving: str | None, keys: int | None) -> Any:
     """The places (at, id) of the emails of a page, for the conditions of these names. It merges streams, and takes each
     email once."""
-    driving = next((name for name in ("search", "address_key", "contact_id") if name in given), None)
-    if given & {"message_key", "thread_key", "copy_key", "window"}:  # few emails, which the others then test
-        driving = None
     parts = [_part(stream, given - {driving}) for stream in _streams(driving, keys)]
     union = reduce(or_, [Select((part.alias("found"),), (SQL('"at"'), SQL('"id"'))) for part in parts])
     return union.order_by(SQL("1").desc(), SQL("2").desc()).limit(param("limit"))

@@ -172,8 +172,11 @@ def is_found(row_id: Any) -> Any:
     return EmailVector.select(_HAS_WORDS).where(EmailVector.email == row_id)
 
 
-def is_common(values: Mapping[str, Any]) -> bool:
-    """Whether so many emails have the words that to put them in order would take long."""
+def is_common(search: Search, values: Mapping[str, Any]) -> bool:
+    """Whether so many emails have the words that to put them in order would take long. Of beginnings it is not asked:
+    on SQLite, to test one email for these takes as long as to find all."""
+    if any(phrase.beginning for phrase in search.wanted + search.unwanted):
+        return False
     return len(_SOME(match=values["match"], limit=_MANY + 1)) > _MANY
 
 

@@ -11,12 +11,11 @@ from peewee import Tuple, fn
 
 from database.query import Prepared, each, is_any, json_list, param
 from models import Email, Link, Recipient
-from store.email_rows import END, Record, row_of
+from store.email_rows import BEGIN, END, Record, row_of
 from store.emails import listed
 
 _Place = tuple[str, int]  # of an email: its time and row
 _Stream = tuple[str | None, str]  # the emails of a link (type, id) or of an address (None, address), newest first
-_BEGIN = "", 0
 
 
 def page(
@@ -77,7 +76,7 @@ def thread(email_id: str, after: tuple[str, str] | None, limit: int) -> tuple[li
     found = _THREADS_OF(ids=[] if row_id is None else [row_id])
     if not found or found[0][1] is None:
         return None
-    at, behind = (after[0], row_of(after[1]) or 0) if after else _BEGIN
+    at, behind = (after[0], row_of(after[1]) or 0) if after else BEGIN
     return listed(_OF_THREAD(thread=found[0][1], at=at, id=behind, limit=limit + 1), limit)
 
 
