@@ -118,6 +118,10 @@ class Side:
         yield "emails of a usual thread", gets(lambda n: f"{v1}/emails?syncThreadId=thread-{some(data.emails // 3)}")
         yield "emails by `q`, a rare word", gets(f"{v1}/emails?q={RARE}")
         yield "emails by `q`, two words", gets(f"{v1}/emails?q={data.vocabulary[900]}+{data.vocabulary[1000]}")
+        usual = data.vocabulary[2]  # nearly all emails have it
+        yield "emails by `q`, a usual word", gets(f"{v1}/emails?q={usual}")
+        yield "… of a busy address", gets(f"{v1}/emails?q={usual}&address={data.address(0)}")
+        yield "… of any address", gets(lambda n: f"{v1}/emails?q={usual}&address={data.address(some(data.contacts))}")
         between = "receivedAfter=2021-02-01T00:00:00Z&receivedBefore=2025-11-01T00:00:00Z"
         lists = {
             "timeline, busy contact": f"{v1}/contacts/c0/emails",
@@ -154,8 +158,9 @@ class Side:
         connection.set_trace_callback(seen.append)
         self.ask(*request)
         connection.set_trace_callback(None)
-        # Not the token's, nor what the search index asks in its own tables.
-        seen = [sql for sql in seen if re.match("SELECT|WITH", sql) and not re.search(r"FROM (token|'main')", sql)]
+        # Not the token's and its user's, nor what the search index asks in its own tables.
+        own = re.compile('FROM ("token"|"crm_user"|\'main\')')
+        seen = [sql for sql in seen if re.match("SELECT|WITH", sql) and not own.search(sql)]
 
         def explained() -> str:
             return ", ".join(dict.fromkeys(step for sql in seen for step in _steps(connection, sql)))
@@ -174,6 +179,8 @@ def _steps(connection: Any, sql: str) -> Iterator[str]:
     """Each step of a query's plan in a word: an index, a table read by its key, read whole, or sorted."""
     for *_, detail in connection.execute(f"EXPLAIN QUERY PLAN {sql}"):
         found = re.match(r"(SEARCH|SCAN) (\w+)(?: USING .*(?:INDEX (\w+)|PRIMARY KEY))?(?: \((.*)\))?", detail)
+        if detail.startswith("SCAN each"):  # a list among the values
+            continue
         if "VIRTUAL TABLE" in detail:
             yield "`email_words`"
         elif found and found[3]:
@@ -181,7 +188,13 @@ def _steps(connection: Any, sql: str) -> Iterator[str]:
             yield f"`{found[3]}` ({bounds})"
         elif found and found[1] == "SEARCH":
             yield f"{found[2]} by key"
-        elif found and found[2] not in ("page", "found"):  # the 25 rows of the answer, or the parts of one
+        elif found and found[2] not in (
+            "page",
+            "found",
+            "place",
+            "entry",
+            "match",
+        ):  # the rows of the answer, or the parts of one
             yield f"**all of {found[2]}**"
 
 
