@@ -16,6 +16,7 @@
     withheld, secret                    what must not come back, as hashes, and their key
     never_log, retention                what is never logged, and how long emails are kept
     activity, unmatched                 how many calls each user's token made; addresses that nobody knew
+    backup                              when the last copy was made
 
 Arrows are foreign keys. Contacts and emails are joined where their normalized addresses are equal, and never by copies
 of ids: a contact who is added today has the emails of last year.
@@ -156,9 +157,7 @@ class Email(Table):
     html_body = TextField(null=True)
     attachments = JSONField(null=True)
     more_recipients = JSONField(null=True)  # roles and texts, where an email has thousands
-    withheld = TextField(
-        null=True
-    )  # why it has ids and time, and no content: deleted (it was, before), rule (NeverLog)
+    withheld = TextField(null=True)  # why it has no content, but ids and time: deleted (it was, before), rule (NeverLog)
     removed = JSONField(null=True)  # what a PATCH or PUT took away, as hashes: a copy does not bring it back
 
     class Meta:
