@@ -157,7 +157,7 @@ class Email(Table):
     html_body = TextField(null=True)
     attachments = JSONField(null=True)
     more_recipients = JSONField(null=True)  # roles and texts, where an email has thousands
-    withheld = TextField(null=True)  # why it has no content, but ids and time: deleted (it was, before), rule (NeverLog)
+    withheld = TextField(null=True)  # why only ids and time are here: deleted (it had more before), rule (NeverLog)
     removed = JSONField(null=True)  # what a PATCH or PUT took away, as hashes: a copy does not bring it back
 
     class Meta:
