@@ -118,7 +118,7 @@ class Connector(Flask):
 
     def log_exception(self, exc_info: Any) -> None:
         """Flask's own names the path, which may hold an address."""
-        self.logger.error("A call failed, which is a fault of the connector.", exc_info=exc_info)
+        self.logger.error("A call failed, which is a fault in the code.", exc_info=exc_info)
 
 
 def create_app(environment: Mapping[str, Any] | None = None) -> Flask:

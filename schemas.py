@@ -15,7 +15,7 @@ from marshmallow import EXCLUDE, Schema, ValidationError, fields, post_load, pre
 
 from clock import stamp
 from crm.matching import normalize_address, split_addresses
-from crm.records import LONGEST_NAME, MOST_CHARACTERS, MOST_ENTRIES
+from crm.records import LONGEST_NAME, MOST_CHARACTERS, MOST_ENTRIES, Incomplete
 
 MOST_ADDRESSES = 200  # distinct ones in one look-up
 LONGEST_ID = 255
@@ -41,7 +41,11 @@ class Wire(Schema):
         if self.many if many is None else many:
             return [self.dump(one, many=False) for one in obj]
         if isinstance(obj, Mapping):
-            return {name: obj[name] for name in self.dump_fields}
+            try:
+                return {name: obj[name] for name in self.dump_fields}
+            except KeyError:
+                missing = ", ".join(name for name in self.dump_fields if name not in obj)
+                raise Incomplete(missing) from None
         return {name: getattr(obj, name) for name in self.dump_fields}
 
 

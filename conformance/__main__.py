@@ -32,7 +32,7 @@ def main(arguments: list[str] | None = None) -> int:
             "give the server's --base-url, such as http://127.0.0.1:8000, and a --token (or set TOKEN)", file=sys.stderr
         )
         return USAGE
-    named = Known(options.contact, options.company, options.deleted, options.user)
+    named = Known(options.contact, options.company, options.deleted, options.user, options.left_token)
     terminal = Terminal(sys.stdout, options.base_url, options.strict)
     try:
         report = run(
@@ -68,16 +68,23 @@ def _parser() -> argparse.ArgumentParser:
     there = "a record that the server has, to be looked up and not changed; repeatable"
     parser.add_argument("--contact", metavar="ID=ADDRESS", type=Named.of, action="append", default=[], help=there)
     parser.add_argument("--company", metavar="ID=DOMAIN", type=Named.of, action="append", default=[], help=there)
-    parser.add_argument("--user", metavar="ADDRESS", action="append", default=[], help=there)
+    parser.add_argument(
+        "--user",
+        metavar="ADDRESS",
+        action="append",
+        default=[],
+        help="a user that the server has, to be looked up; the token's own among them; repeatable",
+    )
     parser.add_argument(
         "--deleted",
         metavar="ID=ADDRESS",
         type=Named.of,
         action="append",
         default=[],
-        help="a contact that was deleted and must not be shown (the address may be missing), or the address of a user "
-        "who has left; repeatable",
+        help="a contact that was deleted and must not be shown (the address may be missing), a company likewise "
+        "(ID=DOMAIN), or the address of a user who has left; repeatable",
     )
+    parser.add_argument("--left-token", metavar="T", help="a token of a user who has left: no call may succeed with it")
     parser.add_argument(
         "--only", metavar="RULE", action="append", default=[], help="check this rule, or 'lookup-*'; repeatable"
     )

@@ -16,6 +16,7 @@ Json = dict[str, Any]
 ERROR_SHAPE = ("code", "status", "message", "errors")
 NOT_OFFERED = (404, 405, 501)
 ADMIN = "ADMIN_TOKEN"
+LEFT = "LEFT_TOKEN"
 LONGEST_INLINE_BODY = 2000
 # What a body is hostile by: a character that no terminal shows, an escape of one, or the same few many times.
 _ODD = re.compile(
@@ -248,7 +249,9 @@ class Answer:
         raise Failed("the id of the record", self.summary(), self)
 
     def summary(self) -> str:
-        return f"{self.status} {shorten(self.body.decode('utf-8', 'replace'))}".rstrip()
+        said = f"{self.status} {shorten(self.body.decode('utf-8', 'replace'))}".rstrip()
+        request_id = self.headers["X-Request-ID"] if self.status >= 500 else None  # the server's log says more
+        return f"{said} (X-Request-ID: {request_id})" if request_id else said
 
 
 def shorten(text: str, most: int = 400) -> str:

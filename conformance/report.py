@@ -47,7 +47,7 @@ class Terminal:
 
     def summary(self, report: Report) -> None:
         self._say("\n")
-        if not report.knows_contacts and len(report.results) > 1:
+        if not report.knows_contacts:
             self._say(NOTHING_ABOUT_CONTACTS)
         if report.left_behind:
             self._say("\n".join(report.left_behind) + "\n")

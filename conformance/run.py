@@ -30,8 +30,9 @@ class Report:
 
     @property
     def knows_contacts(self) -> bool:
-        """Whether it was seen that a contact is found: without one, hardly a rule about contacts says anything."""
-        return any(one.status == "passed" and one.rule.id in _FINDS_CONTACTS for one in self.results)
+        """False where there was no contact to be found: then hardly a rule about contacts says anything."""
+        finding = [one for one in self.results if one.rule.id in _FINDS_CONTACTS]
+        return not finding or any(one.status != "not offered" for one in finding)
 
     def of(self, status: Status, demand: Demand | None = None) -> list[Result]:
         return [one for one in self.results if one.status == status and demand in (None, one.rule.demand)]
@@ -78,7 +79,7 @@ def _say_hello(crm: Session) -> None:
     except Failed as failure:
         raise Unusable(f"{crm.base_url} can't be reached: {failure.__cause__}") from failure
     if hello.status == 401:
-        raise Unusable(f"{crm.base_url} refuses the token: {hello.summary()}")
+        raise Unusable(f"{crm.base_url} refuses the token, or does not know its user: {hello.summary()}")
 
 
 def _is_in_use(crm: Session) -> bool:

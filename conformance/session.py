@@ -9,7 +9,7 @@ from itertools import count
 from typing import Any, NamedTuple
 from urllib.parse import quote, urljoin, urlsplit
 
-from conformance.client import ADMIN, Answer, Credentials, Failed, Json, NoAnswer, Request
+from conformance.client import ADMIN, LEFT, Answer, Credentials, Failed, Json, NoAnswer, Request
 
 API = "/api/v1"
 NOUNS = ("emails", "contacts", "companies")
@@ -36,6 +36,7 @@ class Known(NamedTuple):
     companies: list[Named]
     deleted: list[Named]
     users: list[str]
+    left_token: str | None = None  # of a user who has left
 
 
 NOTHING_NAMED = Known([], [], [], [])
@@ -55,8 +56,10 @@ class Session:
         self.base_url = base_url.rstrip("/").removesuffix(API)
         self.token = token
         self.tokens = {"TOKEN": token} | ({ADMIN: admin_token} if admin_token else {})
+        self.tokens |= {LEFT: named.left_token} if named.left_token else {}
         self.credentials = Credentials.bearer(token)
         self.admin = Credentials.bearer(admin_token, ADMIN) if admin_token else None
+        self.left = Credentials.bearer(named.left_token, LEFT) if named.left_token else None
         self.named = named
         self.timeout = timeout
         self.run = "k" + secrets.token_hex(4)

@@ -361,7 +361,9 @@ def store_record(
     record: Callable[..., None] = record_change,
 ) -> Record:
     company_id = new.get("companyId")
-    if company_id is not None and not kind.companies.read([company_id]):
+    # One that a record has already is left to it: a CRM that hides what was deleted may still name its company.
+    is_new = company_id is not None and (old is None or company_id != old["companyId"])
+    if is_new and not kind.companies.read([company_id]):
         raise Invalid(companyId="There is no such company.")
     moment = change_time()
     new = {**new, "createdAt": old["createdAt"] if old else moment, "updatedAt": moment}

@@ -28,6 +28,10 @@ class Changed(Exception):
     """The record is no longer as the caller knows it."""
 
 
+class Incomplete(LookupError):
+    """A record that the store gave lacks a field: the message, which the log shows, is the field's name."""
+
+
 class NotOffered(NotImplementedError):
     """This CRM does not implement the call: 501, which BrightSync and the conformance kit understand."""
 

@@ -1138,6 +1138,10 @@ LOOKED_UP: dict[str, tuple[str, Plant]] = {
         "your-contact-by-id",
         verb("get_contact", lambda contact_id: next(iter(memory.RECORDS["contact"].values()))),
     ),
+    "a contact's times are those of SQL": (
+        "your-records-whole",
+        verb("get_contact", lambda contact_id: {**REAL.get_contact(contact_id), "createdAt": "2025-01-03 08:00:00"}),
+    ),
     "no contact has an id": (
         "your-contact-by-id contact-by-id",
         crash("get_contact", lambda contact_id: True, NotFound()),
@@ -1149,7 +1153,15 @@ LOOKED_UP: dict[str, tuple[str, Plant]] = {
 }
 
 COMPANIES: dict[str, tuple[str, Plant]] = {
-    "domains are compared by LIKE": ("company-stranger", companies_where(like)),
+    "domains are compared by LIKE": ("company-stranger your-company-stranger", companies_where(like)),
+    "no company has an id": (
+        "your-company-by-id company-kept",
+        crash("get_company", lambda company_id: True, NotFound()),
+    ),
+    "a company that was deleted is shown": (
+        "your-deleted",
+        verb("get_company", lambda company_id: {**next(iter(memory.RECORDS["company"].values())), "id": company_id}),
+    ),
     "the end of a domain finds it": (
         "company-no-sibling your-company-stranger",
         companies_where(lambda asked, own: asked.endswith(own)),
@@ -1279,6 +1291,11 @@ CALLERS: dict[str, tuple[str, Plant]] = {
             lambda addresses: [one for one in memory.RECORDS["user"].values() if one["email"] in addresses],
         ),
     ),
+    "getMe is another user": (
+        "your-user-me",
+        verb("get_user", lambda user_id: {**REAL.get_user(user_id), "email": "other@connector.example"}),
+    ),
+    "who has left may go on calling": ("door-left-user", attribute(tokens, "_is_user", lambda user_id: True)),
     "nobody needs a token": (
         "token-missing token-wrong token-malformed token-basic-wrong door-without-token door-wrong-token "
         "door-nothing-kept",

@@ -262,6 +262,15 @@ FAULTS: dict[str, tuple[str, Plant]] = {
             ],
         ),
     ),
+    "a company by id is another": (
+        "company-kept your-company-by-id",
+        method("by_id", lambda self, noun, n: next(iter(self.companies.values()))),
+    ),
+    "no company has an id": (
+        "company-kept your-company-by-id",
+        method("by_id", lambda self, noun, n: None if noun == "companies" else REAL_BY_ID(self, noun, n)),
+    ),
+    "a part of a domain finds it": ("company-stranger your-company-stranger", in_parts("companies")),
     "no company is found": ("company-lookup your-company-lookup", of("companies", lambda self, field, texts: [])),
     "every company is found": (
         "company-stranger your-company-lookup",
@@ -269,6 +278,10 @@ FAULTS: dict[str, tuple[str, Plant]] = {
     ),
     "a domain's letter case counts": ("your-company-lookup", exactly("companies")),
     "POST needs no token": ("door-without-token door-wrong-token door-nothing-kept", open_for("POST")),
+    "an empty token is one": (
+        "door-without-token",
+        method("is_allowed", lambda self: self.headers["Authorization"] in (f"Bearer {TOKEN}", "Bearer", "Bearer ")),
+    ),
     "GET needs no token": ("door-without-token door-wrong-token", open_for("GET")),
     "PUT needs no token": ("door-nothing-kept", open_for("PUT")),
     "a refused email is stored": ("door-nothing-kept", method("answer", stores_then_refuses)),

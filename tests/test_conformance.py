@@ -43,18 +43,22 @@ class Live(NamedTuple):
     base_url: str
     token: str
     admin_token: str
+    left_token: str  # of a user who is not there any more
 
 
 def _named(live: Live) -> Known:
-    """Records that are there before the kit comes: two contacts, a company, and a contact that is deleted again."""
-    crm = Session(*live)
+    """Records that are there before the kit comes: two contacts and a company; one of each that is deleted again."""
+    crm = Session(*live[:3])
     contacts = [Named("there-1", "Known.Jane@there.example"), Named("there-2", "joe@there.example")]
     company, deleted = Named("there-3", "there.example"), Named("there-4", "gone@there.example")
     for contact in [*contacts, deleted]:
         crm.put(at("contacts", contact.id), {"emailAddresses": ["other@elsewhere.example", contact.key]}).ok()
     crm.put(at("companies", company.id), {"domains": [company.key]}).ok()
     crm.delete(at("contacts", deleted.id)).ok()
-    return Known(contacts, [company], [deleted], [crm.get("/users/me").record["email"]])
+    closed = Named("there-5", "gone.example")
+    crm.put(at("companies", closed.id), {"domains": [closed.key]}).ok()
+    crm.delete(at("companies", closed.id)).ok()
+    return Known(contacts, [company], [deleted, closed], [crm.get("/users/me").record["email"]], live.left_token)
 
 
 @pytest.fixture(scope="module")
@@ -75,8 +79,8 @@ def app(folder: Path) -> Iterator[Flask]:
 
 @pytest.fixture(scope="module")
 def both_tokens(app: Flask) -> list[str]:
-    """The user's tokens."""
-    return [tokens.create(USER["id"], scope) for scope in ("sync", "admin")]
+    """The user's tokens, and one of a user who is not there."""
+    return [tokens.create(USER["id"], "sync"), tokens.create(USER["id"], "admin"), tokens.create("u2", "admin")]
 
 
 @pytest.fixture(scope="module")
@@ -101,11 +105,18 @@ def on_postgresql(tmp_path_factory: pytest.TempPathFactory, postgres: Databases)
     """Our server on PostgreSQL, as it is served."""
     folder = tmp_path_factory.mktemp("postgresql")
     with postgres.fresh() as url, serving(folder, WORKERS=2, DATABASE_URL=url) as server:
-        command = [sys.executable, "-m", "commands", "token", "create", FIRST_USER]
-        made = subprocess.run(command, cwd=PROJECT, env=environment(folder, DATABASE_URL=url), capture_output=True)
-        token = re.search(r"bsc_\w+", made.stdout.decode())
-        assert token
-        yield Live(f"http://127.0.0.1:{server.port}", token[0], server.token)
+
+        def run_command(*words: str) -> str:
+            command = [sys.executable, "-m", "commands", *words]
+            done = subprocess.run(command, cwd=PROJECT, env=environment(folder, DATABASE_URL=url), capture_output=True)
+            assert done.returncode == 0, done.stderr
+            return done.stdout.decode()
+
+        token = run_command("token", "create", FIRST_USER).strip()
+        run_command("user", "add", "left@connector.example")
+        left = run_command("token", "create", "left@connector.example").strip()
+        run_command("user", "remove", "left@connector.example")
+        yield Live(f"http://127.0.0.1:{server.port}", token, server.token, left)
 
 
 class Quiet(WSGIRequestHandler):
@@ -128,7 +139,7 @@ def _served(application: Flask) -> Iterator[str]:
 def session(request: pytest.FixtureRequest) -> Iterator[Session]:
     """A session with each of the three."""
     live: Live = request.getfixturevalue(request.param)
-    opened = Session(live.base_url, live.token, live.admin_token, _named(live))
+    opened = Session(*live[:3], _named(live))
     yield opened
     assert opened.clean_up() == []
 
@@ -146,7 +157,7 @@ def test_the_fault_is_found(name: str, app: Flask, in_memory: Live, monkeypatch:
     rules, plant = FAULTS[name]
     named = _named(in_memory)
     plant(monkeypatch, app)
-    report = run(*in_memory, only=rules.split(), named=named)
+    report = run(*in_memory[:3], only=rules.split(), named=named)
     assert {result.rule.id: result.status for result in report.results} == dict.fromkeys(rules.split(), "failed")
 
 
@@ -167,7 +178,7 @@ def _named_there(url: str) -> Known:
     contacts = [Named(crm.contact(address), address) for address in ("known.jane@there.example", "joe@there.example")]
     company, deleted = Named(crm.company("there.example"), "there.example"), crm.contact("gone@there.example")
     PlainServer.deleted[int(deleted)] = PlainServer.contacts.pop(int(deleted))
-    return Known(contacts, [company], [Named(deleted, "gone@there.example")], [])
+    return Known(contacts, [company], [Named(deleted, "gone@there.example")], [], "a token that has ended")
 
 
 def test_other_choices_raise_no_false_alarm(other_server: str) -> None:
@@ -178,6 +189,7 @@ def test_other_choices_raise_no_false_alarm(other_server: str) -> None:
     assert {rule_id: result.status for rule_id, result in others.items()} == {
         "users-lookup": "not offered",
         "your-user-lookup": "not offered",
+        "your-user-me": "not offered",
     }
     assert "emails of this run stay on the server: DELETE /emails/{id} answered 405" in report.left_behind[0]
 
@@ -286,6 +298,28 @@ def test_a_run_that_saw_no_contact_is_no_pass(
     assert first.startswith("This run has verified nothing about contacts, and is no pass")
 
 
+def test_a_contact_that_is_not_found_is_told_and_asked_for_no_more(
+    other_server: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where one was named and is not found, the report does not ask for names; nor where no such rule was chosen."""
+    contact = _named_there(other_server).contacts[0]
+    monkeypatch.setattr(Session, "_create", _makes_none)
+    plain_server.FAULTS["no contact is found"][1](monkeypatch)
+    command = ["--base-url", other_server, "--token", TOKEN, "--contact", f"{contact.id}={contact.key}"]
+    assert main([*command, "--only", "your-*", "--only", "lookup-*"]) == 1
+    main([*command, "--only", "email-logged", "--only", "contact-kept"])
+    shown = capsys.readouterr().out
+    assert "verified nothing" not in shown
+    assert f"got:      all but {contact.id}: 200 []" in shown
+
+
+def test_a_server_error_says_where_to_look(in_memory: Live, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the id that the server's log has, where the answer names one."""
+    monkeypatch.setattr(crm, "lookup_contacts", lambda addresses: 1 / 0)
+    (result,) = run(*in_memory[:2], only=["lookup-stranger"]).results
+    assert re.search(r'^500 .*"Internal Server Error".* \(X-Request-ID: \w+\)$', result.got)
+
+
 def _makes_none(self: Session, path: str, record: Any) -> str:
     raise NotOffered(f"POST {path} answered 405")
 
@@ -327,6 +361,12 @@ def _deleted_too(addresses: list[str]) -> list[dict[str, Any]]:
     return [*REAL.lookup_contacts(addresses), *([gone] if "gone@there.example" in addresses else [])]
 
 
+def _closed_too(domain: str) -> list[dict[str, Any]]:
+    """Companies, one that was deleted among them."""
+    gone = {**REAL.get_company("there-3"), "id": "there-5", "domains": ["gone.example"]}
+    return [gone] if domain == "gone.example" else REAL.lookup_companies(domain=domain)
+
+
 def _as_written(kind: str, field: str) -> Callable[[Any], list[dict[str, Any]]]:
     """A look-up for which letter case counts."""
 
@@ -358,16 +398,32 @@ _READING: dict[str, dict[str, Callable[..., Any]]] = {
     "lookup_companies": {
         "empty list": lambda domain, name=None: [],
         "wrong record": lambda domain, name=None: [{**REAL.get_company("there-3"), "id": "other", "domains": ["x.y"]}],
+        "deleted record": lambda domain, name=None: _closed_too(domain),
         "letter case": lambda domain, name=None: _as_written("company", "domains")(domain),
+        "part of a domain": lambda domain, name=None: [
+            one for one in memory.RECORDS["company"].values() if any(domain in own for own in one["domains"])
+        ],
+        "NotFound": _not_found,
+    },
+    "get_company": {
+        "wrong record": lambda company_id: {**REAL.get_company(company_id), "domains": ["x.y"]},
+        "deleted record": lambda company_id: {**REAL.get_company("there-3"), "id": company_id},
         "NotFound": _not_found,
     },
     "lookup_users": {
         "empty list": lambda addresses: [],
         "wrong record": lambda addresses: [{**REAL.get_user("u1"), "email": "other@connector.example"}],
+        "another beside the right one": lambda addresses: [
+            *REAL.lookup_users(addresses),
+            {**REAL.get_user("u1"), "id": "u3", "email": "other@connector.example"},
+        ],
         "letter case": _as_written("user", "email"),
         "NotFound": _not_found,
     },
-    "get_user": {"NotFound": _not_found},
+    "get_user": {
+        "wrong record": lambda user_id: {**REAL.get_user(user_id), "id": "u3", "email": "other@connector.example"},
+        "NotFound": _not_found,
+    },
 }
 
 
@@ -389,7 +445,7 @@ def _fail_without_writing(in_memory: Live, monkeypatch: pytest.MonkeyPatch) -> C
         monkeypatch.setattr(crm, writes, _not_offered)
     only = [rule.id for rule in RULES.values() if rule.group in ("yours", "access", "lookups")]
     return lambda: [
-        one.rule.id for one in run(*in_memory, only=only, named=named).of("failed") if one.rule.demand != "ours"
+        one.rule.id for one in run(*in_memory[:3], only=only, named=named).of("failed") if one.rule.demand != "ours"
     ]
 
 

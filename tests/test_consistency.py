@@ -3,12 +3,14 @@
 import re
 from concurrent.futures import ThreadPoolExecutor
 from random import Random
+from types import ModuleType
 
 import pytest
 from flask import Flask
 
 import crm
 import database
+import store
 from commands.consistency import problems
 from store.indexing import index_all
 from tests.samples import ACME, JANE, MAIL, NO_MAIL, WITHIN
@@ -111,6 +113,16 @@ def test_damage_is_found_and_named_by_ids_alone(damage: str, found: str) -> None
     said = problems()
     assert [sentence for sentence in said if re.search(found, sentence)], said
     assert not [sentence for sentence in said if "@" in sentence or "Offer" in sentence]
+
+
+@pytest.mark.usefixtures("full")
+def test_what_is_in_other_tables_is_not_missed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where contacts are somebody else's, the feed tells of them, and they are not here; of companies all is said."""
+    plant("DELETE FROM contact", "DELETE FROM contact_address", "DELETE FROM company", "DELETE FROM company_domain")
+    said = ["records that the change feed tells of and that are not here: company "]
+    assert all(re.search(one, " ".join(problems())) for one in [*said, "contact 42"])
+    monkeypatch.setattr(store, "contacts", ModuleType("people"))
+    assert [re.sub(r"\w+\.$", "", sentence) for sentence in problems()] == [f"There are {said[0]}"]
 
 
 @pytest.mark.usefixtures("full")

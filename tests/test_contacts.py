@@ -7,6 +7,7 @@ from urllib.parse import quote, unquote
 import pytest
 
 import database
+import store
 from tests.samples import ACME, JANE, assert_error
 
 CONTACTS = "/api/v1/contacts"
@@ -23,6 +24,24 @@ def put(client: Any, contact_id: str, **fields: Any) -> Any:
 def own(contact: Any) -> Any:
     """What a client may write, of a contact that was returned."""
     return {name: contact[name] for name in NOBODY}
+
+
+@pytest.fixture
+def company_hidden(client: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Contact 42 is of company 7, which the CRM has deleted, and which its contact still names."""
+    client.put("/api/v1/companies/7", json=ACME)
+    put(client, "42", **JANE, companyId="7")
+    monkeypatch.setattr(store.companies, "read", lambda ids: [])
+
+
+@pytest.mark.usefixtures("company_hidden")
+def test_a_company_that_the_crm_hides_stops_no_change_of_its_contact(client: Any) -> None:
+    """It stays as it is where nothing else is said; another contact can't be given it."""
+    filled = client.post(CONTACTS, json={"emailAddresses": [*JANE["emailAddresses"], "new@acme.example"]})
+    assert (filled.status_code, filled.json["emailAddresses"][-1]) == (200, "new@acme.example")
+    changed = client.patch(f"{CONTACTS}/42", json={"firstName": "J.", "companyId": "7"})
+    assert (changed.status_code, changed.json["companyId"]) == (200, "7")
+    assert_error(client.post(CONTACTS, json={"companyId": "7"}), 422)
 
 
 def all_pages(client: Any, path: str) -> list[list[str]]:

@@ -106,6 +106,17 @@ def test_a_fault_is_logged_with_its_place_and_without_what_was_sent(
     assert SECRET not in f"{log}{answer.text}{answer.headers}"
 
 
+def test_a_field_that_a_store_has_left_out_is_named(
+    client: Any, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever writes functions of a store sees which one, and nothing of the record."""
+    monkeypatch.setattr(crm, "get_contact", lambda record_id: {"id": SECRET, "lastName": SECRET, "updatedAt": "x"})
+    assert_error(client.get("/api/v1/contacts/1"), 500)
+    log = capsys.readouterr().err
+    assert "crm.records.Incomplete of firstName, emailAddresses, companyId, createdAt, at:" in log
+    assert SECRET not in log
+
+
 def test_a_warning_names_the_request(client: Any, capsys: pytest.CaptureFixture[str]) -> None:
     """Also one of a room that knows of no requests."""
     client.post(EMAILS, json=MAIL)

@@ -20,6 +20,7 @@ from flask import has_request_context, request
 from flask.logging import default_handler
 
 from clock import now, stamp
+from crm.records import Incomplete
 
 # Of the WSGI environment, in which the application tells the server what to log.
 REQUEST_ID, ROUTE, LABEL = "connector.request_id", "connector.route", "connector.token_label"
@@ -71,7 +72,8 @@ class Sentence(logging.Formatter):
         parts: list[str] = []
         error: BaseException | None = ei[1]
         while error:
-            parts += [f"{type(error).__module__}.{type(error).__qualname__}, at:\n"]
+            named = f" of {error}" if isinstance(error, Incomplete) else ""  # other messages may quote what was sent
+            parts += [f"{type(error).__module__}.{type(error).__qualname__}{named}, at:\n"]
             parts += traceback.format_tb(error.__traceback__)
             error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
         return "".join(parts).rstrip()

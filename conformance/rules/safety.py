@@ -2,7 +2,7 @@
 
 import json
 
-from conformance.client import NO_CREDENTIALS, Answer, Credentials, Failed
+from conformance.client import NO_CREDENTIALS, Answer, Credentials, Failed, NotOffered
 from conformance.rule import SAFETY, rule, same, true
 from conformance.rules.access import every_call
 from conformance.session import Session, at
@@ -19,14 +19,23 @@ def _shut(crm: Session, credentials: Credentials) -> None:
 
 @rule("door-without-token", SAFETY, DOOR)
 def without_token(crm: Session) -> None:
-    """No call succeeds without a token."""
-    _shut(crm, NO_CREDENTIALS)
+    """No call succeeds without a token, nor with a header that holds none."""
+    for credentials in (NO_CREDENTIALS, Credentials.raw("Bearer "), Credentials.basic("", "", ":")):
+        _shut(crm, credentials)
 
 
 @rule("door-wrong-token", SAFETY, DOOR)
 def wrong_token(crm: Session) -> None:
     """No call succeeds with a token that is not known."""
     _shut(crm, Credentials.raw(f"Bearer {crm.run}"))
+
+
+@rule("door-left-user", SAFETY, DOOR)
+def left_user(crm: Session) -> None:
+    """No call succeeds with the token of a user who has left."""
+    if crm.left is None:
+        raise NotOffered("no token of a user who has left was given with --left-token")
+    _shut(crm, crm.left)
 
 
 @rule("door-nothing-kept", SAFETY, DOOR)
