@@ -3,7 +3,7 @@
 import atexit
 import os
 from collections.abc import Mapping
-from functools import cache, partial
+from functools import cache
 from http import HTTPStatus
 from json import JSONEncoder
 from typing import Any
@@ -156,7 +156,6 @@ def create_app(environment: Mapping[str, Any] | None = None) -> Flask:
     app.extensions["brake"] = tokens.Brake()
     app.extensions["activity"] = Activity(keeps_unmatched=app.config["UNMATCHED"] == "on")
     atexit.register(app.extensions["activity"].flush, 1)  # as a worker of gunicorn ends, too: they end together
-    app.extensions["uses"] = tokens.Uses()
     _register_errors(app, api)
     app.before_request(_name)
     app.before_request(_identify)
@@ -284,19 +283,16 @@ def _harden(response: Response) -> Response:
 
 
 def _note(response: Response) -> Response:
-    """What a call with a token came to is counted; when the token was used, is kept once the client has the answer."""
+    """A call with a token is counted, and the token's use remembered; both are written down some seconds later."""
     caller: tokens.Caller | None = g.get("caller")
     if caller is None:
         return response
-    extensions = current_app.extensions
+    activity: Activity = current_app.extensions["activity"]
+    activity.note_use(caller.token_id)
     if caller.scopes is tokens.SCOPES["sync"]:
-        activity: Activity = extensions["activity"]
         environ = request.environ
         call = f"{logs.known(environ['REQUEST_METHOD'])} {environ[logs.ROUTE]}"
         activity.count(caller.user_id, response.status_code, call, crm.unmatched.get())
-    uses: tokens.Uses = extensions["uses"]
-    if uses.is_due(caller.token_id):
-        response.call_on_close(partial(uses.keep, caller.token_id))
     return response
 
 

@@ -165,7 +165,6 @@ def app(built: Flask, url: str, storage: str) -> Iterator[Flask]:
         patch.setattr(built, "config", Config(built.root_path, {**built.config, "DATABASE_URL": url}))
         patch.setitem(built.extensions, "brake", tokens.Brake())
         patch.setitem(built.extensions, "activity", Activity(None))  # no statement of another thread's is counted
-        patch.setitem(built.extensions, "uses", tokens.Uses())
         patch.setitem(sqlite._PRAGMAS, "synchronous", "off")  # what is written is thrown away
         if storage != "postgresql":  # to make the tables takes five times as long as to copy them
             shutil.copy(database.locate(built_url), database.locate(url))

@@ -9,7 +9,7 @@ and never concerns a valid token: BrightSync calls for all users from one addres
 import logging
 import secrets
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from http import HTTPMethod
@@ -24,7 +24,7 @@ from clock import now, stamp
 from crm.mentions import Mentions
 from crm.records import NotOffered
 from crm.seam import store
-from database import Unavailable, release, writing
+from database import Unavailable, writing
 from database.query import Prepared, Row, is_any, param
 from models import Refusal, Token
 
@@ -140,27 +140,9 @@ def _digest(token: str) -> str:
     return sha256(token.encode()).hexdigest()
 
 
-class Uses:
-    """When tokens are used, as far as a process keeps it: of each token once an hour."""
-
-    def __init__(self) -> None:
-        self._next: dict[int, float] = {}  # of a token: before this time there is nothing to do
-
-    def is_due(self, token_id: int) -> bool:
-        """Whether the use of a token is to be kept."""
-        return monotonic() >= self._next.get(token_id, 0)
-
-    def keep(self, token_id: int) -> None:
-        """Keep that a token is used now; where others write, that is left to a call a minute later."""
-        self._next[token_id] = monotonic() + 60
-        try:
-            with writing(0):
-                _NOTE_USE.run(now=now(), id=token_id)
-            self._next[token_id] = monotonic() + 3600
-        except Unavailable:
-            log.info("The use of a token could not be kept.")
-        finally:
-            release()  # the call is over
+def keep_uses(moments: Mapping[int, str]) -> None:
+    """Keep when tokens were used last; called in a transaction."""
+    _NOTE_USE.many([{"id": token_id, "now": at} for token_id, at in moments.items()])
 
 
 # ---- refusals -------------------------------------------------------------------------------------------------------
