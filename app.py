@@ -50,9 +50,8 @@ OPENAPI = {
     "OPENAPI_VERSION": "3.1.0",
     "OPENAPI_URL_PREFIX": "/",
     "API_SPEC_OPTIONS": {
-        "servers": [
-            {"url": ".", "description": "this server"}
-        ],  # where the description lies: a proxy may put a path before all of it
+        # Where the description lies: a proxy may put a path before all of it.
+        "servers": [{"url": ".", "description": "this server"}],
         "info": {"description": "Where Aurinko's BrightSync asks whom the CRM knows, and logs their mail."},
         "components": {
             "securitySchemes": {
@@ -176,17 +175,18 @@ def _register_errors(app: Flask, api: Api) -> None:
         _refuse(403)
         return api.handle_http_exception(error)
 
-    @app.errorhandler(crm.NotFound)
-    def not_found(error: crm.NotFound) -> Any:
-        return api.answer(404, "There is no such record.")
+    def answer(kind: type[Exception], status: int, message: str) -> None:
+        app.register_error_handler(kind, lambda error: api.answer(status, message))
 
-    @app.errorhandler(crm.NotOffered)
-    def not_offered(error: crm.NotOffered) -> Any:
-        return api.answer(501, "This CRM does not implement this call.")
-
-    @app.errorhandler(crm.Changed)
-    def changed(error: crm.Changed) -> Any:
-        return api.answer(412, "The record has changed: get it again.")
+    answer(crm.NotFound, 404, "There is no such record.")
+    answer(crm.NotOffered, 501, "This CRM does not implement this call.")
+    answer(crm.Changed, 412, "The record has changed: get it again.")
+    # No 503: the same search would take as long again.
+    answer(
+        database.TookTooLong,
+        422,
+        "The search takes too long. Ask for fewer, longer or rarer words, or one condition less.",
+    )
 
     @app.errorhandler(crm.Conflict)
     def conflict(error: crm.Conflict) -> Any:
@@ -196,12 +196,6 @@ def _register_errors(app: Flask, api: Api) -> None:
     def invalid(error: crm.Invalid) -> Any:
         place = "query" if request.method == "GET" else "json"
         return api.answer(422, "A value can't be used.", errors={place: {k: [v] for k, v in error.errors.items()}})
-
-    @app.errorhandler(database.TookTooLong)  # no 503: the same search would take as long again
-    def took_too_long(error: database.TookTooLong) -> Any:
-        return api.answer(
-            422, "The search takes too long. Ask for fewer, longer or rarer words, or one condition less."
-        )
 
     for unavailable in database.Unavailable:
 
