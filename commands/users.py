@@ -7,7 +7,7 @@ import click
 from flask import current_app
 
 import crm
-from commands.common import TEXT, address, say, uses_database
+from commands.common import TEXT, address, lines_of_table, say, uses_database
 from terminal import program
 from web import sessions, tokens
 
@@ -132,10 +132,8 @@ def _address(user_id: str) -> str:
 
 
 def _print_table(names: Sequence[str], records: Iterable[crm.Record]) -> None:
-    table = [names, *([str("-" if one[name] is None else one[name]) for name in names] for one in records)]
-    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
-    for row in table:
-        say("  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip())
+    for line in lines_of_table([names, *([one[name] for name in names] for one in records)]):
+        say(line)
 
 
 @token.command("revoke")

@@ -125,9 +125,10 @@ def test_users_are_listed_and_changed(run: Any) -> None:
     assert_refused(run("user", "change", "carol.jones@acme.example", "--timezone", "Mars/Olympus"), "time zone")
 
 
-def test_tokens_are_listed_with_addresses_and_last_use(run: Any, client: Any) -> None:
+def test_tokens_are_listed_with_addresses_and_last_use(run: Any, app: Flask, client: Any) -> None:
     """A token of somebody who is gone shows the id."""
-    client.get("/api/v1/users/me").close()
+    client.get("/api/v1/users/me")
+    app.extensions["activity"].flush()
     tokens.create("gone", label="old")
     _, first, second = run("token", "list").stdout.splitlines()
     assert first.split()[:4] == ["1", "john@brightsync.example", "admin", "-"]
