@@ -84,11 +84,11 @@ class RecordIdConverter(BaseConverter):
         return {**ID_IN_PATH, "examples": ["1"]}
 
 
-class AddressConverter(PathConverter):
+class AddressConverter(RecordIdConverter):
     """A normalized address in a path; it may hold a slash."""
 
-    def to_python(self, value: str) -> str:
-        return _UNSTORABLE.sub("\ufffd", value)
+    regex = PathConverter.regex
+    part_isolating = False
 
     @staticmethod
     def description(converter: BaseConverter) -> dict[str, Any]:
@@ -107,18 +107,13 @@ _EXAMPLES = {"address": "new@acme.example"}
 _ARGUMENTS = {"id": "record_id", "attachmentId": "attachment_id", "userId": "user_id", "ruleId": "rule_id"}
 
 
-_IF_MATCH = {
-    "in": "header",
-    "name": "If-Match",
-    "description": "The `ETag` of the record as it is known: where it has changed since, the answer is 412.",
-    "schema": {"type": "string"},
-}
-_IF_NONE_MATCH = {
-    "in": "header",
-    "name": "If-None-Match",
-    "description": "The `ETag` of the record as it is known: where it is still the same, the answer is 304.",
-    "schema": {"type": "string"},
-}
+def _condition(name: str, description: str) -> dict[str, Any]:
+    return {"in": "header", "name": name, "description": description, "schema": {"type": "string"}}
+
+
+_KNOWN = "The `ETag` of the record as it is known: where it"
+_IF_MATCH = _condition("If-Match", f"{_KNOWN} has changed since, the answer is 412.")
+_IF_NONE_MATCH = _condition("If-None-Match", f"{_KNOWN} is still the same, the answer is 304.")
 
 
 class Blueprint(flask_smorest.Blueprint):
@@ -272,20 +267,21 @@ def _drain(stream: Any, most: int) -> None:
         most -= len(part)
 
 
-ETAG = {"ETag": {"description": "The version of the record.", "required": True, "schema": {"type": "string"}}}
-LOCATION = {
-    "Location": {"description": "The path of the record.", "required": True, "schema": {"type": "string"}},
-    **ETAG,
-}
-NEXT = {"Link": {"description": 'The next page: `<…>; rel="next"`; none at the end.', "schema": {"type": "string"}}}
-_RETRY = {"Retry-After": {"description": "Seconds to wait.", "required": True, "schema": {"type": "integer"}}}
+def _header(name: str, description: str, kind: str = "string", required: bool = True) -> dict[str, Any]:
+    """What the description says of a header of an answer."""
+    told = {"description": description, "schema": {"type": kind}}
+    return {name: {**told, "required": True} if required else told}
+
+
+ETAG = _header("ETag", "The version of the record.")
+LOCATION = {**_header("Location", "The path of the record."), **ETAG}
+NEXT = _header("Link", 'The next page: `<…>; rel="next"`; none at the end.', required=False)
+FILE_NAME = _header("Content-Disposition", "The name.")
+_RETRY = _header("Retry-After", "Seconds to wait.", "integer")
 # What the description shows of each refusal: its message, as an example, and its headers. Of 422: schemas.Error.
 REFUSALS: dict[int, tuple[str, dict[str, Any]]] = {
     400: ("The body is not JSON.", {}),
-    401: (
-        "This call needs a valid token.",
-        {"WWW-Authenticate": {"description": "How to show a token.", "required": True, "schema": {"type": "string"}}},
-    ),
+    401: ("This call needs a valid token.", _header("WWW-Authenticate", "How to show a token.")),
     403: ("This call needs a token with the scope admin.", {}),
     404: ("There is no such record.", {}),
     409: ("Another email has this rfc822MsgId.", {}),
@@ -295,7 +291,6 @@ REFUSALS: dict[int, tuple[str, dict[str, Any]]] = {
     429: ("Too many calls with a token that is not valid.", _RETRY),
     503: ("The database can't serve now.", _RETRY),
 }
-FILE_NAME = {"Content-Disposition": {"description": "The name.", "required": True, "schema": {"type": "string"}}}
 
 
 def created_or_ok(outcome: tuple[Any, bool], noun: str = "") -> tuple[Any, int, dict[str, str]]:
