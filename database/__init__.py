@@ -5,7 +5,7 @@
         database.execute("INSERT …", [...])
 
 What each kind of database has of its own is in sqlite.py (with copies.py) and postgresql.py; `_kind` chooses between
-the two.
+the two. What the functions of the same names there do is said here.
 """
 
 from contextlib import AbstractContextManager

@@ -181,7 +181,6 @@ def _several_hosts(theirs: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 
 def attach(url: str) -> None:
-    """See `database.attach`."""
     server = Server(url, None)
     db.initialize(server)
     try:
@@ -191,7 +190,6 @@ def attach(url: str) -> None:
 
 
 def start(url: str, most_connections: int | None = None, make: bool = True) -> None:
-    """See `database.start`."""
     server = Server(url, most_connections)
     db.initialize(server)
     try:
@@ -248,21 +246,18 @@ def release() -> None:
 
 
 def stop() -> None:
-    """Close this thread's connection, and those that nobody uses."""
     release()
     db.close_idle()
 
 
 @contextmanager
 def writing(timeout: float = LOCK_TIMEOUT) -> Iterator[None]:
-    """A transaction that writes; all of it is kept, or nothing. May be nested."""
     with db.atomic(timeout):
         yield
 
 
 @contextmanager
 def time_limit(seconds: float) -> Iterator[None]:
-    """See `database.time_limit`."""
     db.execute_sql(f"SET statement_timeout = {seconds * 1000:.0f}")  # SET takes no parameters
     try:
         yield
@@ -276,7 +271,6 @@ def time_limit(seconds: float) -> Iterator[None]:
 
 @contextmanager
 def snapshot() -> Iterator[None]:
-    """See `database.snapshot`."""
     with __exception_wrapper__:
         db.cursor().execute(f"BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; {_NO_TIMEOUTS}")
     try:
@@ -302,18 +296,15 @@ def purge_deleted() -> bool:
 
 
 def last_id(table: str, column: str = "id") -> int:
-    """See `database.last_id`."""
     query = "SELECT coalesce(pg_sequence_last_value(pg_get_serial_sequence(%s, %s)::regclass), 0)"
     return int(db.execute_sql(query, [table, column]).fetchone()[0])
 
 
 def size() -> int:
-    """See `database.size`."""
     return int(db.execute_sql("SELECT pg_database_size(current_database())").fetchone()[0])
 
 
 def check_writable() -> None:
-    """Raises one of Unavailable where nothing can be written."""
     with writing():
         db.execute_sql("UPDATE schema_migration SET name = name WHERE false")
 
@@ -350,7 +341,6 @@ def _code(error: Exception) -> str | None:
 
 
 def problem_of(error: Exception) -> DatabaseProblem | None:
-    """What one of Unavailable means; None for an error that is a fault of the program."""
     code = _code(error)
     if code is None:
         return DatabaseProblem(str(error), False)  # our own words, or Peewee's
@@ -359,10 +349,7 @@ def problem_of(error: Exception) -> DatabaseProblem | None:
 
 
 def is_retryable(error: Exception) -> bool:
-    """Whether a call that ended with this error has certainly left nothing, and may do better at once.
-
-    A connection that is lost while it commits may have done so: that call is not repeated.
-    """
+    """A connection that is lost while it commits may have done so: that call is not repeated."""
     code = _code(error)
     if code is None or not code.startswith(_RETRYABLE) or getattr(db.calls, "committed", False):
         return False
