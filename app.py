@@ -89,7 +89,7 @@ class Api(flask_smorest.Api):
 
 
 class Json(DefaultJSONProvider):
-    """Fields in the schema's order, letters as they are, and no second copy of a large mail's text for the newline."""
+    """Fields in the schema's order, letters as they are, and no second copy of a large email's text for the newline."""
 
     sort_keys = False
     _encoder = JSONEncoder(ensure_ascii=False, separators=(",", ":"))
@@ -291,7 +291,7 @@ def _note(response: Response) -> Response:
 
 
 def _drain_unread_body(response: Response) -> Response:
-    """A client that is cut off while it still sends a large mail does not read why it was refused."""
+    """A client that is cut off while it still sends a large email does not read why it was refused."""
     if response.status_code >= 400 and response.status_code != 413:  # that body has been drained as far as is sensible
         drain_unread_body(request)
     return response

@@ -277,17 +277,17 @@ _FILE = {
     "content": "JVBERi0xLjQ=",
 }
 _FILES = "Commonly id, name, mimeType, size, inline, contentId, contentLocation, content (base64); other keys are kept."
-_RELATED = "The CRM's records that the mail belongs to: one object or a list of them, commonly with type and id."
+_RELATED = "The CRM's records that the email belongs to: one object or a list of them, commonly with type and id."
 
 
 class EmailFields(Wire):
-    """What is known of a mail; all of it is optional."""
+    """What is known of an email; all of it is optional."""
 
     msgId = Text("The id of this copy in its mailbox.", "18c2f0a9d1e4")
     syncThreadId = Text("The id of the thread.", "18c2f0a9d1e0")
-    inReplyTo = Text("The Message-ID of the mail that this one answers.", "<first@mail.acme.example>")
-    receivedAt = Instant("When the mail was received; no offset means UTC.", allow_none=True)
-    rfc822MsgId = Text("The Internet Message-ID: what makes two copies one mail.", "<hello@mail.acme.example>")
+    inReplyTo = Text("The Message-ID of the email that this one answers.", "<first@mail.acme.example>")
+    receivedAt = Instant("When the email was received; no offset means UTC.", allow_none=True)
+    rfc822MsgId = Text("The Internet Message-ID: what makes two copies one email.", "<hello@mail.acme.example>")
     subject = Text("The subject.", "Offer 4711")
     fromAddress: Any = Recipient("The sender's address, to the letter.", allow_none=True)
     fromName = Text("The sender's name.", "Jane Doe")
@@ -307,11 +307,11 @@ class EmailFields(Wire):
 
 
 class EmailIn(Whole, EmailFields):
-    """A mail to be logged, or to be put in the place of one."""
+    """An email to be logged, or to be put in the place of one."""
 
 
 class EmailPut(EmailIn):
-    """A mail to be put in the place of one, which keeps its ids where they are not named."""
+    """An email to be put in the place of one, which keeps its ids where they are not named."""
 
     @post_load(pass_original=True)
     def keep_ids(self, data: dict[str, Any], original: Any, **kwargs: Any) -> dict[str, Any]:
@@ -322,11 +322,11 @@ _IDS = ("msgId", "rfc822MsgId")
 
 
 class EmailPatch(EmailFields):
-    """The fields of a mail that are to change; a list is replaced whole."""
+    """The fields of an email that are to change; a list is replaced whole."""
 
 
 class Email(Versioned, EmailFields, Identified):
-    """A mail as it is returned: null for a value that is not known, an empty list for a list."""
+    """An email as it is returned: null for a value that is not known, an empty list for a list."""
 
     fromAddress = Text("The sender's address, to the letter.", "jane@acme.example")
     toAddresses = Texts("The recipients, each to the letter and in order.", _JOHN)
@@ -337,7 +337,7 @@ class Email(Versioned, EmailFields, Identified):
 
 
 class EmailCopy(Returned):
-    """A copy of a mail as one mailbox has it."""
+    """A copy of an email as one mailbox has it."""
 
     msgId = Text("The id of the copy in its mailbox.", "18c2f0a9d1e4")
     userId = Text("The user whose token it came with; null for an import.", "1")
@@ -354,33 +354,33 @@ class EmailCopy(Returned):
 
 
 class EmailHead(Email):
-    """A mail without bodies and attachments."""
+    """An email without bodies and attachments."""
 
     class Meta(Wire.Meta):
         exclude = ("textBody", "htmlBody", "attachments")
 
-    snippet = fields.String(metadata=about("The beginning of what the mail adds.", "Dear John, see"))
+    snippet = fields.String(metadata=about("The beginning of what the email adds.", "Dear John, see"))
     hasAttachments = fields.Boolean(metadata=about("Whether there are files; images in the text are none.", True))
 
 
 class TimelineEntry(EmailHead):
-    """A mail of a contact or company."""
+    """An email of a contact or company."""
 
     roles = fields.List(
         fields.String(validate=validate.OneOf(["from", "to", "cc", "bcc", "relatedTo"])),
-        metadata=about("Why the mail is here.", ["from"]),
+        metadata=about("Why the email is here.", ["from"]),
     )
 
 
 class Thread(Returned, Identified):
     """A conversation."""
 
-    id = fields.String(metadata=about("The id of its first mail.", "1"))
-    subject = Text("The subject of its first mail.", "Offer 4711")
-    participants = Texts("The normalized addresses of its newest mails, sorted, at most 50.", "jane@acme.example")
-    count = fields.Integer(metadata=about("How many mails it has.", 3))
-    firstAt = Instant("When its first mail was received.")
-    lastAt = Instant("When its last mail was received.")
+    id = fields.String(metadata=about("The id of its first email.", "1"))
+    subject = Text("The subject of its first email.", "Offer 4711")
+    participants = Texts("The normalized addresses of its newest emails, sorted, at most 50.", "jane@acme.example")
+    count = fields.Integer(metadata=about("How many emails it has.", 3))
+    firstAt = Instant("When its first email was received.")
+    lastAt = Instant("When its last email was received.")
 
 
 # ---- contacts, companies, users -------------------------------------------------------------------------------------
@@ -678,7 +678,7 @@ class EmailQuery(PageQuery):
     q = fields.String(
         metadata=about(
             'Words to be found in subject, bodies, names and addresses: `offer "net price" deliver* '
-            "-draft` finds mails with the word, the phrase and the beginning, without the last one. At most "
+            "-draft` finds emails with the word, the phrase and the beginning, without the last one. At most "
             "32 words; 422 for a search that takes longer than two seconds, 503 where too many search at once.",
             "offer",
         )
@@ -706,7 +706,7 @@ class ThreadQuery(PageQuery):
 
 
 class EmailDelete(Wire):
-    """Whether a mail stays away."""
+    """Whether an email stays away."""
 
     remember = fields.Boolean(load_default=True, metadata=about("Whether its copies stay away."))
 

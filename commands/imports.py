@@ -33,7 +33,7 @@ from schemas import EmailIn
 from terminal import printable
 
 BATCH = 200  # rows that are read at a time …
-HELD = 0.02  # … and seconds for which one transaction stores them, so that other writers get their turn in between
+HELD = 0.02  # … and seconds for which one transaction stores them, so that others write in between
 MAILS = 16  # emails that one transaction stores …
 MAIL_BYTES = 2**20  # … and fewer of what is large
 
@@ -54,9 +54,9 @@ def mail() -> None:
 def import_mail(paths: Sequence[Path]) -> None:
     """Log the mail at each PATH: .eml files, mbox files, and folders of these, Maildirs too. `-` is standard input.
 
-    It is what POST /emails does, while the service goes on: a mail that is here already gains what the copy adds, so an
-    import that was interrupted can just be run again. BODY_LIMIT is for what comes over the network; here a mail may
-    have 150 MiB.
+    It does what POST /emails does, while the service goes on: an email that is here already gains what the copy adds,
+    so an import that was interrupted can just be run again. BODY_LIMIT is for what comes over the network; here an
+    email may have 150 MiB.
 
     What can't be read is named and counted, and the rest goes in. The exit status is 0 if all went in, 1 if not.
     """
@@ -75,7 +75,7 @@ def import_mail(paths: Sequence[Path]) -> None:
 
 
 def _mails(paths: Iterable[Path]) -> Iterator[Item]:
-    """The mails at the paths, each named by its file."""
+    """The emails at the paths, each named by its file."""
     schema = EmailIn()
 
     def load(raw: bytes | OSError) -> Record:

@@ -66,7 +66,7 @@ def change_user(email: str, new_email: str | None, name: str | None, timezone: s
 @click.argument("email", type=TEXT)
 @uses_database()
 def remove_user(email: str) -> None:
-    """Remove the user with the address EMAIL, whose tokens end with that; the mail stays."""
+    """Remove the user with the address EMAIL, whose tokens end with that; the emails stay."""
     crm.remove_user(_id_of(email))
     say(f"Removed {email}, whose tokens have ended.")
 

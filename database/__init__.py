@@ -99,7 +99,7 @@ def writing(timeout: float = LOCK_TIMEOUT) -> AbstractContextManager[None]:
 
 
 def time_limit(seconds: float) -> AbstractContextManager[None]:
-    """Break off what this thread reads in it after so many seconds: raises TookTooLong. Not within a transaction."""
+    """Interrupt what this thread reads in it after so many seconds: raises TookTooLong. Not within a transaction."""
     return _kind().time_limit(seconds)
 
 

@@ -33,7 +33,7 @@ _CONNECTION = {
 # Of a session. Read committed: what was read under the writers' lock must be what others have left. A call that is
 # stopped in the middle must not keep the lock. What was acknowledged was synced, by a synchronous standby too where
 # there is one; a stricter setting stays. Warnings: see `commit`.
-# A plan made before it is known which words are searched for walks through all mails: 6 s at a million, for 16 ms.
+# A plan made before it is known which words are searched for walks through all emails: 6 s at a million, for 16 ms.
 _STATEMENT_TIMEOUT = "60s"
 _RESET_TIMEOUT = f"SET statement_timeout = '{_STATEMENT_TIMEOUT}'"
 _SESSION = f"""
@@ -49,7 +49,7 @@ _SESSION = f"""
 _STALE = 300  # seconds, after which a connection is replaced: so all come to know of a server that has moved
 
 # Where there is a synchronous standby, a transaction that has changed nothing waits for it as well: what it has found,
-# and is about to acknowledge, may be a mail whose own wait was interrupted. It has to write something for that.
+# and is about to acknowledge, may be an email whose own wait was interrupted. It has to write something for that.
 _COMMIT = """
     SELECT pg_logical_emit_message(true, 'connector', '')
         WHERE pg_current_xact_id_if_assigned() IS NULL AND current_setting('synchronous_standby_names') != '';

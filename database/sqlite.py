@@ -36,9 +36,9 @@ from terminal import program
 
 _PRAGMAS = {
     "journal_mode": "wal",  # readers never wait for a writer
-    "synchronous": "full",  # a mail that was acknowledged survives a power failure; NORMAL loses the last ones
+    "synchronous": "full",  # an email that was acknowledged survives a power failure; NORMAL loses the last ones
     "foreign_keys": 1,  # off by default
-    "wal_autocheckpoint": 4000,  # pages (16 MB): most are written again by the next mails; the default, 1000, costs 7 %
+    "wal_autocheckpoint": 4000,  # pages (16 MB): the next emails write most of them again; the default, 1000, costs 7 %
     "secure_delete": 1,  # what is deleted is overwritten, whatever SQLite was built for
     "journal_size_limit": 16 * 1024 * 1024,  # as large as that: a long read or import leaves no larger log behind
 }

@@ -202,9 +202,9 @@ class Brake:
 
         That is 0, but for a login that fails when FAILURES have failed from this address within a minute (of IPv6: from
         its /64, which is one customer's). For `flask audit` a row is kept of the first refused call of an address or
-        token within an hour, of the tenth, the hundredth and so on; of unknown tokens no more than A_DAY, so that who
-        tries many does not push out what was kept before. Nobody waits for that: where others write, there is
-        none.
+        token within an hour, of the tenth, the hundredth and so on; of unknown tokens no more than A_DAY, so that a
+        client that tries many does not push out what was kept before. No call waits for that: where others write, no
+        row is kept.
         """
         address = _network(remote)
         found = _FIND.first(sha256=_digest(token)) if token.startswith(PREFIX) else None

@@ -25,7 +25,7 @@ from schemas import ID_IN_PATH, RECORD_ID, Position
 
 View = TypeVar("View", bound=Callable[..., Any])
 
-DEEPEST = 32  # levels of nesting in a JSON body; no mail has more than five
+DEEPEST = 32  # levels of nesting in a JSON body; no email has more than five
 MOST_COMMAS = 20_000  # between the values of a JSON body: 5,000 recipients with names, and 500 files
 
 # Occur in real mail, and no database stores them all.
@@ -62,7 +62,7 @@ class Parser(FlaskParser):
         if req.headers.get("Content-Encoding", "identity").strip().lower() not in ("", "identity"):
             abort(415, message="The body must not be compressed.", headers={"Accept-Encoding": "identity"})
         try:
-            if _BODY not in req.environ:  # read once, also where the database has broken off and the call is made again
+            if _BODY not in req.environ:  # read once, also where the connection was lost and the call is made again
                 req.environ[_BODY] = parse_json(_read_body(req))
             return req.environ[_BODY]
         except BadRequestBody as error:
@@ -345,7 +345,7 @@ _NOT_PLAIN = re.compile("[^ -~]|%")  # browsers differ in whether they decode `%
 
 
 def download(file: Mapping[str, Any]) -> Response:
-    """The answer that is a file out of a mail: a browser saves it and never runs it, whatever it says it is."""
+    """The answer that is a file out of an email: a browser saves it and never runs it, whatever it says it is."""
     kind = str(file["mimeType"] or "")
     answer = Response(file["content"], mimetype=kind if _MEDIA_TYPE.fullmatch(kind) else "application/octet-stream")
     answer.headers["Content-Disposition"] = _disposition(str(file["name"] or ""))
