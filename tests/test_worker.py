@@ -148,9 +148,11 @@ def test_idle_connections_do_not_keep_a_worker_from_ending(ending: Server) -> No
     with closing(connected(ending)) as kept, closing(connected(ending)):
         kept.sendall(request())
         read_answer(kept)
+        began = time.monotonic()
         ending.process.terminate()
-        ending.process.wait(KEEPALIVE)
         assert kept.recv(1) == b""
+        assert time.monotonic() < began + KEEPALIVE  # for the rest a busy machine may take its time
+        ending.process.wait(WITHIN)
 
 
 def test_one_thread_is_enough(tmp_path: Path) -> None:
