@@ -156,9 +156,10 @@ class Blueprint(flask_smorest.Blueprint):
                 unmet = self.alt_response(304) if method == "GET" else self.alt_response(412, "PRECONDITION_FAILED")
                 guarded = unmet(guarded)
             has_body = method in ("POST", "PUT", "PATCH") and "{address}" not in rule
-            for status in [401, 403, 429, 503] + [404] * bool(ids) + [400, 413, 415] * has_body:
-                guarded = self.alt_response(status, HTTPStatus(status).name)(guarded)
-            guarded = self.doc(operationId=view.__name__, security=[{"bearer": [scope]}, {"basic": [scope]}])(guarded)
+            statuses = [401, 403, 429, 503] + [404] * bool(ids) + [400, 413, 415] * has_body
+            refusals = {str(status): HTTPStatus(status).name for status in statuses}
+            security = [{"bearer": [scope]}, {"basic": [scope]}]
+            guarded = self.doc(operationId=view.__name__, security=security, responses=refusals)(guarded)
             guarded.scope = scope  # type: ignore[attr-defined]
             path = re.sub(r"{(\w+)}", r"<record_id:\1>", rule).replace("<record_id:address>", "<address:address>")
             return super(Blueprint, self).route(path, parameters=parameters, **options)(guarded)
