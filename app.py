@@ -3,7 +3,7 @@
 import atexit
 import os
 from collections.abc import Mapping
-from functools import cache, partial
+from functools import cache
 from http import HTTPStatus
 from json import JSONEncoder
 from typing import Any
@@ -50,9 +50,8 @@ OPENAPI = {
     "OPENAPI_VERSION": "3.1.0",
     "OPENAPI_URL_PREFIX": "/",
     "API_SPEC_OPTIONS": {
-        "servers": [
-            {"url": ".", "description": "this server"}
-        ],  # where the description lies: a proxy may put a path before all of it
+        # Where the description lies: a proxy may put a path before all of it.
+        "servers": [{"url": ".", "description": "this server"}],
         "info": {"description": "Where Aurinko's BrightSync asks whom the CRM knows, and logs their mail."},
         "components": {
             "securitySchemes": {
@@ -90,7 +89,7 @@ class Api(flask_smorest.Api):
 
 
 class Json(DefaultJSONProvider):
-    """Fields in the schema's order, letters as they are, and no second copy of a large mail's text for the newline."""
+    """Fields in the schema's order, letters as they are, and no second copy of a large email's text for the newline."""
 
     sort_keys = False
     _encoder = JSONEncoder(ensure_ascii=False, separators=(",", ":"))
@@ -156,7 +155,6 @@ def create_app(environment: Mapping[str, Any] | None = None) -> Flask:
     app.extensions["brake"] = tokens.Brake()
     app.extensions["activity"] = Activity(keeps_unmatched=app.config["UNMATCHED"] == "on")
     atexit.register(app.extensions["activity"].flush, 1)  # as a worker of gunicorn ends, too: they end together
-    app.extensions["uses"] = tokens.Uses()
     _register_errors(app, api)
     app.before_request(_name)
     app.before_request(_identify)
@@ -177,17 +175,18 @@ def _register_errors(app: Flask, api: Api) -> None:
         _refuse(403)
         return api.handle_http_exception(error)
 
-    @app.errorhandler(crm.NotFound)
-    def not_found(error: crm.NotFound) -> Any:
-        return api.answer(404, "There is no such record.")
+    def answer(kind: type[Exception], status: int, message: str) -> None:
+        app.register_error_handler(kind, lambda error: api.answer(status, message))
 
-    @app.errorhandler(crm.NotOffered)
-    def not_offered(error: crm.NotOffered) -> Any:
-        return api.answer(501, "This CRM does not implement this call.")
-
-    @app.errorhandler(crm.Changed)
-    def changed(error: crm.Changed) -> Any:
-        return api.answer(412, "The record has changed: get it again.")
+    answer(crm.NotFound, 404, "There is no such record.")
+    answer(crm.NotOffered, 501, "This CRM does not implement this call.")
+    answer(crm.Changed, 412, "The record has changed: get it again.")
+    # No 503: the same search would take as long again.
+    answer(
+        database.TookTooLong,
+        422,
+        "The search takes too long. Ask for fewer, longer or rarer words, or one condition less.",
+    )
 
     @app.errorhandler(crm.Conflict)
     def conflict(error: crm.Conflict) -> Any:
@@ -197,12 +196,6 @@ def _register_errors(app: Flask, api: Api) -> None:
     def invalid(error: crm.Invalid) -> Any:
         place = "query" if request.method == "GET" else "json"
         return api.answer(422, "A value can't be used.", errors={place: {k: [v] for k, v in error.errors.items()}})
-
-    @app.errorhandler(database.TookTooLong)  # no 503: the same search would take as long again
-    def took_too_long(error: database.TookTooLong) -> Any:
-        return api.answer(
-            422, "The search takes too long. Ask for fewer, longer or rarer words, or one condition less."
-        )
 
     for unavailable in database.Unavailable:
 
@@ -284,24 +277,21 @@ def _harden(response: Response) -> Response:
 
 
 def _note(response: Response) -> Response:
-    """What a call with a token came to is counted; when the token was used, is kept once the client has the answer."""
+    """A call with a token is counted, and the token's use remembered; both are written down some seconds later."""
     caller: tokens.Caller | None = g.get("caller")
     if caller is None:
         return response
-    extensions = current_app.extensions
+    activity: Activity = current_app.extensions["activity"]
+    activity.note_use(caller.token_id)
     if caller.scopes is tokens.SCOPES["sync"]:
-        activity: Activity = extensions["activity"]
         environ = request.environ
         call = f"{logs.known(environ['REQUEST_METHOD'])} {environ[logs.ROUTE]}"
         activity.count(caller.user_id, response.status_code, call, crm.unmatched.get())
-    uses: tokens.Uses = extensions["uses"]
-    if uses.is_due(caller.token_id):
-        response.call_on_close(partial(uses.keep, caller.token_id))
     return response
 
 
 def _drain_unread_body(response: Response) -> Response:
-    """A client that is cut off while it still sends a large mail does not read why it was refused."""
+    """A client that is cut off while it still sends a large email does not read why it was refused."""
     if response.status_code >= 400 and response.status_code != 413:  # that body has been drained as far as is sensible
         drain_unread_body(request)
     return response

@@ -128,18 +128,16 @@ bind = f"{_host}:{_settings['PORT']}"
 # start, where a worker would be started again and again. No database connection may be open at the fork.
 preload_app = True
 
-# Two workers of four threads, of which one at a time is at work as long as none is slow. gunicorn's other workers were
-# measured, on two processors with 16 connections. Its own with threads ("gthread") answers four fifths of the reads and
-# seven tenths of the mails. The one without ("sync") closes each connection after an answer, and waits for its client
-# to do the same: who keeps it open stops the worker for two seconds. Of this one, three or four workers answer 5 %
-# fewer reads and 13 to 16 % fewer mails than two, as mails are written one after the other anyway; for a machine with
-# more processors that was not measured. More threads cost nothing but memory: each is one more slow call that stops
-# nobody.
+# Two workers of four threads, of which one at a time works as long as none is slow. Measured on two processors with 16
+# connections: gunicorn's "gthread" answers four fifths of the reads and seven tenths of the new emails; its "sync"
+# closes each connection after an answer, and a client that keeps it open blocks the worker for two seconds. Three or
+# four of our workers answer 5 % fewer reads and 13 to 16 % fewer new emails, as emails are written one after the other
+# anyway. More threads cost only memory.
 worker_class = ConnectorWorker
 workers = _settings["WORKERS"]
 threads = _settings["THREADS"]
 
-# A large mail's memory is not kept for the next one.
+# A large email's memory is not kept for the next one.
 post_request = release_memory
 
 # A worker that is stuck altogether is replaced after `timeout`. It does not end a slow request in a thread: what

@@ -27,6 +27,11 @@ ID_IN_PATH = {"type": "string", "minLength": 1, "maxLength": LONGEST_ID, "patter
 _RFC3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:(?P<second>\d\d)(\.\d+)?([Zz]|[+-]\d\d:?[0-5]\d)?", re.ASCII)
 
 
+def about(description: str, *examples: Any) -> dict[str, Any]:
+    """What the OpenAPI description says of a field."""
+    return {"description": description, **({"examples": list(examples)} if examples else {})}
+
+
 class Wire(Schema):
     """A shape on the wire. Unknown fields are ignored: a client that learns a new one must not stop logging."""
 
@@ -52,7 +57,7 @@ class Wire(Schema):
 class Identified(Wire):
     """A record that the CRM has an id for."""
 
-    id = fields.String(metadata={"description": "The id of the record.", "examples": ["1"]})
+    id = fields.String(metadata=about("The id of the record.", "1"))
 
 
 class Returned(Wire):
@@ -69,7 +74,7 @@ class Text(fields.String):
     """A text or null."""
 
     def __init__(self, description: str, example: str, **options: Any) -> None:
-        super().__init__(allow_none=True, metadata={"description": description, "examples": [example]}, **options)
+        super().__init__(allow_none=True, metadata=about(description, example), **options)
 
     def deserialize(self, value: Any, *args: Any, **kwargs: Any) -> Any:
         plain = isinstance(value, str) and not self.validators  # no more to be asked
@@ -198,7 +203,7 @@ class Texts(fields.List[str]):
     """A list of texts."""
 
     def __init__(self, description: str, example: str) -> None:
-        super().__init__(fields.String(), metadata={"description": description, "examples": [[example]]})
+        super().__init__(fields.String(), metadata=about(description, [example]))
 
 
 class Related(fields.Field[Any]):
@@ -244,6 +249,24 @@ class Position(fields.String):
         return urlsafe_b64encode(dumps([at, record_id]).encode()).decode("ascii")
 
 
+class Whole(Wire):
+    """A shape of which all is set: what is not sent is null, or an empty list."""
+
+    @post_load
+    def complete(self, data: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
+        for name, field in self.load_fields.items():
+            if name not in data and name != "id":
+                data[name] = [] if isinstance(field, Entries | Related) else None
+        return data
+
+
+class Versioned(Returned):
+    """A record as it is returned, with its times."""
+
+    createdAt = Instant("When the record was made.")
+    updatedAt = Instant("When the record was last changed.")
+
+
 # ---- emails ---------------------------------------------------------------------------------------------------------
 
 _JOHN = "John <john@brightsync.example>"
@@ -258,17 +281,17 @@ _FILE = {
     "content": "JVBERi0xLjQ=",
 }
 _FILES = "Commonly id, name, mimeType, size, inline, contentId, contentLocation, content (base64); other keys are kept."
-_RELATED = "The CRM's records that the mail belongs to: one object or a list of them, commonly with type and id."
+_RELATED = "The CRM's records that the email belongs to: one object or a list of them, commonly with type and id."
 
 
 class EmailFields(Wire):
-    """What is known of a mail; all of it is optional."""
+    """What is known of an email; all of it is optional."""
 
     msgId = Text("The id of this copy in its mailbox.", "18c2f0a9d1e4")
     syncThreadId = Text("The id of the thread.", "18c2f0a9d1e0")
-    inReplyTo = Text("The Message-ID of the mail that this one answers.", "<first@mail.acme.example>")
-    receivedAt = Instant("When the mail was received; no offset means UTC.", allow_none=True)
-    rfc822MsgId = Text("The Internet Message-ID: what makes two copies one mail.", "<hello@mail.acme.example>")
+    inReplyTo = Text("The Message-ID of the email that this one answers.", "<first@mail.acme.example>")
+    receivedAt = Instant("When the email was received; no offset means UTC.", allow_none=True)
+    rfc822MsgId = Text("The Internet Message-ID: what makes two copies one email.", "<hello@mail.acme.example>")
     subject = Text("The subject.", "Offer 4711")
     fromAddress: Any = Recipient("The sender's address, to the letter.", allow_none=True)
     fromName = Text("The sender's name.", "Jane Doe")
@@ -287,16 +310,12 @@ class EmailFields(Wire):
     relatedTo: Any = Related(_RELATED, allow_none=True)
 
 
-class EmailIn(EmailFields):
-    """A mail to be logged, or to be put in the place of one."""
-
-    @post_load
-    def complete(self, data: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
-        return {name: data.get(name, [] if name in _LISTS else None) for name in self.load_fields}
+class EmailIn(Whole, EmailFields):
+    """An email to be logged, or to be put in the place of one."""
 
 
 class EmailPut(EmailIn):
-    """A mail to be put in the place of one, which keeps its ids where they are not named."""
+    """An email to be put in the place of one, which keeps its ids where they are not named."""
 
     @post_load(pass_original=True)
     def keep_ids(self, data: dict[str, Any], original: Any, **kwargs: Any) -> dict[str, Any]:
@@ -307,74 +326,65 @@ _IDS = ("msgId", "rfc822MsgId")
 
 
 class EmailPatch(EmailFields):
-    """The fields of a mail that are to change; a list is replaced whole."""
+    """The fields of an email that are to change; a list is replaced whole."""
 
 
-_LISTS = {name for name, field in EmailFields().fields.items() if isinstance(field, Entries | Related)}
-
-
-class Email(Returned, EmailFields, Identified):
-    """A mail as it is returned: null for a value that is not known, an empty list for a list."""
+class Email(Versioned, EmailFields, Identified):
+    """An email as it is returned: null for a value that is not known, an empty list for a list."""
 
     fromAddress = Text("The sender's address, to the letter.", "jane@acme.example")
     toAddresses = Texts("The recipients, each to the letter and in order.", _JOHN)
     ccAddresses = Texts("The recipients of a copy.", "carol@acme.example")
     bccAddresses = Texts("The recipients of a blind copy.", "dave@acme.example")
-    attachments = fields.List(fields.Dict(), metadata={"description": _FILES, "examples": [[_FILE]]})
+    attachments = fields.List(fields.Dict(), metadata=about(_FILES, [_FILE]))
     relatedTo = Related(_RELATED)
-    createdAt = Instant("When the record was made.")
-    updatedAt = Instant("When the record was last changed.")
 
 
 class EmailCopy(Returned):
-    """A copy of a mail as one mailbox has it."""
+    """A copy of an email as one mailbox has it."""
 
     msgId = Text("The id of the copy in its mailbox.", "18c2f0a9d1e4")
     userId = Text("The user whose token it came with; null for an import.", "1")
     loggedAt = Instant("When it was logged.")
     differs = fields.Dict(
         allow_none=True,
-        metadata={
-            "description": "The fields in which it says otherwise than the record did then, with its own values; of "
+        metadata=about(
+            "The fields in which it says otherwise than the record did then, with its own values; of "
             "lists the entries that the record did not have to the letter, and of files no content that it had. "
             "null for none.",
-            "examples": [{"subject": "[EXT] Offer 4711"}],
-        },
+            {"subject": "[EXT] Offer 4711"},
+        ),
     )
 
 
 class EmailHead(Email):
-    """A mail without bodies and attachments."""
+    """An email without bodies and attachments."""
 
     class Meta(Wire.Meta):
         exclude = ("textBody", "htmlBody", "attachments")
 
-    snippet = fields.String(
-        metadata={"description": "The beginning of what the mail adds.", "examples": ["Dear John, see"]}
-    )
-    hasAttachments = fields.Boolean(
-        metadata={"description": "Whether there are files; images in the text are none.", "examples": [True]}
-    )
+    snippet = fields.String(metadata=about("The beginning of what the email adds.", "Dear John, see"))
+    hasAttachments = fields.Boolean(metadata=about("Whether there are files; images in the text are none.", True))
 
 
 class TimelineEntry(EmailHead):
-    """A mail of a contact or company."""
+    """An email of a contact or company."""
 
     roles = fields.List(
         fields.String(validate=validate.OneOf(["from", "to", "cc", "bcc", "relatedTo"])),
-        metadata={"description": "Why the mail is here.", "examples": [["from"]]},
+        metadata=about("Why the email is here.", ["from"]),
     )
 
 
 class Thread(Returned, Identified):
     """A conversation."""
 
-    id = fields.String(metadata={"description": "The id of its first mail.", "examples": ["1"]})
-    subject = Text("The subject of its first mail.", "Offer 4711")
-    participants = Texts("The normalized addresses of its newest mails, sorted, at most 50.", "jane@acme.example")
-    count = fields.Integer(metadata={"description": "How many mails it has.", "examples": [3]})
-    firstAt = Instant("When its first mail was received.")
-    lastAt = Instant("When its last mail was received.")
+    id = fields.String(metadata=about("The id of its first email.", "1"))
+    subject = Text("The subject of its first email.", "Offer 4711")
+    participants = Texts("The normalized addresses of its newest emails, sorted, at most 50.", "jane@acme.example")
+    count = fields.Integer(metadata=about("How many emails it has.", 3))
+    firstAt = Instant("When its first email was received.")
+    lastAt = Instant("When its last email was received.")
 
 
 # ---- contacts, companies, users -------------------------------------------------------------------------------------
@@ -405,12 +415,8 @@ class ContactFields(Wire):
     companyId: Any = RecordId("The id of the contact's company.", None, allow_none=True)
 
 
-class ContactIn(ContactFields):
+class ContactIn(Whole, ContactFields):
     """A contact to be put under an id."""
-
-    @post_load
-    def complete(self, data: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
-        return {"firstName": None, "lastName": None, "emailAddresses": [], "companyId": None, **data}
 
 
 class ContactNew(Identifiable, ContactIn):
@@ -421,13 +427,11 @@ class ContactPatch(ContactFields):
     """The fields of a contact that are to change; the list is replaced whole."""
 
 
-class Contact(Returned, ContactFields, Identified):
+class Contact(Versioned, ContactFields, Identified):
     """A contact as it is returned."""
 
     emailAddresses = Texts("The addresses, as written; the first is the primary one.", "jane@acme.example")
     companyId = Text("The id of the contact's company.", "1")
-    createdAt = Instant("When the record was made.")
-    updatedAt = Instant("When the record was last changed.")
 
 
 class CompanyFields(Wire):
@@ -437,12 +441,8 @@ class CompanyFields(Wire):
     domains: Any = Entries(_entry(), "The domains, as written.", MOST_ENTRIES, examples=[["acme.example"]])
 
 
-class CompanyIn(CompanyFields):
+class CompanyIn(Whole, CompanyFields):
     """A company to be put under an id."""
-
-    @post_load
-    def complete(self, data: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
-        return {"name": None, "domains": [], **data}
 
 
 class CompanyNew(Identifiable, CompanyIn):
@@ -453,18 +453,16 @@ class CompanyPatch(CompanyFields):
     """The fields of a company that are to change; the list is replaced whole."""
 
 
-class Company(Returned, CompanyFields, Identified):
+class Company(Versioned, CompanyFields, Identified):
     """A company as it is returned."""
 
     domains = Texts("The domains, as written.", "acme.example")
-    createdAt = Instant("When the record was made.")
-    updatedAt = Instant("When the record was last changed.")
 
 
 class Listed(Returned):
     """A record of a list; one that was deleted has its id, when that was, and `deleted`, and nothing else."""
 
-    deleted = fields.Boolean(metadata={"description": "That it was deleted; of others it is missing."})
+    deleted = fields.Boolean(metadata=about("That it was deleted; of others it is missing."))
 
     def on_bind_field(self, field_name: str, field_obj: Any) -> None:
         field_obj.required = field_name in ("id", "updatedAt")
@@ -486,31 +484,31 @@ class ListedCompany(Listed, Company):
 class User(Returned, Identified):
     """A person whose mailbox is watched."""
 
-    orgId = fields.String(metadata={"description": "The id of the organisation.", "examples": ["default"]})
+    orgId = fields.String(metadata=about("The id of the organisation.", "default"))
     name = Text("The name.", "John Smith")
-    email = fields.String(metadata={"description": "The address.", "examples": ["john@brightsync.example"]})
-    timezone = fields.String(metadata={"description": "The time zone (IANA).", "examples": ["Europe/Berlin"]})
+    email = fields.String(metadata=about("The address.", "john@brightsync.example"))
+    timezone = fields.String(metadata=about("The time zone (IANA).", "Europe/Berlin"))
 
 
 class UserPatch(Wire):
     """The fields of a user that are to change."""
 
     name = Name("The name.", "John Smith")
-    email = fields.String(metadata={"description": "The address.", "examples": ["john.smith@brightsync.example"]})
-    timezone = fields.String(metadata={"description": "The time zone (IANA).", "examples": ["Europe/Berlin"]})
+    email = fields.String(metadata=about("The address.", "john.smith@brightsync.example"))
+    timezone = fields.String(metadata=about("The time zone (IANA).", "Europe/Berlin"))
 
 
 class Change(Returned):
     """A record that was created, changed or deleted."""
 
-    seq = fields.Integer(metadata={"description": "The place in the order of all changes.", "examples": [17]})
+    seq = fields.Integer(metadata=about("The place in the order of all changes.", 17))
     at = Instant("When it happened.")
     type = fields.String(
-        validate=validate.OneOf(["email", "contact", "company"]), metadata={"description": "What the record is."}
+        validate=validate.OneOf(["email", "contact", "company"]), metadata=about("What the record is.")
     )
-    id = fields.String(metadata={"description": "The id of the record.", "examples": ["42"]})
+    id = fields.String(metadata=about("The id of the record.", "42"))
     action = fields.String(
-        validate=validate.OneOf(["created", "changed", "deleted"]), metadata={"description": "What happened to it."}
+        validate=validate.OneOf(["created", "changed", "deleted"]), metadata=about("What happened to it.")
     )
 
 
@@ -520,11 +518,11 @@ class NeverLogFields(Wire):
     kind = fields.String(
         required=True,
         validate=validate.OneOf(["address", "domain", "internal"]),
-        metadata={
-            "description": "address: this one takes part. domain: somebody at it, or below it. internal: everybody is "
+        metadata=about(
+            "address: this one takes part. domain: somebody at it, or below it. internal: everybody is "
             "a user or has one of the domains.",
-            "examples": ["address"],
-        },
+            "address",
+        ),
     )
     value = Name("The address or domain; null for internal.", "jane@private.example")
     domains: Any = Entries(
@@ -534,11 +532,9 @@ class NeverLogFields(Wire):
         examples=[[]],
     )
     unlessKnown = fields.Boolean(
-        metadata={
-            "description": "Whether an email is logged all the same where another known contact takes part, who is no "
-            "user.",
-            "examples": [False],
-        },
+        metadata=about(
+            "Whether an email is logged all the same where another known contact takes part, who is no user.", False
+        )
     )
     reason = Name("Why.", "Private")
 
@@ -561,74 +557,68 @@ class NeverLogRule(Returned, NeverLogFields, Identified):
 class RefusedCalls(Returned):
     """Calls of one kind that were refused for one reason, within 30 days."""
 
-    status = fields.Integer(metadata={"description": "The HTTP status.", "examples": [422]})
-    call = fields.String(metadata={"description": "The call.", "examples": ["POST /api/v1/emails"]})
-    count = fields.Integer(metadata={"description": "How many there were.", "examples": [3]})
+    status = fields.Integer(metadata=about("The HTTP status.", 422))
+    call = fields.String(metadata=about("The call.", "POST /api/v1/emails"))
+    count = fields.Integer(metadata=about("How many there were.", 3))
     last = Instant("When the last one was.")
 
 
 class SyncState(Returned):
     """What came with a user's tokens of the scope `sync`."""
 
-    userId = fields.String(metadata={"description": "The id of the user.", "examples": ["u1"]})
+    userId = fields.String(metadata=about("The id of the user.", "u1"))
     email = Text("The user's address; null if the CRM does not tell its users.", "john@brightsync.example")
     lastCall = Instant("When the last call came; null if none did.", allow_none=True)
     lastEmail = Instant("When the last email was logged; null if none was.", allow_none=True)
-    emailsToday = fields.Integer(metadata={"description": "Emails logged today, in UTC.", "examples": [12]})
-    emails7Days = fields.Integer(metadata={"description": "And in seven days, with today.", "examples": [80]})
-    emails30Days = fields.Integer(metadata={"description": "And in thirty.", "examples": [301]})
+    emailsToday = fields.Integer(metadata=about("Emails logged today, in UTC.", 12))
+    emails7Days = fields.Integer(metadata=about("And in seven days, with today.", 80))
+    emails30Days = fields.Integer(metadata=about("And in thirty.", 301))
     refusals = fields.Nested(
-        RefusedCalls(many=True), metadata={"description": "Calls that were refused within thirty days, by reason."}
+        RefusedCalls(many=True), metadata=about("Calls that were refused within thirty days, by reason.")
     )
 
 
 class UnmatchedAddress(Returned):
     """An address that was looked up, and that nobody knows."""
 
-    address = fields.String(metadata={"description": "The address, normalized.", "examples": ["new@acme.example"]})
-    count = fields.Integer(metadata={"description": "How often it was looked up.", "examples": [5]})
+    address = fields.String(metadata=about("The address, normalized.", "new@acme.example"))
+    count = fields.Integer(metadata=about("How often it was looked up.", 5))
     lastAsked = Instant("When it was looked up last.")
-    users = fields.Integer(metadata={"description": "By how many users; 100 may be more.", "examples": [2]})
-    freeMail = fields.Boolean(
-        metadata={"description": "Whether anybody gets an address of this domain.", "examples": [False]}
-    )
+    users = fields.Integer(metadata=about("By how many users; 100 may be more.", 2))
+    freeMail = fields.Boolean(metadata=about("Whether anybody gets an address of this domain.", False))
 
 
 class Health(Returned):
     """How the service is."""
 
-    status = fields.String(metadata={"description": "What the call asked about.", "examples": ["ready"]})
+    status = fields.String(metadata=about("What the call asked about.", "ready"))
 
 
 class Live(Health):
     """That the service runs."""
 
-    status = fields.String(metadata={"description": "What the call asked about.", "examples": ["live"]})
-    version = fields.String(metadata={"description": "The connector's version.", "examples": ["1.0.0"]})
+    status = fields.String(metadata=about("What the call asked about.", "live"))
+    version = fields.String(metadata=about("The connector's version.", "1.0.0"))
 
 
 class Error(Returned):
     """The one shape of errors."""
 
-    code = fields.Integer(metadata={"description": "The HTTP status.", "examples": [422]})
-    status = fields.String(metadata={"description": "Its name.", "examples": ["Unprocessable Entity"]})
-    message = fields.String(metadata={"description": "What is wrong.", "examples": ["A value can't be used."]})
+    code = fields.Integer(metadata=about("The HTTP status.", 422))
+    status = fields.String(metadata=about("Its name.", "Unprocessable Entity"))
+    message = fields.String(metadata=about("What is wrong.", "A value can't be used."))
     errors = fields.Dict(
-        metadata={
-            "description": "For each wrong field, by its place and name, what is wrong.",
-            "examples": [{"json": {"companyId": ["There is no such company."]}}],
-        }
+        metadata=about(
+            "For each wrong field, by its place and name, what is wrong.",
+            {"json": {"companyId": ["There is no such company."]}},
+        )
     )
 
 
 # ---- queries --------------------------------------------------------------------------------------------------------
 
 
-class Query(Wire):
-    """Parameters of a query string."""
-
-
-class AddressQuery(Query):
+class AddressQuery(Wire):
     """Addresses to look up."""
 
     emails = fields.List(
@@ -655,7 +645,7 @@ class AddressQuery(Query):
         return {"emails": list(addresses.values())}
 
 
-class CompanyQuery(Query):
+class CompanyQuery(Wire):
     """A domain to look up, or a name."""
 
     domain = fields.String(
@@ -663,42 +653,39 @@ class CompanyQuery(Query):
             "description": "A domain; a URL or an address is taken as well.",
             "examples": ["acme.example"],
             "example": "acme.example",  # Swagger UI begins with it
-        },
+        }
     )
-    name = fields.String(metadata={"description": "A name, in any letter case.", "examples": ["Acme Ltd"]})
+    name = fields.String(metadata=about("A name, in any letter case.", "Acme Ltd"))
 
 
-class PageQuery(Query):
+class PageQuery(Wire):
     """Which page of a list."""
 
     limit = fields.Integer(
-        load_default=25, validate=validate.Range(1, 100), metadata={"description": "The most records of one page."}
+        load_default=25, validate=validate.Range(1, 100), metadata=about("The most records of one page.")
     )
     cursor = Position(
-        attribute="after",
-        metadata={"description": "Where the page begins; stands in the `next` link of the one before."},
+        attribute="after", metadata=about("Where the page begins; stands in the `next` link of the one before.")
     )
 
 
 class EmailQuery(PageQuery):
     """Which emails: those that pass every filter. A filter with an empty value matches nothing."""
 
-    rfc822MsgId = fields.String(
-        metadata={"description": "The Internet Message-ID.", "examples": ["<hello@mail.acme.example>"]}
-    )
-    msgId = fields.String(metadata={"description": "The id of any copy that was seen.", "examples": ["18c2f0a9d1e4"]})
-    syncThreadId = fields.String(metadata={"description": "The id of the thread.", "examples": ["18c2f0a9d1e0"]})
-    address = fields.String(metadata={"description": "A sender or recipient.", "examples": ["jane@acme.example"]})
-    contactId = fields.String(metadata={"description": "A contact, by address or by link.", "examples": ["1"]})
+    rfc822MsgId = fields.String(metadata=about("The Internet Message-ID.", "<hello@mail.acme.example>"))
+    msgId = fields.String(metadata=about("The id of any copy that was seen.", "18c2f0a9d1e4"))
+    syncThreadId = fields.String(metadata=about("The id of the thread.", "18c2f0a9d1e0"))
+    address = fields.String(metadata=about("A sender or recipient.", "jane@acme.example"))
+    contactId = fields.String(metadata=about("A contact, by address or by link.", "1"))
     receivedAfter = InstantFilter("Received at this time or later.", "2026-01-01T00:00:00Z")
     receivedBefore = InstantFilter("Received before this time.", "2026-02-01T00:00:00Z")
     q = fields.String(
-        metadata={
-            "description": 'Words to be found in subject, bodies, names and addresses: `offer "net price" deliver* '
-            "-draft` finds mails with the word, the phrase and the beginning, without the last one. At most "
+        metadata=about(
+            'Words to be found in subject, bodies, names and addresses: `offer "net price" deliver* '
+            "-draft` finds emails with the word, the phrase and the beginning, without the last one. At most "
             "32 words; 422 for a search that takes longer than two seconds, 503 where too many search at once.",
-            "examples": ["offer"],
-        }
+            "offer",
+        )
     )
 
     def load(self, data: Mapping[str, Any], **options: Any) -> Any:  # type: ignore[override]
@@ -716,45 +703,39 @@ class EmailQuery(PageQuery):
 class ThreadQuery(PageQuery):
     """Which threads: all, or those in which a contact or a company has a part."""
 
-    contactId = fields.String(
-        attribute="contact_id", metadata={"description": "A contact, by address or by link.", "examples": ["1"]}
-    )
+    contactId = fields.String(attribute="contact_id", metadata=about("A contact, by address or by link.", "1"))
     companyId = fields.String(
-        attribute="company_id", metadata={"description": "A company, as in its timeline; not together with contactId."}
+        attribute="company_id", metadata=about("A company, as in its timeline; not together with contactId.")
     )
 
 
-class EmailDelete(Query):
-    """Whether a mail stays away."""
+class EmailDelete(Wire):
+    """Whether an email stays away."""
 
-    remember = fields.Boolean(load_default=True, metadata={"description": "Whether its copies stay away."})
+    remember = fields.Boolean(load_default=True, metadata=about("Whether its copies stay away."))
 
 
 class UpdatedQuery(PageQuery):
     """Which contacts or companies."""
 
     updatedSince = InstantFilter("Changed at this time or later.", "2026-01-01T00:00:00Z", attribute="updated_since")
-    includeDeleted = fields.Boolean(
-        attribute="deleted", metadata={"description": "Also those that were deleted since.", "examples": [True]}
-    )
+    includeDeleted = fields.Boolean(attribute="deleted", metadata=about("Also those that were deleted since.", True))
 
 
-class UnmatchedQuery(Query):
+class UnmatchedQuery(Wire):
     """How much of the list."""
 
-    limit = fields.Integer(
-        load_default=100, validate=validate.Range(1, 1000), metadata={"description": "The most addresses."}
-    )
+    limit = fields.Integer(load_default=100, validate=validate.Range(1, 1000), metadata=about("The most addresses."))
 
 
-class ChangeQuery(Query):
+class ChangeQuery(Wire):
     """Which changes."""
 
     after = fields.Integer(
         load_default=0,
         validate=validate.Range(0, 2**63 - 1),
-        metadata={"description": "The last `seq` that was read; 0 to begin."},
+        metadata=about("The last `seq` that was read; 0 to begin."),
     )
     limit = fields.Integer(
-        load_default=25, validate=validate.Range(1, 1000), metadata={"description": "The most changes of one answer."}
+        load_default=25, validate=validate.Range(1, 1000), metadata=about("The most changes of one answer.")
     )

@@ -35,6 +35,17 @@ def usable_database(url: str) -> None:
         raise ValidationError("It names a folder or a device; it must be sqlite:/// and the path of a file.")
 
 
+def _number(default: int, least: int, most: int, description: str) -> fields.Integer:
+    return fields.Integer(
+        load_default=default, validate=validate.Range(least, most), metadata={"description": description}
+    )
+
+
+def _switch(default: str, description: str) -> fields.String:
+    known = validate.OneOf(["on", "off"], error="It must be on or off.")
+    return fields.String(load_default=default, validate=known, metadata={"description": description})
+
+
 class Settings(Schema):
     """Each field is an environment variable; its description is the README's table."""
 
@@ -54,55 +65,21 @@ class Settings(Schema):
         validate=validate.Regexp(r"[\w.:%-]{1,63}\Z", error="It must be an address of this machine."),
         metadata={"description": "The address to listen on; `0.0.0.0` for all (put TLS in front of it)."},
     )
-    PORT = fields.Integer(
-        load_default=8080,
-        validate=validate.Range(1, 65535),
-        metadata={"description": "The port to listen on."},
+    PORT = _number(8080, 1, 65535, "The port to listen on.")
+    WORKERS = _number(2, 1, 64, "Worker processes; one a processor.")
+    THREADS = _number(4, 1, 64, "Threads of each worker: how many slow calls it answers side by side.")
+    BODY_LIMIT = _number(
+        36 * MIB, 1024, 1024 * MIB, "The largest request body in bytes; 36 MiB is a 25 MiB attachment in base64."
     )
-    WORKERS = fields.Integer(
-        load_default=2,
-        validate=validate.Range(1, 64),
-        metadata={"description": "Worker processes; one a processor."},
+    METRICS = _switch("off", "`on` for `GET /metrics`, in Prometheus' format; it needs no token.")
+    PAGES = _switch("on", "`off` serves no pages for people, only the API.")
+    TRUSTED_PROXIES = _number(
+        0, 0, 10, "Proxies in front that add to `X-Forwarded-For`; with 0 that header is ignored."
     )
-    THREADS = fields.Integer(
-        load_default=4,
-        validate=validate.Range(1, 64),
-        metadata={"description": "Threads of each worker: how many slow calls it answers side by side."},
+    FREE_MAIL_COMPANIES = _switch(
+        "off", "`on` lets a domain of free mail, such as `gmail.com`, find the companies that have it."
     )
-    BODY_LIMIT = fields.Integer(
-        load_default=36 * MIB,
-        validate=validate.Range(1024, 1024 * MIB),
-        metadata={"description": "The largest request body in bytes; 36 MiB is a 25 MiB attachment in base64."},
-    )
-    METRICS = fields.String(
-        load_default="off",
-        validate=validate.OneOf(["on", "off"], error="It must be on or off."),
-        metadata={"description": "`on` for `GET /metrics`, in Prometheus' format; it needs no token."},
-    )
-    PAGES = fields.String(
-        load_default="on",
-        validate=validate.OneOf(["on", "off"], error="It must be on or off."),
-        metadata={"description": "`off` serves no pages for people, only the API."},
-    )
-    TRUSTED_PROXIES = fields.Integer(
-        load_default=0,
-        validate=validate.Range(0, 10),
-        metadata={"description": "Proxies in front that add to `X-Forwarded-For`; with 0 that header is ignored."},
-    )
-    FREE_MAIL_COMPANIES = fields.String(
-        load_default="off",
-        validate=validate.OneOf(["on", "off"], error="It must be on or off."),
-        metadata={
-            "description": "`on` lets a domain of free mail, such as `gmail.com`, find the companies that have it."
-        },
-    )
-    UNMATCHED = fields.String(
-        load_default="on",
-        validate=validate.OneOf(["on", "off"], error="It must be on or off."),
-        metadata={
-            "description": "`off`: addresses that BrightSync looked up in vain are not kept; those that were, go."
-        },
-    )
+    UNMATCHED = _switch("on", "`off`: addresses that BrightSync looked up in vain are not kept; those that were, go.")
     ORG_ID = fields.String(
         load_default="default",
         validate=validate.Length(1, 255),

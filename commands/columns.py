@@ -35,7 +35,7 @@ _LIKE_A_NAME = re.compile("name|naam|navn|namn|nome|nombre|apellido|cognome|^nom
 
 
 def squash(name: str) -> str:
-    """A column's name in lower case, without accents, spaces and signs; not all of one that is none."""
+    """A column's name in lower case, without accents, spaces and signs; of a long one the beginning."""
     plain = "".join(letter for letter in normalize("NFKD", name[:200]) if not combining(letter))
     return re.sub(r"[\W_]", "", plain).lower()
 

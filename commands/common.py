@@ -1,7 +1,9 @@
 """What the commands have in common: the database that they work on, their errors, and texts from a shell."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import closing
 from functools import wraps
+from http.client import HTTPConnection, HTTPResponse
 from typing import Any
 
 import click
@@ -12,6 +14,8 @@ import crm
 import database
 import settings
 from terminal import printable
+
+_LONGEST_ANSWER = 64 * 1024  # bytes; at the port another program may listen
 
 
 class _Text(click.ParamType[str]):
@@ -72,10 +76,25 @@ def say(text: str, keep: str = "") -> None:
     click.echo(printable(text, keep))
 
 
+def lines_of_table(table: Iterable[Sequence[Any]]) -> list[str]:
+    """The lines of a table, whose first row are the names of its columns; "-" for what is not known."""
+    rows = [["-" if cell is None else str(cell) for cell in row] for row in table]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
+
+
 def reachable_host(config: Mapping[str, Any]) -> str:
     """The address at which a program on this machine finds the service."""
     host: str = config["HOST"]
     return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
+
+
+def ask_ready(config: Mapping[str, Any], request_id: str = "-") -> tuple[HTTPResponse, bytes]:
+    """What the service of this machine says of its health, with what it says. Raises OSError and HTTPException."""
+    with closing(HTTPConnection(reachable_host(config), config["PORT"], timeout=10)) as connection:
+        connection.request("GET", "/health/ready", headers={"X-Request-ID": request_id})
+        answer = connection.getresponse()
+        return answer, answer.read(_LONGEST_ANSWER)
 
 
 def address(config: Mapping[str, Any]) -> str:

@@ -10,10 +10,10 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from hashlib import sha256
 from json import JSONEncoder
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 import psycopg
-from peewee import BooleanField, CompositeKey
+from peewee import BooleanField
 
 import models
 from database import NeverReusedId, Unusable, borrowed, exclusive_use, postgresql, sqlite, start, stop
@@ -53,7 +53,6 @@ def copy(source_url: str, target_url: str, watch: Watch) -> list[Summary]:
     A target that is a copy already is only compared. What is interrupted, killed or found to differ leaves the target
     empty; the source is only read, and nobody may write to it meanwhile. Raises Refused.
     """
-    tables = _tables()
     try:
         with exclusive_use(source_url) as connection:
             source = _end(connection)
@@ -65,7 +64,7 @@ def copy(source_url: str, target_url: str, watch: Watch) -> list[Summary]:
             stop()
             with exclusive_use(target_url) as connection:
                 target = _end(connection)
-                return _fill_or_compare(target, source, tables, watch)
+                return _fill_or_compare(target, source, _tables(), watch)
     except BlockingIOError:
         raise Refused("The service or a command uses one of the two databases. Stop it first.") from None
     except (sqlite3.Error, psycopg.Error, *Unusable) as error:
@@ -114,18 +113,12 @@ def _tables() -> list[Table]:
     found = []
     for model in models.tables():
         if model not in (models.EmailWords, models.EmailVector):
-            name, key = model._meta.table_name, cast(Any, model._meta.primary_key)
-            keys = [model._meta.fields[one] for one in key.field_names] if isinstance(key, CompositeKey) else [key]
-            fields = model._meta.sorted_fields
-            columns, order = (", ".join(f'"{field.column_name}"' for field in some) for some in (fields, keys))
-            values = [f'"{one.column_name}"' for one in fields]
-            values = [
-                f"CAST({value} AS INTEGER)" if isinstance(one, BooleanField) else value
-                for value, one in zip(values, fields, strict=True)
-            ]
-            query = f'SELECT {", ".join(values)} FROM "{name}" ORDER BY {order}'
-            counter = key.column_name if isinstance(key, NeverReusedId) else None
-            found.append(Table(name, columns, query, len(fields), counter))
+            fields, keys = model._meta.sorted_fields, model._meta.get_primary_keys()
+            values = [one.cast("INTEGER") if isinstance(one, BooleanField) else one for one in fields]
+            query, _ = model.select(*values).order_by(*keys).sql()
+            columns = ", ".join(f'"{one.column_name}"' for one in fields)
+            counter = keys[0].column_name if isinstance(keys[0], NeverReusedId) else None
+            found.append(Table(model._meta.table_name, columns, query, len(fields), counter))
     return found
 
 

@@ -2,8 +2,8 @@
 
 import subprocess
 from collections.abc import Iterator, Mapping
-from contextlib import closing, suppress
-from http.client import HTTPConnection, HTTPException
+from contextlib import suppress
+from http.client import HTTPException
 from json import loads
 from pathlib import Path
 from secrets import token_hex
@@ -14,14 +14,13 @@ from flask import current_app
 from flask.cli import with_appcontext
 
 import database
-from commands.common import reachable_host, say
+from commands.common import ask_ready, reachable_host, say
 from commands.consistency import problems
 from terminal import program
 from web import checkup
 from web.checkup import FINE, LEVELS, PROBLEM, WARNING, Finding, attempt
 
 _LOCK_TIMEOUT = 1  # seconds; a service that serves gives up the write lock sooner
-_LONGEST_ANSWER = 64 * 1024  # bytes of an answer of the program that listens at the port; ours are shorter
 
 
 @click.command()
@@ -73,14 +72,11 @@ def examine(config: Mapping[str, Any]) -> Iterator[Finding]:
 
 
 def _service(path: Path, config: Mapping[str, Any]) -> Iterator[Finding]:
-    host = reachable_host(config)
-    where = f"{host}, port {config['PORT']}"
+    where = f"{reachable_host(config)}, port {config['PORT']}"
     asked = token_hex(16)
     try:
-        with closing(HTTPConnection(host, config["PORT"], timeout=10)) as connection:
-            connection.request("GET", "/health/ready", headers={"X-Request-ID": asked})
-            answer = connection.getresponse()
-            health = dict(loads(answer.read(_LONGEST_ANSWER)))
+        answer, text = ask_ready(config, asked)
+        health = dict(loads(text))
     except (OSError, HTTPException, ValueError):
         if path.exists() and database.is_in_use(path):
             yield Finding(WARNING, f"The database is in use, but nothing answers at {where}. By other settings?")

@@ -10,14 +10,11 @@ import sys
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from io import TextIOWrapper
 from itertools import chain
-from multiprocessing import get_context
-from multiprocessing.connection import Connection
 from pathlib import Path
 from shutil import copyfileobj
-from signal import SIG_IGN, SIGINT, signal
 from tempfile import NamedTemporaryFile
 from typing import Any
 
@@ -36,7 +33,7 @@ from schemas import EmailIn
 from terminal import printable
 
 BATCH = 200  # rows that are read at a time …
-HELD = 0.02  # … and seconds for which one transaction stores them, so that other writers get their turn in between
+HELD = 0.02  # … and seconds for which one transaction stores them, so that others write in between
 MAILS = 16  # emails that one transaction stores …
 MAIL_BYTES = 2**20  # … and fewer of what is large
 
@@ -57,9 +54,9 @@ def mail() -> None:
 def import_mail(paths: Sequence[Path]) -> None:
     """Log the mail at each PATH: .eml files, mbox files, and folders of these, Maildirs too. `-` is standard input.
 
-    It is what POST /emails does, while the service goes on: a mail that is here already gains what the copy adds, so an
-    import that was interrupted can just be run again. BODY_LIMIT is for what comes over the network; here a mail may
-    have 150 MiB.
+    It does what POST /emails does, while the service goes on: an email that is here already gains what the copy adds,
+    so an import that was interrupted can just be run again. BODY_LIMIT is for what comes over the network; here an
+    email may have 150 MiB.
 
     What can't be read is named and counted, and the rest goes in. The exit status is 0 if all went in, 1 if not.
     """
@@ -68,8 +65,8 @@ def import_mail(paths: Sequence[Path]) -> None:
         paths = [stack.enter_context(_as_file(path)) if path == _STDIN else path for path in paths]
         total = sum(map(_size, paths)) if sys.stderr.isatty() else 0
         stack.enter_context(_interrupted(outcomes))
-        batches, bar = stack.enter_context(_read_ahead(_mails(paths))), stack.enter_context(_bar("", total))
-        for batch in batches:
+        bar = stack.enter_context(_bar("", total))
+        for batch in _batches(_mails(paths), MAILS, MAIL_BYTES):
             outcomes.update(_log(batch))
             let_others_write()
             bar.update(sum(item.size for item in batch))
@@ -78,7 +75,7 @@ def import_mail(paths: Sequence[Path]) -> None:
 
 
 def _mails(paths: Iterable[Path]) -> Iterator[Item]:
-    """The mails at the paths, each named by its file."""
+    """The emails at the paths, each named by its file."""
     schema = EmailIn()
 
     def load(raw: bytes | OSError) -> Record:
@@ -267,33 +264,6 @@ def _as_file(path: Path) -> Iterator[Path]:
             copyfileobj(source, copy)
         copy.flush()
         yield Path(copy.name)
-
-
-@contextmanager
-def _read_ahead(items: Iterable[Item]) -> Iterator[Iterator[list[Item]]]:
-    """The batches, each read by another process while this one stores the one before: it is half of the work."""
-    context = get_context("fork")
-    receiver, sender = context.Pipe(duplex=False)
-    reader = context.Process(target=_send, args=(items, sender, receiver), daemon=True)
-    reader.start()
-    sender.close()
-    try:
-        yield iter(receiver.recv, [])
-    except EOFError:
-        raise click.ClickException("The process that reads the mail has ended early. Run this again.") from None
-    finally:
-        reader.terminate()
-        reader.join()
-        receiver.close()
-
-
-def _send(items: Iterable[Item], sender: Connection, receiver: Connection) -> None:
-    signal(SIGINT, SIG_IGN)  # Ctrl-C is for the process that stores, which ends this one
-    receiver.close()  # else nobody would notice here when that process is gone
-    with suppress(BrokenPipeError):
-        for batch in _batches(items, MAILS, MAIL_BYTES):
-            sender.send(batch)
-        sender.send([])
 
 
 def _try(item: Item, store: Callable[[Record], str]) -> str:

@@ -1,4 +1,4 @@
-"""What an import stores one after the other: a mail, or a row of a table, or why it can't be taken."""
+"""What an import stores one after the other: an email, or a row of a table, or why it can't be taken."""
 
 from collections.abc import Callable
 from typing import NamedTuple, TypeVar
@@ -27,7 +27,7 @@ def load_item(label: str, load: Callable[[Source], Record], source: Source, size
     """What `load` makes of a source."""
     try:
         return Item(label, load(source), size)
-    except Exception as error:  # whatever it is: one odd mail never stops a mailbox
+    except Exception as error:  # whatever it is: one odd email never stops a mailbox
         return Item(label, Unusable(reason_of(error)), size)
 
 

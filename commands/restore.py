@@ -116,7 +116,7 @@ def go_back(path: Path, file: Path, despite: bool = False) -> Restored:
 
 @contextmanager
 def _only_restore(folder: Path) -> Iterator[None]:
-    """Two at once would take each other's files. What one that was killed has left is no other's, and is removed."""
+    """Only one restore at a time: two would use each other's files. What a killed one has left is removed."""
     handle = os.open(folder, os.O_RDONLY)
     try:
         flock(handle, LOCK_EX | LOCK_NB)

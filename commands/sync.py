@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 import click
 
 from clock import stamp
-from commands.common import say, uses_database
+from commands.common import lines_of_table, say, uses_database
 from web import activity
 
 _COLUMNS = {
@@ -49,9 +49,8 @@ def sync(silent_for: timedelta | None) -> None:
             say(f"No email for so long: {user}")
         raise SystemExit(bool(silent))
     users = activity.list_activity()
-    table = [list(_COLUMNS), *([str(user[name] or "-") for name in _COLUMNS.values()] for user in users)]
-    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
-    for row, refusals in zip(table, [[], *(user["refusals"] for user in users)], strict=True):
-        say("  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip())
+    table = lines_of_table([list(_COLUMNS), *([user[name] or None for name in _COLUMNS.values()] for user in users)])
+    for line, refusals in zip(table, [[], *(user["refusals"] for user in users)], strict=True):
+        say(line)
         for one in refusals:
             say(f"    refused: {one['status']} {one['call']}, {one['count']} times in 30 days, last {one['last']}")

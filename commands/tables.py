@@ -82,7 +82,7 @@ def encoding_of(path: Path, report: Report) -> str:
 
 
 def errors_of(encoding: str) -> str:
-    """How to decode: what is no text becomes surrogates, which are found where the rows have line numbers."""
+    """How to decode: bytes that are not text become surrogates, which are reported with the line of their row."""
     return "surrogatepass" if encoding == "utf-16" else "surrogateescape"
 
 
@@ -98,14 +98,14 @@ def rows_of(lines: Iterator[str], kind: Kind, report: Report) -> tuple[set[str],
 
 
 def _useful(items: Iterator[Item], report: Report) -> Iterator[Item]:
-    """The items but for those that say nothing of anybody; addresses that are none are reported."""
+    """The items, except those by which nobody can be found; what is not an address is reported."""
     for item in items:
         if not isinstance(item.content, Unusable):
             if not any(item.content.get(name) for name in _WHO):
                 report(f"{item.label}: nothing by which anybody could be found; it is left out.")
                 continue
             if not all(map(normalize_address, item.content.get("emailAddresses", []))):
-                report(f"{item.label}: what stands where an address should is none; it is kept as it is.")
+                report(f"{item.label}: not an email address; it is kept as it is.")
         yield item
 
 

@@ -7,7 +7,7 @@ import click
 from flask import current_app
 
 import crm
-from commands.common import TEXT, address, say, uses_database
+from commands.common import TEXT, address, lines_of_table, say, uses_database
 from terminal import program
 from web import sessions, tokens
 
@@ -66,7 +66,7 @@ def change_user(email: str, new_email: str | None, name: str | None, timezone: s
 @click.argument("email", type=TEXT)
 @uses_database()
 def remove_user(email: str) -> None:
-    """Remove the user with the address EMAIL, whose tokens end with that; the mail stays."""
+    """Remove the user with the address EMAIL, whose tokens end with that; the emails stay."""
     crm.remove_user(_id_of(email))
     say(f"Removed {email}, whose tokens have ended.")
 
@@ -132,10 +132,8 @@ def _address(user_id: str) -> str:
 
 
 def _print_table(names: Sequence[str], records: Iterable[crm.Record]) -> None:
-    table = [names, *([str("-" if one[name] is None else one[name]) for name in names] for one in records)]
-    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
-    for row in table:
-        say("  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip())
+    for line in lines_of_table([names, *([one[name] for name in names] for one in records)]):
+        say(line)
 
 
 @token.command("revoke")

@@ -64,7 +64,7 @@ def as_row(card: dict[str, list[tuple[str, str]]]) -> dict[str, Any]:
 
 
 def is_group(card: dict[str, list[tuple[str, str]]]) -> bool:
-    """Whether it is no person's card but a list of some."""
+    """Whether it is a list of people, and not a person's card."""
     return any(value.lower() == "group" for name in card if name.endswith("KIND") for _, value in card[name])
 
 

@@ -5,7 +5,7 @@
         database.execute("INSERT …", [...])
 
 What each kind of database has of its own is in sqlite.py (with copies.py) and postgresql.py; `_kind` chooses between
-the two.
+the two. What the functions of the same names there do is said here.
 """
 
 from contextlib import AbstractContextManager
@@ -99,7 +99,7 @@ def writing(timeout: float = LOCK_TIMEOUT) -> AbstractContextManager[None]:
 
 
 def time_limit(seconds: float) -> AbstractContextManager[None]:
-    """Break off what this thread reads in it after so many seconds: raises TookTooLong. Not within a transaction."""
+    """Interrupt what this thread reads in it after so many seconds: raises TookTooLong. Not within a transaction."""
     return _kind().time_limit(seconds)
 
 

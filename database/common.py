@@ -56,7 +56,7 @@ class NeverReusedId(AutoField):
     """An integer primary key that is not given out again after its row was deleted.
 
     SQLite's own would give the id of the newest row, once deleted, to the next one: a client that kept it would be
-    shown somebody else's letter.
+    shown somebody else's email.
     """
 
     def ddl(self, ctx: Context) -> Any:

@@ -33,7 +33,7 @@ _CONNECTION = {
 # Of a session. Read committed: what was read under the writers' lock must be what others have left. A call that is
 # stopped in the middle must not keep the lock. What was acknowledged was synced, by a synchronous standby too where
 # there is one; a stricter setting stays. Warnings: see `commit`.
-# A plan made before it is known which words are searched for walks through all mails: 6 s at a million, for 16 ms.
+# A plan made before it is known which words are searched for walks through all emails: 6 s at a million, for 16 ms.
 _STATEMENT_TIMEOUT = "60s"
 _RESET_TIMEOUT = f"SET statement_timeout = '{_STATEMENT_TIMEOUT}'"
 _SESSION = f"""
@@ -49,7 +49,7 @@ _SESSION = f"""
 _STALE = 300  # seconds, after which a connection is replaced: so all come to know of a server that has moved
 
 # Where there is a synchronous standby, a transaction that has changed nothing waits for it as well: what it has found,
-# and is about to acknowledge, may be a mail whose own wait was interrupted. It has to write something for that.
+# and is about to acknowledge, may be an email whose own wait was interrupted. It has to write something for that.
 _COMMIT = """
     SELECT pg_logical_emit_message(true, 'connector', '')
         WHERE pg_current_xact_id_if_assigned() IS NULL AND current_setting('synchronous_standby_names') != '';
@@ -181,7 +181,6 @@ def _several_hosts(theirs: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 
 def attach(url: str) -> None:
-    """See `database.attach`."""
     server = Server(url, None)
     db.initialize(server)
     try:
@@ -191,7 +190,6 @@ def attach(url: str) -> None:
 
 
 def start(url: str, most_connections: int | None = None, make: bool = True) -> None:
-    """See `database.start`."""
     server = Server(url, most_connections)
     db.initialize(server)
     try:
@@ -248,21 +246,18 @@ def release() -> None:
 
 
 def stop() -> None:
-    """Close this thread's connection, and those that nobody uses."""
     release()
     db.close_idle()
 
 
 @contextmanager
 def writing(timeout: float = LOCK_TIMEOUT) -> Iterator[None]:
-    """A transaction that writes; all of it is kept, or nothing. May be nested."""
     with db.atomic(timeout):
         yield
 
 
 @contextmanager
 def time_limit(seconds: float) -> Iterator[None]:
-    """See `database.time_limit`."""
     db.execute_sql(f"SET statement_timeout = {seconds * 1000:.0f}")  # SET takes no parameters
     try:
         yield
@@ -276,7 +271,6 @@ def time_limit(seconds: float) -> Iterator[None]:
 
 @contextmanager
 def snapshot() -> Iterator[None]:
-    """See `database.snapshot`."""
     with __exception_wrapper__:
         db.cursor().execute(f"BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; {_NO_TIMEOUTS}")
     try:
@@ -302,18 +296,15 @@ def purge_deleted() -> bool:
 
 
 def last_id(table: str, column: str = "id") -> int:
-    """See `database.last_id`."""
     query = "SELECT coalesce(pg_sequence_last_value(pg_get_serial_sequence(%s, %s)::regclass), 0)"
     return int(db.execute_sql(query, [table, column]).fetchone()[0])
 
 
 def size() -> int:
-    """See `database.size`."""
     return int(db.execute_sql("SELECT pg_database_size(current_database())").fetchone()[0])
 
 
 def check_writable() -> None:
-    """Raises one of Unavailable where nothing can be written."""
     with writing():
         db.execute_sql("UPDATE schema_migration SET name = name WHERE false")
 
@@ -350,7 +341,6 @@ def _code(error: Exception) -> str | None:
 
 
 def problem_of(error: Exception) -> DatabaseProblem | None:
-    """What one of Unavailable means; None for an error that is a fault of the program."""
     code = _code(error)
     if code is None:
         return DatabaseProblem(str(error), False)  # our own words, or Peewee's
@@ -359,10 +349,7 @@ def problem_of(error: Exception) -> DatabaseProblem | None:
 
 
 def is_retryable(error: Exception) -> bool:
-    """Whether a call that ended with this error has certainly left nothing, and may do better at once.
-
-    A connection that is lost while it commits may have done so: that call is not repeated.
-    """
+    """A connection that is lost while it commits may have done so: that call is not repeated."""
     code = _code(error)
     if code is None or not code.startswith(_RETRYABLE) or getattr(db.calls, "committed", False):
         return False

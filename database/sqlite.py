@@ -36,9 +36,9 @@ from terminal import program
 
 _PRAGMAS = {
     "journal_mode": "wal",  # readers never wait for a writer
-    "synchronous": "full",  # a mail that was acknowledged survives a power failure; NORMAL loses the last ones
+    "synchronous": "full",  # an email that was acknowledged survives a power failure; NORMAL loses the last ones
     "foreign_keys": 1,  # off by default
-    "wal_autocheckpoint": 4000,  # pages (16 MB): most are written again by the next mails; the default, 1000, costs 7 %
+    "wal_autocheckpoint": 4000,  # pages (16 MB): the next emails write most of them again; the default, 1000, costs 7 %
     "secure_delete": 1,  # what is deleted is overwritten, whatever SQLite was built for
     "journal_size_limit": 16 * 1024 * 1024,  # as large as that: a long read or import leaves no larger log behind
 }
@@ -94,7 +94,6 @@ def open_file(path: Path | str, kind: type[sqlite3.Connection] = sqlite3.Connect
 
 
 def start(url: str, most_connections: int | None = None, make: bool = True) -> None:
-    """See `database.start`."""
     path = locate(url)
     if not make and not path.is_file():
         raise FileNotFoundError(errno.ENOENT, f"There is no database {path}")
@@ -118,7 +117,6 @@ def locate(url: str) -> Path:
 
 
 def attach(url: str) -> None:
-    """See `database.attach`."""
     check(locate(url))
     _name(locate(url))
 
@@ -132,7 +130,6 @@ def _name(path: Path) -> _File:
 
 @contextmanager
 def exclusive_use(url: str) -> Iterator[sqlite3.Connection]:
-    """See `database.exclusive_use`."""
     path = locate(url)
     if not path.is_file():
         raise FileNotFoundError(errno.ENOENT, f"There is no database {path}")
@@ -275,7 +272,6 @@ def release() -> None:
 
 
 def stop() -> None:
-    """Close this thread's connection."""
     if db.obj is not None and not db.is_closed():
         db.close()
 
@@ -386,7 +382,6 @@ def _try_lock(handle: int) -> bool:
 
 @contextmanager
 def time_limit(seconds: float) -> Iterator[None]:
-    """See `database.time_limit`."""
     connection, deadline = db.connection(), time.monotonic() + seconds
     connection.set_progress_handler(lambda: time.monotonic() > deadline, _LOOKED_AT)
     try:
@@ -401,7 +396,6 @@ def time_limit(seconds: float) -> Iterator[None]:
 
 @contextmanager
 def snapshot() -> Iterator[None]:
-    """See `database.snapshot`."""
     with db.transaction("DEFERRED"):
         yield
 
@@ -468,7 +462,6 @@ def _changes() -> int:
 
 
 def last_id(table: str, column: str = "id") -> int:
-    """See `database.last_id`."""
     return int(rows("SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = ?", [table])[0][0])
 
 
@@ -483,12 +476,10 @@ def raise_last_ids(schema: str = "main", more: int = 0) -> None:
 
 
 def size() -> int:
-    """See `database.size`."""
     return sum(part.stat().st_size for part in parts(Path(db.database)))
 
 
 def check_writable() -> None:
-    """Raises one of Unavailable where nothing can be written."""
     with writing():
         execute("UPDATE schema_migration SET name = name WHERE 0")
         try:
@@ -532,10 +523,7 @@ def _codes(error: BaseException | None) -> list[tuple[int, str]]:
 
 
 def problem_of(error: Exception) -> DatabaseProblem | None:
-    """What one of Unavailable means; None for an error that is a fault of the program.
-
-    Closes this thread's connection where it would go on like that after the file was repaired.
-    """
+    """Closes this thread's connection where it would go on like that after the file was repaired."""
     if isinstance(error, StorageError):
         return DatabaseProblem(error.strerror or type(error).__name__, error.errno in (errno.ENOSPC, errno.EDQUOT))
     codes = _codes(error)

@@ -90,7 +90,7 @@ def change_contact(changes: dict[str, Any], record_id: str) -> Any:
 def delete_contact(record_id: str) -> None:
     """Remove a contact
 
-    The contact's mail stays.
+    The contact's emails stay.
     """
     crm.delete_contact(record_id, if_match())
 
@@ -101,7 +101,7 @@ def delete_contact(record_id: str) -> None:
 def timeline(query: dict[str, Any], record_id: str) -> Any:
     """List a contact's emails
 
-    Newest first, without bodies. `roles` says why a mail is here: by an address in one of the lists, or by a link. An
-    address that the contact was given today finds the mail of last year.
+    Newest first, without bodies. `roles` says why an email is here: by an address in one of the lists, or by a link. An
+    address that the contact was given today finds the emails of last year.
     """
     return page_response(crm.timeline(record_id, **query))

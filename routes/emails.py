@@ -23,7 +23,7 @@ from web.wire import (
 BODY = {
     "in": "query",
     "name": "body",
-    "description": "`new`: as textBody what the mail adds.",
+    "description": "`new`: as textBody what the email adds.",
     "schema": {"type": "string", "enum": ["new"]},
     "example": "new",
 }
@@ -40,12 +40,12 @@ emails = Blueprint("emails", __name__, url_prefix="/api/v1/emails", description=
 def log_email(email: dict[str, Any]) -> Any:
     """Log an email
 
-    A mail is its `rfc822MsgId`. A `msgId` says which mail it is where one of the two has no `rfc822MsgId`, and subject,
-    sender, time and bodies are equal wherever both have them. Without either, every call makes a new record. A copy of
-    a mail that is here adds recipients, files and `relatedTo` entries, and fills what was empty, but for what people
-    took away; the rest stays as it was first logged, and what the copy says otherwise is kept with the copy. From then
-    on the record is found by the copy's `msgId` too. A mail that was deleted, or that meets a
-    never-log rule, is recorded with its ids and time only.
+    Two emails with one `rfc822MsgId` are one. Where one of them has none, an equal `msgId` decides, if subject, sender,
+    time and bodies are equal wherever both have them. An email with neither id makes a new record at each call. A copy
+    of an email that is here adds recipients, files and `relatedTo` entries, and fills what was empty, except what
+    people took away. The rest stays as it was first logged; what the copy says otherwise is kept with the copy. From
+    then on the record is found by the copy's `msgId` too. Of an email that was deleted, or that meets a never-log rule,
+    only ids and time are recorded.
     """
     return created_or_ok(crm.log_email(email))
 
@@ -69,7 +69,7 @@ def find_emails(query: dict[str, Any]) -> Any:
 def get_email(record_id: str) -> Any:
     """Get an email
 
-    With `body=new` the `textBody` is what the mail adds: without what it quotes, its signature and disclaimers, of the
+    With `body=new` the `textBody` is what the email adds: without quoted text, signature and disclaimers; made from the
     HTML where there is no text. What is stored does not change, and `htmlBody` is whole.
     """
     return record_response(crm.get_email(record_id, request.args.get("body")))
@@ -82,9 +82,8 @@ def get_email(record_id: str) -> Any:
 def change_email(changes: dict[str, Any], record_id: str) -> Any:
     """Change fields of an email
 
-    Only the named fields change; a list is replaced whole. If by new participants the mail meets a rule of never log,
-    all goes but ids and time. Links a mail to a contact: `{"relatedTo": [{"type":
-    "Contact", "id": "1"}]}`.
+    Only the named fields change; a list is replaced whole. An email that meets a never-log rule by its new participants
+    keeps only its ids and time. To link an email to a contact: `{"relatedTo": [{"type": "Contact", "id": "1"}]}`.
     """
     return record_response(crm.change_email(record_id, changes, if_match()))
 

@@ -15,9 +15,9 @@ threads = Blueprint("threads", __name__, url_prefix="/api/v1/threads", descripti
 def list_threads(query: dict[str, Any]) -> Any:
     """List threads
 
-    That with the newest mail first; of a contact or company, by its own newest mail in each. Mails of one
-    `syncThreadId` are a thread, and one without belongs to that of the mail that it answers. A page may have fewer
-    than `limit`, or none, and a next one, where some threads have thousands of mails.
+    That with the newest email first; of a contact or company, by its own newest email in each. Emails of one
+    `syncThreadId` are a thread, and one without belongs to that of the email that it answers. A page may have fewer
+    than `limit`, or none, and a next one, where some threads have thousands of emails.
     """
     return page_response(crm.list_threads(**query))
 
@@ -28,6 +28,6 @@ def list_threads(query: dict[str, Any]) -> Any:
 def get_thread(query: dict[str, Any], record_id: str) -> Any:
     """List a thread's emails
 
-    The oldest first, without bodies. The id is that of any of its mails.
+    The oldest first, without bodies. The id is that of any of its emails.
     """
     return page_response(crm.get_thread(record_id, **query))

@@ -54,6 +54,6 @@ def change_user(changes: dict[str, Any], user_id: str) -> Any:
 def delete_user(user_id: str) -> None:
     """Remove a user
 
-    The user's tokens end with that, this one's too; the mail stays.
+    The user's tokens end with that, this one's too; the emails stay.
     """
     crm.remove_user(user_id)

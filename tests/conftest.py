@@ -3,6 +3,7 @@
 import os
 import shutil
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -149,6 +150,14 @@ def url(storage: str, tmp_path: Path, request: pytest.FixtureRequest) -> Iterato
         yield f"sqlite:///{tmp_path}/connector.db"
 
 
+@pytest.fixture(scope="session", autouse=True)
+def quiet() -> Iterator[None]:
+    """No application of this process writes behind a test's back what it has counted: `flush` does."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("app.Activity", partial(Activity, None))
+        yield
+
+
 @pytest.fixture(scope="session")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Flask:
     """The application, built once: to describe all its routes takes ten times as long as to make a database."""
@@ -168,8 +177,7 @@ def app(built: Flask, url: str, storage: str) -> Iterator[Flask]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(built, "config", Config(built.root_path, {**built.config, "DATABASE_URL": url}))
         patch.setitem(built.extensions, "brake", tokens.Brake())
-        patch.setitem(built.extensions, "activity", Activity(None))  # no statement of another thread's is counted
-        patch.setitem(built.extensions, "uses", tokens.Uses())
+        patch.setitem(built.extensions, "activity", Activity(None))
         patch.setitem(sqlite._PRAGMAS, "synchronous", "off")  # what is written is thrown away
         if storage != "postgresql":  # to make the tables takes five times as long as to copy them
             shutil.copy(database.locate(built_url), database.locate(url))

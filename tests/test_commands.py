@@ -11,6 +11,7 @@ import socket
 import sqlite3
 import subprocess
 import urllib.request
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -125,9 +126,10 @@ def test_users_are_listed_and_changed(run: Any) -> None:
     assert_refused(run("user", "change", "carol.jones@acme.example", "--timezone", "Mars/Olympus"), "time zone")
 
 
-def test_tokens_are_listed_with_addresses_and_last_use(run: Any, client: Any) -> None:
+def test_tokens_are_listed_with_addresses_and_last_use(run: Any, app: Flask, client: Any) -> None:
     """A token of somebody who is gone shows the id."""
-    client.get("/api/v1/users/me").close()
+    client.get("/api/v1/users/me")
+    app.extensions["activity"].flush()
     tokens.create("gone", label="old")
     _, first, second = run("token", "list").stdout.splitlines()
     assert first.split()[:4] == ["1", "john@brightsync.example", "admin", "-"]
@@ -292,24 +294,26 @@ def test_what_is_no_address_ends_the_start_with_one_sentence(tmp_path: Path, hos
     assert done.stderr == "The configuration can't be used. HOST: It must be an address of this machine.\n"
 
 
-@pytest.mark.parametrize("host", ["300.1.1.1", "192.0.2.1"])
-def test_an_address_that_is_not_ours_ends_the_start(tmp_path: Path, host: str) -> None:
-    """Before a token is shown, which would not be shown again."""
-    done = run_command(tmp_path, "commands", "serve", HOST=host, PORT=free_port())
-    assert (done.returncode, done.stdout) == (1, "")
-    assert f"Can't connect to ('{host}', " in done.stderr
-    assert "Traceback" not in done.stderr
-    assert "bsc_" not in done.stderr
+def test_where_it_cannot_listen_it_does_not_start(tmp_path: Path) -> None:
+    """An address that is not ours, a port in use: before a token is shown, which would not be shown again.
 
+    After some seconds, in which a server that is just ending would have given the port back; so all at once.
+    """
+    with socket.create_server(("127.0.0.1", 0)) as other, ThreadPoolExecutor() as starts:
+        taken = other.getsockname()[1]
+        places = {("300.1.1.1", free_port()): "Can't connect to", ("192.0.2.1", free_port()): "Can't connect to"}
+        places["127.0.0.1", taken] = "Connection in use:"
 
-def test_a_port_that_is_in_use_ends_the_start(tmp_path: Path) -> None:
-    """After some seconds, in which a server that is just ending would have given it back."""
-    with socket.create_server(("127.0.0.1", 0)) as other:
-        port = other.getsockname()[1]
-        done = run_command(tmp_path, "commands", "serve", PORT=port)
-    assert (done.returncode, done.stdout) == (1, "")
-    assert f"Connection in use: ('127.0.0.1', {port})" in done.stderr
-    assert "bsc_" not in done.stderr
+        def start(place: tuple[str, int]) -> Any:
+            folder = tmp_path / place[0]
+            folder.mkdir()
+            return run_command(folder, "commands", "serve", HOST=place[0], PORT=place[1])
+
+        for (place, said), done in zip(places.items(), starts.map(start, places), strict=True):
+            assert (done.returncode, done.stdout) == (1, "")
+            assert f"{said} {place}" in done.stderr
+            assert "Traceback" not in done.stderr
+            assert "bsc_" not in done.stderr
 
 
 @pytest.mark.parametrize("command", ["--help", "user --help", "token --help", "token create --help", "serve --help"])

@@ -1,7 +1,6 @@
 """The commands in the README and in docs/: each block is run as it is printed, page by page, or is named below."""
 
 import faulthandler
-import itertools
 import json
 import os
 import re
@@ -11,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import chain, takewhile
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +47,7 @@ NOT_RUN = {
         "  pytest -k memory": "these are the tests",
     },
 }
-# Pages that go on where others end.
+# Pages that go on where others end, which are run with them.
 AFTER = {"docs/use.md": ["README.md"]}
 # What a reader puts in.
 TYPED = {
@@ -137,7 +137,7 @@ def run(folder: Path, port: int, token: str, page: str) -> None:
             lines += [f"printf '\\x01{n}\\n'", f"{block.rstrip()} || test $? = {status}" if status else block]
     for one in _bash(folder, port, token, "\n".join(lines)).split("\x01")[1:]:
         place, _, printed = one.partition("\n")
-        below = "".join(itertools.takewhile(is_printed, ready[int(place) + 1 :]))
+        below = "".join(takewhile(is_printed, ready[int(place) + 1 :]))
         if shown := re.search(r"^[{[].*", below, re.DOTALL | re.MULTILINE):
             answer = printed.replace("\r", "").rpartition("\n\n")[2]  # of curl -i
             assert _masked(answer) == _masked(shown[0]), ready[int(place)]
@@ -159,7 +159,7 @@ def _masked(text: str) -> Any:
 
 
 @pytest.mark.skipif(not shutil.which("curl"), reason="curl is not installed")
-@pytest.mark.parametrize("page", PAGES)
+@pytest.mark.parametrize("page", [page for page in PAGES if page not in chain(*AFTER.values())])
 def test_each_block_of_commands_works_as_it_is_printed(tmp_path: Path, page: str) -> None:
     """In the order of the page, in the project's folder, on the server that `make run` has started."""
     if all(is_printed(block) or reason(page, block) for block in blocks(page)):

@@ -182,15 +182,6 @@ def test_batches_are_kept_one_by_one(run: Any, client: Any, tmp_path: Path, monk
     assert {email["subject"] for email in _all_emails(client)} == {"Offer 1", "Offer 2"}
 
 
-def test_it_says_so_when_its_reader_is_killed(run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Such as by the system, for want of memory: that is never taken for the end of the mail."""
-    monkeypatch.setattr(imports, "as_email", lambda raw: os._exit(9))
-    result = run(_write(tmp_path / "mail", _mail(1)))
-    assert result.exit_code == 1
-    assert "has ended early" in result.stderr
-    assert result.stdout == ""
-
-
 def test_a_batch_ends_early_where_mails_are_large() -> None:
     """So that a folder full of large mails fits into memory."""
     items = [Item(str(size), {}, size) for size in (1, 1, 1, 60, 60, 200, 1)]

@@ -142,48 +142,38 @@ def test_the_list_shows_all_but_the_tokens_themselves(app: Flask) -> None:
     assert token[4:] not in str(tokens.listed())
 
 
-def test_a_call_leaves_when_its_token_was_used(client: Any, sync: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Once an hour, and once the answer is out; a call that is refused is no use."""
+def test_a_call_leaves_when_its_token_was_used(
+    app: Flask, client: Any, sync: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Once an hour, with what was counted; a call that is refused is no use."""
 
     def last_used() -> list[str | None]:
+        app.extensions["activity"].flush()
         return [token["lastUsedAt"] for token in tokens.listed()]
 
-    def call(client: Any, path: str = "/api/v1/users/me") -> None:
-        client.get(path).close()  # as a server does behind the answer
-
     assert last_used() == [None, None]
-    answer = sync.get("/api/v1/users/me")
-    assert last_used() == [None, None]
-    answer.close()
+    sync.get("/api/v1/users/me")
     admin, first = last_used()
     assert admin is None
     assert first is not None
-    call(sync)
+    sync.get("/api/v1/users/me")
     assert last_used() == [None, first]
     moment = monotonic() + 3600
-    monkeypatch.setattr(tokens, "monotonic", lambda: moment)
-    call(sync)
+    monkeypatch.setattr("web.activity.monotonic", lambda: moment)
+    sync.get("/api/v1/users/me")
     assert (last_used()[1] or "") > first
-    call(client, "/api/v1/nowhere")
+    client.get("/api/v1/nowhere")
     assert last_used()[0] is not None
-    unused = tokens.create("nobody")
-    client.token = unused
-    call(client)
+    client.token = tokens.create("nobody")
+    client.get("/api/v1/users/me")
     assert last_used()[2] is None
 
 
-def test_nobody_waits_to_keep_when_a_token_was_used(
-    app: Flask, sync: Any, url: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """While others write it is left to a later call."""
+def test_nobody_waits_to_keep_when_a_token_was_used(app: Flask, sync: Any, url: str) -> None:
+    """While others write it is left for later."""
+    assert sync.get("/api/v1/users/me").status_code == 200
     with lock_held_elsewhere(url):
-        answer = sync.get("/api/v1/users/me")
-        answer.close()
-        assert answer.status_code == 200
+        app.extensions["activity"].flush()
         assert tokens.listed()[0]["lastUsedAt"] is None
-    sync.get("/api/v1/users/me").close()
-    assert tokens.listed()[0]["lastUsedAt"] is None
-    moment = monotonic() + 60
-    monkeypatch.setattr(tokens, "monotonic", lambda: moment)
-    sync.get("/api/v1/users/me").close()
+    app.extensions["activity"].flush()
     assert tokens.listed()[0]["lastUsedAt"] is not None

@@ -1,4 +1,4 @@
-"""What calls with each user's token came to: the connector's own records, wherever the others are kept.
+"""What calls with each user's token came to, and when tokens were used: the connector's own records.
 
 Each process counts in memory. A thread of its own writes that down some seconds later, in one short transaction, so no
 call waits for it or asks the database once more. What can't be written at once, as others write, is tried again; a
@@ -7,10 +7,10 @@ BrightSync's: per user, day and outcome, and never who wrote to whom.
 """
 
 import logging
-import time
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from threading import Event, Lock, Thread
+from time import monotonic, sleep, time
 
 from peewee import EXCLUDED, Case, fn
 
@@ -87,19 +87,29 @@ class Activity:
         self._seconds, self._keeps_unmatched = seconds, keeps_unmatched
         self._calls: _Calls = {}
         self._missed: _Missed = {}
+        self._uses: dict[int, float] = {}
+        self._next_use: dict[int, float] = {}  # of a token: before this time its use is known well enough
         self._lock, self._writing = Lock(), Lock()
         self._waiting = Event()
         self._thread: Thread | None = None  # begins with the first call: a worker is forked before
 
     def count(self, user_id: str, status: int, call: str, missed: Iterable[str] = ()) -> None:
         """Count a call, as method and route, and the addresses that it looked up in vain."""
-        at = time.time()  # as a text it would take as long as all the rest
+        at = time()  # as a text it would take as long as all the rest
         key = int(at // 86_400), user_id, status, call if status >= 400 or call == LOGGED else ""
         missed = {address: (1, at, {user_id}) for address in missed} if missed and self._keeps_unmatched else {}
-        self._add({key: (1, at)}, missed)
+        self._add({key: (1, at)}, missed, {})
 
-    def _add(self, calls: _Calls, missed: _Missed) -> None:
+    def note_use(self, token_id: int) -> None:
+        """Remember when a token was used, of each token once an hour."""
+        moment = monotonic()
+        if moment >= self._next_use.get(token_id, 0):
+            self._next_use[token_id] = moment + 3600
+            self._add({}, {}, {token_id: time()})
+
+    def _add(self, calls: _Calls, missed: _Missed, uses: dict[int, float]) -> None:
         with self._lock:
+            self._uses = uses | self._uses
             for key, (times, at) in calls.items():
                 before, last = self._calls.get(key, (0, at))
                 self._calls[key] = before + times, max(at, last)
@@ -117,7 +127,7 @@ class Activity:
 
     def _work(self) -> None:
         while self._waiting.wait():
-            time.sleep(self._seconds or 0)
+            sleep(self._seconds or 0)
             try:
                 self.flush()
             except Exception as error:
@@ -129,9 +139,9 @@ class Activity:
         with self._writing:
             self._waiting.clear()
             with self._lock:
-                calls, missed = self._calls, self._missed
-                self._calls, self._missed = {}, {}
-            if not calls and not missed:
+                calls, missed, uses = self._calls, self._missed, self._uses
+                self._calls, self._missed, self._uses = {}, {}, {}
+            if not (calls or missed or uses):
                 return
             rows = [_row(*key[1:], *counted) for key, counted in calls.items()]
             asked = {address: (times, _text(at), users) for address, (times, at, users) in missed.items()}
@@ -140,8 +150,9 @@ class Activity:
                     _ADD.many(rows)
                     _FORGET.run(day=_day(KEPT_DAYS))
                     unmatched.keep(asked, self._keeps_unmatched)
+                    tokens.keep_uses({token_id: _text(at) for token_id, at in uses.items()})
             except Unavailable:
-                self._add(calls, missed)
+                self._add(calls, missed, uses)
 
 
 def _row(user_id: str, status: int, call: str, times: int, at: float) -> Record:
@@ -154,7 +165,7 @@ def _text(moment: float) -> str:
 
 
 def _day(ago: int) -> str:
-    return _text(time.time() - ago * 86_400)[:10]
+    return _text(time() - ago * 86_400)[:10]
 
 
 def list_activity() -> list[Record]:

@@ -1,7 +1,7 @@
 """What the service tells of its work: a line of JSON a request for machines, and sentences for people.
 
 The lines go to standard output, the sentences to standard error. Neither holds what somebody wrote: no path, query,
-header or body; of an exception its type and its places in the code, but not its message, which may quote a letter.
+header or body; of an exception its type and its places in the code, but not its message, which may quote an email.
 """
 
 import json

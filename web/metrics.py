@@ -28,7 +28,7 @@ metrics = Blueprint("metrics", __name__)
 
 _REQUESTS = Counter(
     "connector_requests",
-    "Answers. Of POST /api/v1/emails 201 is a new mail and 200 a copy; 503: the database can't serve.",
+    "Answers. Of POST /api/v1/emails 201 is a new email and 200 a copy; 503: the database can't serve.",
     ["method", "route", "status"],
     registry=None,
 )

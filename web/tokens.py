@@ -9,7 +9,7 @@ and never concerns a valid token: BrightSync calls for all users from one addres
 import logging
 import secrets
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from http import HTTPMethod
@@ -24,7 +24,7 @@ from clock import now, stamp
 from crm.mentions import Mentions
 from crm.records import NotOffered
 from crm.seam import store
-from database import Unavailable, release, writing
+from database import Unavailable, writing
 from database.query import Prepared, Row, is_any, param
 from models import Refusal, Token
 
@@ -140,27 +140,9 @@ def _digest(token: str) -> str:
     return sha256(token.encode()).hexdigest()
 
 
-class Uses:
-    """When tokens are used, as far as a process keeps it: of each token once an hour."""
-
-    def __init__(self) -> None:
-        self._next: dict[int, float] = {}  # of a token: before this time there is nothing to do
-
-    def is_due(self, token_id: int) -> bool:
-        """Whether the use of a token is to be kept."""
-        return monotonic() >= self._next.get(token_id, 0)
-
-    def keep(self, token_id: int) -> None:
-        """Keep that a token is used now; where others write, that is left to a call a minute later."""
-        self._next[token_id] = monotonic() + 60
-        try:
-            with writing(0):
-                _NOTE_USE.run(now=now(), id=token_id)
-            self._next[token_id] = monotonic() + 3600
-        except Unavailable:
-            log.info("The use of a token could not be kept.")
-        finally:
-            release()  # the call is over
+def keep_uses(moments: Mapping[int, str]) -> None:
+    """Keep when tokens were used last; called in a transaction."""
+    _NOTE_USE.many([{"id": token_id, "now": at} for token_id, at in moments.items()])
 
 
 # ---- refusals -------------------------------------------------------------------------------------------------------
@@ -220,9 +202,9 @@ class Brake:
 
         That is 0, but for a login that fails when FAILURES have failed from this address within a minute (of IPv6: from
         its /64, which is one customer's). For `flask audit` a row is kept of the first refused call of an address or
-        token within an hour, of the tenth, the hundredth and so on; of unknown tokens no more than A_DAY, so that who
-        tries many does not push out what was kept before. Nobody waits for that: where others write, there is
-        none.
+        token within an hour, of the tenth, the hundredth and so on; of unknown tokens no more than A_DAY, so that a
+        client that tries many does not push out what was kept before. No call waits for that: where others write, no
+        row is kept.
         """
         address = _network(remote)
         found = _FIND.first(sha256=_digest(token)) if token.startswith(PREFIX) else None

@@ -25,7 +25,7 @@ from schemas import ID_IN_PATH, RECORD_ID, Position
 
 View = TypeVar("View", bound=Callable[..., Any])
 
-DEEPEST = 32  # levels of nesting in a JSON body; no mail has more than five
+DEEPEST = 32  # levels of nesting in a JSON body; no email has more than five
 MOST_COMMAS = 20_000  # between the values of a JSON body: 5,000 recipients with names, and 500 files
 
 # Occur in real mail, and no database stores them all.
@@ -62,7 +62,7 @@ class Parser(FlaskParser):
         if req.headers.get("Content-Encoding", "identity").strip().lower() not in ("", "identity"):
             abort(415, message="The body must not be compressed.", headers={"Accept-Encoding": "identity"})
         try:
-            if _BODY not in req.environ:  # read once, also where the database has broken off and the call is made again
+            if _BODY not in req.environ:  # read once, also where the connection was lost and the call is made again
                 req.environ[_BODY] = parse_json(_read_body(req))
             return req.environ[_BODY]
         except BadRequestBody as error:
@@ -84,11 +84,11 @@ class RecordIdConverter(BaseConverter):
         return {**ID_IN_PATH, "examples": ["1"]}
 
 
-class AddressConverter(PathConverter):
+class AddressConverter(RecordIdConverter):
     """A normalized address in a path; it may hold a slash."""
 
-    def to_python(self, value: str) -> str:
-        return _UNSTORABLE.sub("\ufffd", value)
+    regex = PathConverter.regex
+    part_isolating = False
 
     @staticmethod
     def description(converter: BaseConverter) -> dict[str, Any]:
@@ -107,18 +107,13 @@ _EXAMPLES = {"address": "new@acme.example"}
 _ARGUMENTS = {"id": "record_id", "attachmentId": "attachment_id", "userId": "user_id", "ruleId": "rule_id"}
 
 
-_IF_MATCH = {
-    "in": "header",
-    "name": "If-Match",
-    "description": "The `ETag` of the record as it is known: where it has changed since, the answer is 412.",
-    "schema": {"type": "string"},
-}
-_IF_NONE_MATCH = {
-    "in": "header",
-    "name": "If-None-Match",
-    "description": "The `ETag` of the record as it is known: where it is still the same, the answer is 304.",
-    "schema": {"type": "string"},
-}
+def _condition(name: str, description: str) -> dict[str, Any]:
+    return {"in": "header", "name": name, "description": description, "schema": {"type": "string"}}
+
+
+_KNOWN = "The `ETag` of the record as it is known: where it"
+_IF_MATCH = _condition("If-Match", f"{_KNOWN} has changed since, the answer is 412.")
+_IF_NONE_MATCH = _condition("If-None-Match", f"{_KNOWN} is still the same, the answer is 304.")
 
 
 class Blueprint(flask_smorest.Blueprint):
@@ -161,9 +156,10 @@ class Blueprint(flask_smorest.Blueprint):
                 unmet = self.alt_response(304) if method == "GET" else self.alt_response(412, "PRECONDITION_FAILED")
                 guarded = unmet(guarded)
             has_body = method in ("POST", "PUT", "PATCH") and "{address}" not in rule
-            for status in [401, 403, 429, 503] + [404] * bool(ids) + [400, 413, 415] * has_body:
-                guarded = self.alt_response(status, HTTPStatus(status).name)(guarded)
-            guarded = self.doc(operationId=view.__name__, security=[{"bearer": [scope]}, {"basic": [scope]}])(guarded)
+            statuses = [401, 403, 429, 503] + [404] * bool(ids) + [400, 413, 415] * has_body
+            refusals = {str(status): HTTPStatus(status).name for status in statuses}
+            security = [{"bearer": [scope]}, {"basic": [scope]}]
+            guarded = self.doc(operationId=view.__name__, security=security, responses=refusals)(guarded)
             guarded.scope = scope  # type: ignore[attr-defined]
             path = re.sub(r"{(\w+)}", r"<record_id:\1>", rule).replace("<record_id:address>", "<address:address>")
             return super(Blueprint, self).route(path, parameters=parameters, **options)(guarded)
@@ -272,20 +268,21 @@ def _drain(stream: Any, most: int) -> None:
         most -= len(part)
 
 
-ETAG = {"ETag": {"description": "The version of the record.", "required": True, "schema": {"type": "string"}}}
-LOCATION = {
-    "Location": {"description": "The path of the record.", "required": True, "schema": {"type": "string"}},
-    **ETAG,
-}
-NEXT = {"Link": {"description": 'The next page: `<…>; rel="next"`; none at the end.', "schema": {"type": "string"}}}
-_RETRY = {"Retry-After": {"description": "Seconds to wait.", "required": True, "schema": {"type": "integer"}}}
+def _header(name: str, description: str, kind: str = "string", required: bool = True) -> dict[str, Any]:
+    """What the description says of a header of an answer."""
+    told = {"description": description, "schema": {"type": kind}}
+    return {name: {**told, "required": True} if required else told}
+
+
+ETAG = _header("ETag", "The version of the record.")
+LOCATION = {**_header("Location", "The path of the record."), **ETAG}
+NEXT = _header("Link", 'The next page: `<…>; rel="next"`; none at the end.', required=False)
+FILE_NAME = _header("Content-Disposition", "The name.")
+_RETRY = _header("Retry-After", "Seconds to wait.", "integer")
 # What the description shows of each refusal: its message, as an example, and its headers. Of 422: schemas.Error.
 REFUSALS: dict[int, tuple[str, dict[str, Any]]] = {
     400: ("The body is not JSON.", {}),
-    401: (
-        "This call needs a valid token.",
-        {"WWW-Authenticate": {"description": "How to show a token.", "required": True, "schema": {"type": "string"}}},
-    ),
+    401: ("This call needs a valid token.", _header("WWW-Authenticate", "How to show a token.")),
     403: ("This call needs a token with the scope admin.", {}),
     404: ("There is no such record.", {}),
     409: ("Another email has this rfc822MsgId.", {}),
@@ -295,7 +292,6 @@ REFUSALS: dict[int, tuple[str, dict[str, Any]]] = {
     429: ("Too many calls with a token that is not valid.", _RETRY),
     503: ("The database can't serve now.", _RETRY),
 }
-FILE_NAME = {"Content-Disposition": {"description": "The name.", "required": True, "schema": {"type": "string"}}}
 
 
 def created_or_ok(outcome: tuple[Any, bool], noun: str = "") -> tuple[Any, int, dict[str, str]]:
@@ -350,7 +346,7 @@ _NOT_PLAIN = re.compile("[^ -~]|%")  # browsers differ in whether they decode `%
 
 
 def download(file: Mapping[str, Any]) -> Response:
-    """The answer that is a file out of a mail: a browser saves it and never runs it, whatever it says it is."""
+    """The answer that is a file out of an email: a browser saves it and never runs it, whatever it says it is."""
     kind = str(file["mimeType"] or "")
     answer = Response(file["content"], mimetype=kind if _MEDIA_TYPE.fullmatch(kind) else "application/octet-stream")
     answer.headers["Content-Disposition"] = _disposition(str(file["name"] or ""))

@@ -23,8 +23,8 @@ class Worker(ThreadWorker):
     def init_process(self) -> None:
         self._epoll = select.epoll()  # all threads wait here for all connections
         self._idle: dict[int, Any] = {}  # connections in epoll, by file descriptor; no thread reads from them
-        self._turns = Semaphore(1)  # a thread that holds a turn waits for a request, or answers one
-        self._extra_turns = 0  # given out because of slow requests
+        self._may_work = Semaphore(1)  # a thread that has acquired it waits for a request, or answers one
+        self._threads_added = 0  # because of slow requests
         self._lock = Lock()
         self._nr_at_accept = 0  # requests answered until the last accept
         # Else gunicorn computes each setting anew at each use.
@@ -55,7 +55,7 @@ class Worker(ThreadWorker):
         in_epoll(conn.sock.fileno(), select.EPOLLIN | select.EPOLLONESHOT)  # one thread is told, once
 
     def _serve(self) -> None:
-        self._turns.acquire()
+        self._may_work.acquire()
         while True:
             conn = self._idle.pop(self._epoll.poll(maxevents=1)[0][0])
             began = time.monotonic()
@@ -72,21 +72,22 @@ class Worker(ThreadWorker):
                 self.log.error("A connection was closed.", exc_info=error)
             with self._lock:
                 self.nr_conns -= not kept
-                self._extra_turns -= (too_many := self._extra_turns > 0 and time.monotonic() - began >= SLOW)
-            if too_many:  # another thread was given a turn because of this request
-                self._turns.acquire()
+                too_many = self._threads_added > 0 and time.monotonic() - began >= SLOW
+                self._threads_added -= too_many
+            if too_many:  # another thread was added because of this request
+                self._may_work.acquire()
 
     def _watch(self) -> None:
-        """Let one thread more answer, where a request waits and none was taken for SLOW seconds."""
+        """Add a thread that answers, where a request waits and none was taken for SLOW seconds."""
         while True:
             select.select([self._epoll], [], [])
             nr = self.nr
             time.sleep(SLOW)
             waiting = nr == self.nr and select.select([self._epoll], [], [], 0)[0]
-            if waiting and self._extra_turns < self.cfg.threads - 1:
+            if waiting and self._threads_added < self.cfg.threads - 1:
                 with self._lock:
-                    self._extra_turns += 1
-                self._turns.release()
+                    self._threads_added += 1
+                self._may_work.release()
 
     def murder_keepalived(self, force: bool = False) -> None:
         """Called once a second or more. The thread that reads a connection's end closes it, and answers first."""
