@@ -206,7 +206,7 @@ class Copy(Table):
 
     email = ForeignKeyField(Email, on_delete="CASCADE", index=False)
     digest = TextField()  # of all that was sent: the same copy once more has no second row
-    msg_key = TextField(null=True)  # its msgId, normalized
+    copy_key = TextField(null=True)  # its msgId, normalized
     msg_id = TextField(null=True)
     user_id = TextField(null=True)  # whose token it came with; no foreign key, as for tokens
     logged_at = TextField(null=True)
@@ -216,7 +216,7 @@ class Copy(Table):
     class Meta:
         primary_key = CompositeKey("email", "digest")
         without_rowid = True
-        indexes = ((("msg_key", "email"), False),)
+        indexes = ((("copy_key", "email"), False),)
 
 
 class Change(Table):
@@ -322,7 +322,7 @@ class Withheld(Table):
     seq = NeverReusedId()
     email = TextField(index=True)  # the id that the record had
     message_key = TextField(null=True, index=True)
-    msg_key = TextField(null=True, index=True)
+    copy_key = TextField(null=True, index=True)
     contents = JSONField()
     reason = TextField()  # deleted, erased, retention
     at = TextField()

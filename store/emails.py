@@ -39,18 +39,18 @@ _FIND = Prepared(
     lambda: (
         Email.select(Email.id)
         .where(Email.message_key == param("message_key"))
-        .union_all(Copy.select(Copy.email).where(Copy.msg_key == param("copy_key")))
+        .union_all(Copy.select(Copy.email).where(Copy.copy_key == param("copy_key")))
     )
 )
 _LOGGED = Prepared(
     lambda: (
-        Email.select(Email.id, Email.message_key, Copy.digest, Copy.msg_key, Copy.contents)
+        Email.select(Email.id, Email.message_key, Copy.digest, Copy.copy_key, Copy.contents)
         .join(Copy, JOIN.LEFT_OUTER, on=Copy.email == Email.id)
         .where(is_any(Email.id, "ids"))
         .order_by(Email.id, Copy.logged_at.asc(nulls="LAST"), Copy.digest)
     )
 )
-_COPY = ("email", "digest", "msg_key", "contents", "msg_id", "user_id", "logged_at", "differs")
+_COPY = ("email", "digest", "copy_key", "contents", "msg_id", "user_id", "logged_at", "differs")
 _RECORD_COPY = Prepared(lambda: Copy.insert({name: param(name) for name in _COPY}).on_conflict_ignore())
 _PLACES_OF_COPIES = Prepared(
     lambda: (
@@ -108,7 +108,7 @@ _KNOWN = {
     "thread": Prepared(
         lambda: Email.select(Email.thread_key).where(is_any(Email.thread, "threads"), is_any(Email.thread_key, "keys"))
     ),
-    "copy": Prepared(lambda: Copy.select(Copy.msg_key).where(is_any(Copy.msg_key, "keys")).distinct()),
+    "copy": Prepared(lambda: Copy.select(Copy.copy_key).where(is_any(Copy.copy_key, "keys")).distinct()),
     "address": Prepared(
         lambda: Recipient.select(Recipient.normalized).where(is_any(Recipient.normalized, "keys")).distinct()
     ),
@@ -234,7 +234,7 @@ def record_copy(email_id: str, keys: CopyKeys, copy: Record) -> None:
     _RECORD_COPY.run(
         email=int(email_id),
         digest=keys.digest,
-        msg_key=keys.copy_key,
+        copy_key=keys.copy_key,
         contents=dumps(keys.contents),
         msg_id=copy["msgId"],
         user_id=copy["userId"],

@@ -91,7 +91,7 @@ def _conditions(stream: _Stream, given: frozenset[str | None]) -> Iterator[Any]:
         yield _E.thread == param("thread")  # by its index
         yield _E.thread_key == param("thread_key")
     if "copy_key" in given:
-        yield _E.id.in_(Copy.select(Copy.email).where(Copy.msg_key == param("copy_key")))
+        yield _E.id.in_(Copy.select(Copy.email).where(Copy.copy_key == param("copy_key")))
     if "received_after" in given:
         yield stream.at >= param("received_after")
     if "window" in given:

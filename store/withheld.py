@@ -17,16 +17,16 @@ _MAKE_KEY = Prepared(lambda: Secret.insert(key=param("key")).on_conflict_ignore(
 
 def _found(condition: Any) -> Any:
     return Withheld.select(
-        Withheld.seq, Withheld.email, Withheld.message_key, Withheld.msg_key, Withheld.contents
+        Withheld.seq, Withheld.email, Withheld.message_key, Withheld.copy_key, Withheld.contents
     ).where(condition)
 
 
 _FIND = Prepared(
     lambda: _found(Withheld.message_key == param("message_key")).union_all(
-        _found(Withheld.msg_key == param("copy_key"))
+        _found(Withheld.copy_key == param("copy_key"))
     )
 )
-_COLUMNS = ("email", "message_key", "msg_key", "contents", "reason", "at")
+_COLUMNS = ("email", "message_key", "copy_key", "contents", "reason", "at")
 _INSERT = Prepared(lambda: Withheld.insert({name: param(name) for name in _COLUMNS}))
 _RENAME = Prepared(
     lambda: Withheld.update(

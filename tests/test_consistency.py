@@ -89,7 +89,7 @@ def test_an_empty_database_has_no_problems() -> None:
         ("UPDATE email SET has_attachments = 1 WHERE id = 2", "emails whose has_attachments and .*: 2"),
         ("UPDATE email SET snippet = 'x' WHERE id = 2", "emails whose snippet and .*: 2"),
         ("UPDATE email SET html_text = NULL WHERE id = 2", "emails whose html_text and .*: 2"),
-        ("DELETE FROM copy WHERE msg_key = '18c2f0a9d1e4'", "emails that can't be found by their msgId: 1"),
+        ("DELETE FROM copy WHERE copy_key = '18c2f0a9d1e4'", "emails that can't be found by their msgId: 1"),
         ("DELETE FROM contact_address WHERE position = 0", "contacts that have lost an address, or .*: 43"),
         ("UPDATE company_domain SET normalized = NULL", "companies that have lost a domain, or .*: "),
         ("UPDATE company_domain SET position = 1", "companies that have lost a domain, or .*: "),
