@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from functools import cache
 from http import HTTPStatus
 from json import JSONEncoder
-from typing import Any
+from typing import Any, NoReturn
 
 import click
 import flask_smorest
@@ -88,11 +88,15 @@ class Api(flask_smorest.Api):
         return self.handle_http_exception(error)
 
 
+def _no_record(value: Any) -> NoReturn:
+    raise crm.BadRecord(f"with a {type(value).__name__}, where a text, number, list or None belongs")
+
+
 class Json(DefaultJSONProvider):
     """Fields in the schema's order, letters as they are, and no second copy of a large email's text for the newline."""
 
     sort_keys = False
-    _encoder = JSONEncoder(ensure_ascii=False, separators=(",", ":"))
+    _encoder = JSONEncoder(ensure_ascii=False, separators=(",", ":"), default=_no_record)
 
     def response(self, *args: Any, **kwargs: Any) -> Response:
         body = self._encoder.encode(self._prepare_response_obj(args, kwargs)).encode()

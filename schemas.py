@@ -15,7 +15,7 @@ from marshmallow import EXCLUDE, Schema, ValidationError, fields, post_load, pre
 
 from clock import stamp
 from crm.matching import normalize_address, split_addresses
-from crm.records import LONGEST_NAME, MOST_CHARACTERS, MOST_ENTRIES, Incomplete
+from crm.records import LONGEST_NAME, MOST_CHARACTERS, MOST_ENTRIES, BadRecord
 
 MOST_ADDRESSES = 200  # distinct ones in one look-up
 LONGEST_ID = 255
@@ -50,7 +50,7 @@ class Wire(Schema):
                 return {name: obj[name] for name in self.dump_fields}
             except KeyError:
                 missing = ", ".join(name for name in self.dump_fields if name not in obj)
-                raise Incomplete(missing) from None
+                raise BadRecord(f"without {missing}") from None
         return {name: getattr(obj, name) for name in self.dump_fields}
 
 

@@ -40,7 +40,7 @@ from crm.emails import (
 from crm.finding import find_emails, participants
 from crm.never_log import add_rule, list_rules, remove_rule
 from crm.privacy import erase_person, export_person, mentions
-from crm.records import Changed, Conflict, Cursor, Invalid, NotFound, NotOffered, Page, Record, Versions
+from crm.records import BadRecord, Changed, Conflict, Cursor, Invalid, NotFound, NotOffered, Page, Record, Versions
 from crm.retention import apply_rule, get_retention, rule_for, run_retention, set_retention
 from crm.seam import check
 from crm.timelines import company_timeline, get_thread, list_threads, timeline
@@ -48,6 +48,7 @@ from crm.users import add_user, change_user, get_user, list_users, lookup_users,
 from crm.withheld import forget_withheld, list_withheld
 
 __all__ = [
+    "BadRecord",
     "Changed",
     "Conflict",
     "Cursor",

@@ -28,8 +28,8 @@ class Changed(Exception):
     """The record is no longer as the caller knows it."""
 
 
-class Incomplete(LookupError):
-    """A record that the store gave lacks a field: the message, which the log shows, is the field's name."""
+class BadRecord(Exception):
+    """A store's record is not as its description says. The log shows the message, which says how and quotes nothing."""
 
 
 class NotOffered(NotImplementedError):

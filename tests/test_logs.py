@@ -3,7 +3,7 @@
 import json
 import logging
 import re
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
 
 import pytest
@@ -106,14 +106,30 @@ def test_a_fault_is_logged_with_its_place_and_without_what_was_sent(
     assert SECRET not in f"{log}{answer.text}{answer.headers}"
 
 
-def test_a_field_that_a_store_has_left_out_is_named(
-    client: Any, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+RECORD = {"id": SECRET, "firstName": None, "lastName": SECRET, "emailAddresses": [SECRET], "companyId": None}
+
+
+@pytest.mark.parametrize(
+    ("record", "said"),
+    [
+        (
+            {"id": SECRET, "lastName": SECRET, "updatedAt": "x"},
+            "without firstName, emailAddresses, companyId, createdAt",
+        ),
+        (
+            {**RECORD, "createdAt": date(2026, 1, 31), "updatedAt": "x"},
+            "with a date, where a text, number, list or None",
+        ),
+    ],
+)
+def test_what_is_wrong_with_a_record_of_a_store_is_named(
+    client: Any, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, record: Any, said: str
 ) -> None:
-    """Whoever writes functions of a store sees which one, and nothing of the record."""
-    monkeypatch.setattr(crm, "get_contact", lambda record_id: {"id": SECRET, "lastName": SECRET, "updatedAt": "x"})
+    """Whoever writes functions of a store reads how it differs from the description, and nothing of the record."""
+    monkeypatch.setattr(crm, "get_contact", lambda record_id: record)
     assert_error(client.get("/api/v1/contacts/1"), 500)
     log = capsys.readouterr().err
-    assert "crm.records.Incomplete of firstName, emailAddresses, companyId, createdAt, at:" in log
+    assert f"crm.records.BadRecord: {said}" in log
     assert SECRET not in log
 
 

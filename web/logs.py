@@ -20,7 +20,7 @@ from flask import has_request_context, request
 from flask.logging import default_handler
 
 from clock import now, stamp
-from crm.records import Incomplete
+from crm.records import BadRecord
 
 # Of the WSGI environment, in which the application tells the server what to log.
 REQUEST_ID, ROUTE, LABEL = "connector.request_id", "connector.route", "connector.token_label"
@@ -72,8 +72,8 @@ class Sentence(logging.Formatter):
         parts: list[str] = []
         error: BaseException | None = ei[1]
         while error:
-            named = f" of {error}" if isinstance(error, Incomplete) else ""  # other messages may quote what was sent
-            parts += [f"{type(error).__module__}.{type(error).__qualname__}{named}, at:\n"]
+            said = f": {error}" if isinstance(error, BadRecord) else ""  # other messages may quote what was sent
+            parts += [f"{type(error).__module__}.{type(error).__qualname__}{said}, at:\n"]
             parts += traceback.format_tb(error.__traceback__)
             error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
         return "".join(parts).rstrip()
