@@ -32,6 +32,10 @@ class _Text(click.ParamType[str]):
 TEXT = _Text()
 
 
+class Refused(Exception):
+    """What was not done, and why; the message is for people, and quotes nothing of what is stored."""
+
+
 def start_database(config: Mapping[str, Any], make: bool) -> None:
     """Open the database of DATABASE_URL. With `make`, a new one is made where there is none: only where a server or a
     command stores something, as an empty database would hide a mistyped DATABASE_URL. Raises settings.Misconfigured."""

@@ -10,6 +10,7 @@ from flask.cli import with_appcontext
 from marshmallow import ValidationError
 
 import settings
+from commands.common import Refused
 from database import NO_POSTGRESQL
 from terminal import printable
 
@@ -40,7 +41,7 @@ def copy_database(target: str) -> None:
     it holds a copy already, the two are compared.
     """
     try:
-        from commands.database_copy import Refused, copy  # not above: psycopg may not be here
+        from commands.database_copy import copy  # not above: psycopg may not be here
     except ImportError:
         raise click.ClickException(f"{NO_POSTGRESQL}.") from None
     try:

@@ -16,16 +16,13 @@ import psycopg
 from peewee import BooleanField
 
 import models
+from commands.common import Refused
 from database import NeverReusedId, Unusable, borrowed, exclusive_use, postgresql, sqlite, start, stop
 from database.common import scripts
 from store.indexing import index_all
 
 Row = tuple[Any, ...]
 Watch = Callable[[str, int, Iterable[Any]], Iterable[Any]]  # tells of the work while it goes through these many things
-
-
-class Refused(Exception):
-    """A copy that was not made; the message is for people, and quotes nothing of what is stored."""
 
 
 class Table(NamedTuple):

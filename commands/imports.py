@@ -24,7 +24,7 @@ import crm
 import database
 from commands import tables
 from commands.common import uses_database
-from commands.items import Item, Unusable, load_item, reason_of
+from commands.items import Item, Rejected, load_item, reason_of
 from commands.mailfile import as_email, messages
 from crm import Record
 from crm.seam import let_others_write
@@ -90,7 +90,7 @@ def _mails(paths: Iterable[Path]) -> Iterator[Item]:
 
 def _log(batch: Sequence[Item]) -> Counter[str]:
     """Log what can be, in one transaction; counts what became of it."""
-    good = [item for item in batch if not isinstance(item.content, Unusable)]
+    good = [item for item in batch if not isinstance(item.content, Rejected)]
     try:
         logged = crm.log_emails([item.content for item in good])  # type: ignore[misc]
     except database.Unavailable:
@@ -212,7 +212,7 @@ def _store_rows(path: Path, encoding: str, kind: tables.Kind, dry_run: bool, aga
             if dry_run:
                 outcomes.update(_try(item, rows.store) for item in batch)
             else:
-                rows.prepare(item.content for item in batch if not isinstance(item.content, Unusable))
+                rows.prepare(item.content for item in batch if not isinstance(item.content, Rejected))
                 _store_batch(batch, rows, outcomes)
             if path.is_file():  # of a pipe nobody knows how far it is
                 bar.update(file.tell() - bar.pos)
@@ -269,7 +269,7 @@ def _as_file(path: Path) -> Iterator[Path]:
 def _try(item: Item, store: Callable[[Record], str]) -> str:
     """What became of one; one that can't be stored is reported, and is BAD."""
     try:
-        if isinstance(item.content, Unusable):
+        if isinstance(item.content, Rejected):
             raise item.content
         return store(item.content)
     except database.Unavailable:

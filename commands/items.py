@@ -11,7 +11,7 @@ from crm import Record
 Source = TypeVar("Source")
 
 
-class Unusable(Exception):
+class Rejected(Exception):
     """Why something can't be taken, in words that quote nothing of it."""
 
 
@@ -19,7 +19,7 @@ class Item(NamedTuple):
     """What is to be stored: where it stands, its validated values, its size in bytes."""
 
     label: str
-    content: Record | Unusable
+    content: Record | Rejected
     size: int = 0
 
 
@@ -28,7 +28,7 @@ def load_item(label: str, load: Callable[[Source], Record], source: Source, size
     try:
         return Item(label, load(source), size)
     except Exception as error:  # whatever it is: one odd email never stops a mailbox
-        return Item(label, Unusable(reason_of(error)), size)
+        return Item(label, Rejected(reason_of(error)), size)
 
 
 def reason_of(error: Exception) -> str:
@@ -39,5 +39,5 @@ def reason_of(error: Exception) -> str:
         return "; ".join(f"{field}: {' '.join(map(str, why))}" for field, why in error.normalized_messages().items())
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
-    own_words = type(error) in (ValueError, Unusable)  # any other may quote what it stumbled over
+    own_words = type(error) in (ValueError, Rejected)  # any other may quote what it stumbled over
     return str(error) if own_words else type(error).__name__

@@ -19,17 +19,13 @@ from peewee import JOIN, Case, Table, Value
 
 import database
 from clock import later, now
-from commands.common import say
+from commands.common import Refused, say
 from commands.consistency import problems
 from database.copies import KEPT, UNDER_WAY
 from models import Change, Company, Contact, Email
 from terminal import LINES, printable, program
 
 _MAY_BE_GIVEN = 1_000_000  # ids and numbers that a database which can't be read any more may have given since
-
-
-class Refused(Exception):
-    """A restore that was not begun, or a file that is not good enough; the message is for people."""
 
 
 class Restored(NamedTuple):

@@ -18,7 +18,7 @@ from marshmallow import Schema, fields
 from marshmallow.fields import List
 
 from commands import columns, vcard
-from commands.items import Item, Unusable, load_item
+from commands.items import Item, Rejected, load_item
 from crm import Record
 from crm.matching import normalize_address, split_addresses
 from crm.tables import HINTS
@@ -100,7 +100,7 @@ def rows_of(lines: Iterator[str], kind: Kind, report: Report) -> tuple[set[str],
 def _useful(items: Iterator[Item], report: Report) -> Iterator[Item]:
     """The items, except those by which nobody can be found; what is not an address is reported."""
     for item in items:
-        if not isinstance(item.content, Unusable):
+        if not isinstance(item.content, Rejected):
             if not any(item.content.get(name) for name in _WHO):
                 report(f"{item.label}: nothing by which anybody could be found; it is left out.")
                 continue
@@ -152,7 +152,7 @@ class _Table:
                 begin = self._line()
         except (csv.Error, UnicodeError) as error:  # where the next row begins, nobody knows
             why = str(error) if isinstance(error, csv.Error) else "it is no text"
-            yield Item(f"line {begin}", Unusable(f"{why}; what follows was not read"))
+            yield Item(f"line {begin}", Rejected(f"{why}; what follows was not read"))
 
     def _line(self) -> int:
         return self._lines_before + self._reader.line_num + 1
@@ -208,7 +208,7 @@ class _Cards:
                 else:
                     yield load_item(f"line {begin}", self._load, card)
         except UnicodeError:
-            yield Item(f"line {begin}", Unusable("behind this card the file is no text; it was not read"))
+            yield Item(f"line {begin}", Rejected("behind this card the file is no text; it was not read"))
 
     def _load(self, card: Any) -> Record:
         payload = vcard.as_row(card)

@@ -31,7 +31,7 @@ from database.common import (
     make_tables,
     rows,
 )
-from database.unused import overwrite_unused, page_size
+from database.free_space import overwrite_free_space, page_size
 from terminal import program
 
 _PRAGMAS = {
@@ -100,7 +100,7 @@ def start(url: str, most_connections: int | None = None, make: bool = True) -> N
     if not path.parent.exists():
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         sync(path.parent.parent)
-    file = _name(path)
+    file = _use(path)
     try:
         with write_lock(path, timeout=300):  # another process's migration, or a restore, may take its time
             if not path.exists():
@@ -118,10 +118,10 @@ def locate(url: str) -> Path:
 
 def attach(url: str) -> None:
     check(locate(url))
-    _name(locate(url))
+    _use(locate(url))
 
 
-def _name(path: Path) -> _File:
+def _use(path: Path) -> _File:
     # IMMEDIATE: read-then-write in a deferred transaction fails at once with SQLITE_BUSY_SNAPSHOT, whatever timeout.
     file = _File(str(path), pragmas=_PRAGMAS, timeout=LOCK_TIMEOUT, lock_type="IMMEDIATE")
     db.initialize(file)
@@ -427,7 +427,7 @@ def purge_deleted() -> bool:
             connection.execute("PRAGMA busy_timeout = 20")  # others may wait for the write lock
             deadline = time.monotonic() + LOCK_TIMEOUT
             while first * size < os.fstat(file).st_size and time.monotonic() < deadline:
-                if _overwrite_unused(path, connection, file, first, size):
+                if _overwrite_free_space(path, connection, file, first, size):
                     first += _OVERWRITTEN
                     deadline = time.monotonic() + LOCK_TIMEOUT
                 time.sleep(_LONGEST_PAUSE)
@@ -437,7 +437,7 @@ def purge_deleted() -> bool:
         os.close(file)  # not before the connection, which would lose its locks
 
 
-def _overwrite_unused(path: Path, connection: sqlite3.Connection, file: int, first: int, size: int) -> bool:
+def _overwrite_free_space(path: Path, connection: sqlite3.Connection, file: int, first: int, size: int) -> bool:
     """Overwrite what is unused in some pages; False where somebody reads, or another program writes."""
     with write_lock(path):
         if connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]:
@@ -449,7 +449,7 @@ def _overwrite_unused(path: Path, connection: sqlite3.Connection, file: int, fir
                 return False
             if os.stat(f"{path}-wal").st_size:
                 return False
-            overwrite_unused(file, first, _OVERWRITTEN, size)
+            overwrite_free_space(file, first, _OVERWRITTEN, size)
             # Who has read a page before would write it as it was: a change makes all of them read anew.
             [(version,)] = connection.execute("PRAGMA user_version")
             connection.execute(f"PRAGMA user_version = {(version + 1) % 2**31}")

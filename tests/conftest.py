@@ -116,11 +116,18 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         metafunc.parametrize("storage", storages, indirect=True)
 
 
+# The rules of the kit, once more: CI asks them of our server on SQLite, of the store in memory and of the example on
+# MariaDB, and the tests of the calls run on PostgreSQL there. `make test-system` asks all five.
+LONG = ("test_our_server_keeps[on_postgresql", "test_the_example_keeps[sqlite")
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark the tests of the system."""
+    """Mark the tests of the system, and those of them that CI leaves out."""
     for item in items:
         if item.path.stem in OF_THE_SYSTEM:
             item.add_marker("system")
+        if item.name.startswith(LONG) and item.get_closest_marker("system"):
+            item.add_marker("long")
 
 
 @pytest.fixture

@@ -33,6 +33,7 @@ from tests.plain_server import ADDRESS, TOKEN, PlainServer
 from tests.postgresql import Databases
 from tests.samples import PROJECT, environment, serving
 from web import tokens
+from web.activity import Activity
 
 USER = {"id": "u1", "orgId": "org", "name": "Jane Doe", "email": ADDRESS, "timezone": "Europe/Berlin"}
 
@@ -72,6 +73,7 @@ def app(folder: Path) -> Iterator[Flask]:
     """The application on a database with one user. Each of its calls closes its connection, as its thread ends."""
     application = create_app({"DATABASE_URL": f"sqlite:///{folder}/connector.db"})
     application.teardown_appcontext(lambda _: database.stop())
+    application.extensions["activity"] = Activity(0.1)  # it is served: what was counted is written by itself
     crm.add_user(USER)
     yield application
     database.stop()

@@ -15,6 +15,7 @@ import database
 import models
 from app import create_app
 from commands import database_copy
+from commands.common import Refused
 from commands.consistency import problems
 from database import postgresql, sqlite
 from tests.conftest import USER, Client
@@ -79,7 +80,7 @@ class Scene:
         return database_copy.copy(self.url, self.target, watch)
 
     def refuses(self, because: str) -> None:
-        with pytest.raises(database_copy.Refused, match=because):
+        with pytest.raises(Refused, match=because):
             self.copy()
 
     def client(self, url: str) -> Any:

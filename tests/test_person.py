@@ -14,7 +14,7 @@ import crm
 import database
 from crm.matching import normalize_address
 from crm.merging import NO_EMAIL
-from database.unused import overwrite_unused
+from database.free_space import overwrite_free_space
 from web import tokens
 
 
@@ -341,9 +341,9 @@ def test_what_others_know_of_a_page_is_not_written_again(app, tmp_path, monkeypa
 
         def overwrite(*pages):
             other.execute("SELECT max(at), count(text) FROM recipient WHERE normalized >= ''").fetchall()
-            overwrite_unused(*pages)
+            overwrite_free_space(*pages)
 
-        monkeypatch.setattr("database.sqlite.overwrite_unused", overwrite)
+        monkeypatch.setattr("database.sqlite.overwrite_free_space", overwrite)
         crm.erase_person("zoe@x.example")
         other.execute("UPDATE recipient SET at = substr(at, 2) || 'x'")
         other.execute("PRAGMA wal_checkpoint(TRUNCATE)")

@@ -1,4 +1,4 @@
-"""What SQLite leaves between the cells of its pages (https://sqlite.org/fileformat2.html, 1.6).
+"""The free space that SQLite leaves between the cells of its pages (https://sqlite.org/fileformat2.html, 1.6).
 
 With `secure_delete` what is deleted is overwritten. But a cell that was moved within its page, when others came, may
 have left a copy in the room between the pointers to cells and the cells, which no deletion reaches.
@@ -21,7 +21,7 @@ def page_size(file: int) -> int | None:
     return size
 
 
-def overwrite_unused(file: int, first: int, pages: int, size: int) -> None:
+def overwrite_free_space(file: int, first: int, pages: int, size: int) -> None:
     """Overwrite what no cell is in, in some pages of a database file; not in the file's first page, which is 0.
 
     Nobody may write meanwhile, and nothing may be in the write-ahead log. To SQLite these bytes mean nothing: for
