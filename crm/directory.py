@@ -28,7 +28,7 @@ from crm.records import (
     Versions,
     check_version,
 )
-from crm.seam import attempts, let_others_write, optional, store
+from crm.seam import Stale, let_others_write, optional, retried, store
 
 _BATCH = 20  # contacts that lose their company in one transaction
 
@@ -331,6 +331,7 @@ def _change(kind: Kind, record_id: str, changes: Mapping[str, Any], versions: Ve
     return _save(kind, lambda: _get(kind, record_id), lambda old: {**(old or {}), **changes}, versions)[0]
 
 
+@retried
 def _save(
     kind: Kind,
     find: Callable[[], Record | None],
@@ -338,19 +339,17 @@ def _save(
     versions: Versions = None,
 ) -> tuple[Record, bool]:
     """Store what becomes of the record that is found, if one is; nothing is written where nothing changes."""
-    for attempt in attempts():
-        with attempt:
-            old = find()
-            check_version(old, versions)  # under the write lock it is still the same, or all is tried again
-            new = change(old)
-            if new == old:
-                with store.transaction():  # the commit that made what was found may not be on the disk yet
-                    return new, False
-            new, keys = kind.named(new), kind.keys(new)
-            with store.transaction():
-                if find() == old:
-                    return store_record(kind, old, new, keys), old is None
-    raise AssertionError
+    old = find()
+    check_version(old, versions)  # under the write lock it is still the same, or this is stale
+    new = change(old)
+    if new == old:
+        with store.transaction():  # the commit that made what was found may not be on the disk yet
+            return new, False
+    new, keys = kind.named(new), kind.keys(new)
+    with store.transaction():
+        if find() != old:
+            raise Stale
+        return store_record(kind, old, new, keys), old is None
 
 
 def store_record(

@@ -3,6 +3,7 @@
 import logging
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from json import dumps
 from time import monotonic
 from typing import Any, NamedTuple
@@ -16,7 +17,7 @@ from crm.never_log import rules_met
 from crm.preview import find_file
 from crm.quoting import new_text
 from crm.records import Conflict, Cursor, Invalid, NotFound, Page, Record, Versions, check_version
-from crm.seam import attempts, let_others_write, optional, store
+from crm.seam import Stale, let_others_write, optional, retried, store
 from crm.withheld import forget, hashed_keys, hashes, withhold
 from store.drafts import CopyKeys, Draft, Logged
 
@@ -52,9 +53,7 @@ def log_emails(emails: Sequence[Mapping[str, Any]]) -> list[tuple[Record, bool]]
                 if copies[n].find() is None:  # none came meanwhile, nor in this batch
                     if withheld := copies[n].find_withheld(hashed):
                         copies[n], drafts[n] = copies[n].like(withheld), bare(draft, _DELETED)
-                        optional(store.emails, "prepare")(
-                            None, drafts[n]
-                        )  # its texts are empty: no time under the lock
+                        optional(store.emails, "prepare")(None, drafts[n])  # no text is left that would take time
                     logged[n] = _insert(drafts[n], copies[n])
     for n in logged:
         optional(store.emails, "catch_up")(drafts[n])
@@ -74,9 +73,8 @@ class _Copy(NamedTuple):
         record = {**NEW, **email}
         contents = contents_of(record, hashed)
         message_key, copy_key = message_keys(record)
-        return cls(
-            record, message_key, user_id, CopyKeys(digest_of(record, contents, user_id, hashed), copy_key, contents)
-        )
+        digest = digest_of(record, contents, user_id, hashed)
+        return cls(record, message_key, user_id, CopyKeys(digest, copy_key, contents))
 
     def find(self) -> Logged | None:
         """The email of which this is a copy."""
@@ -99,16 +97,8 @@ class _Copy(NamedTuple):
 
     def record_for(self, email_id: str, differs: Record) -> None:
         """Keep the copy with the email."""
-        store.emails.record_copy(
-            email_id,
-            self.keys,
-            {
-                "msgId": self.record["msgId"],
-                "userId": self.user_id,
-                "loggedAt": now(),
-                "differs": differs or None,
-            },
-        )
+        copy = {"msgId": self.record["msgId"], "userId": self.user_id, "loggedAt": now(), "differs": differs or None}
+        store.emails.record_copy(email_id, self.keys, copy)
 
 
 _DELETED, _BY_RULE = "deleted", "rule"  # why an email is withheld
@@ -118,38 +108,39 @@ _HELD = 0.02  # … and seconds for which one writes
 
 def _log_copy(copy: _Copy, known: Logged | None, hashed: Hash) -> tuple[Record, bool]:
     """Log an email that is here already, or was until now."""
-    for attempt in attempts():
-        with attempt:
-            known = known or copy.find()
-            if known is None:  # it was deleted in this moment
-                return log_email(copy.record)
-            one, known = known, None  # another try looks anew
-            found = store.emails.read([one.email_id])
-            if not found or message_keys(found[0])[0] != one.message_key:  # it has another Message-ID since this moment
-                continue
-            [old] = found
-            is_filled = old["withheld"] == _BY_RULE and _may_fill(copy, one, hashed)
-            if not is_filled and any(keys.digest == copy.keys.digest for keys in one.copies):
-                with store.transaction():  # the commit that made what was found may not be on the disk yet
-                    return old, False
-            change, differs = _outcome(old, copy, one, is_filled, hashed)
-            if change:
-                optional(store.emails, "prepare")(change.before, change.after)
-            with store.transaction():
-                if store.emails.version(old["id"]) != old["updatedAt"]:
-                    continue
-                if change:
-                    key = change.after.message_key
-                    if key != change.before.message_key and store.emails.find(key, None):
-                        continue  # the email with this Message-ID came in this moment
-                    _update(change)
-                copy.record_for(old["id"], differs)
-            if change:
-                optional(store.emails, "catch_up")(change.after)
-            if said := [name for name in COMPARED if name in differs]:
-                log.warning("email %s: the %s of a copy differs; the first stays", old["id"], ", ".join(said))
-            return (change.after.record if change else old), False
-    raise AssertionError
+    with suppress(Stale):
+        return _merge(copy, known, hashed)
+    return retried(lambda: _merge(copy, copy.find(), hashed))()
+
+
+def _merge(copy: _Copy, known: Logged | None, hashed: Hash) -> tuple[Record, bool]:
+    if known is None:  # it came or went in this moment
+        return log_email(copy.record)
+    found = store.emails.read([known.email_id])
+    if not found or message_keys(found[0])[0] != known.message_key:
+        raise Stale
+    [old] = found
+    is_filled = old["withheld"] == _BY_RULE and _may_fill(copy, known, hashed)
+    if not is_filled and any(keys.digest == copy.keys.digest for keys in known.copies):
+        with store.transaction():  # the commit that made what was found may not be on the disk yet
+            return old, False
+    change, differs = _outcome(old, copy, known, is_filled, hashed)
+    if change:
+        optional(store.emails, "prepare")(change.before, change.after)
+    with store.transaction():
+        if store.emails.version(old["id"]) != old["updatedAt"]:
+            raise Stale
+        if change:
+            key = change.after.message_key
+            if key != change.before.message_key and store.emails.find(key, None):
+                raise Stale  # the email with this Message-ID came in this moment
+            _update(change)
+        copy.record_for(old["id"], differs)
+    if change:
+        optional(store.emails, "catch_up")(change.after)
+    if said := [name for name in COMPARED if name in differs]:
+        log.warning("email %s: the %s of a copy differs; the first stays", old["id"], ", ".join(said))
+    return (change.after.record if change else old), False
 
 
 class _Change(NamedTuple):
@@ -234,6 +225,7 @@ def get_attachment(email_id: str, attachment_id: str) -> Record:
     return file
 
 
+@retried
 def change_email(email_id: str, changes: Mapping[str, Any], versions: Versions = None) -> Record:
     """Give the named fields of an email new values. Raises NotFound, Changed, and Conflict for another's rfc822MsgId.
 
@@ -241,36 +233,34 @@ def change_email(email_id: str, changes: Mapping[str, Any], versions: Versions =
     sender or recipients change so that it meets a rule of never log is withheld from then on.
     """
     hashed = hashes()
-    for attempt in attempts():
-        with attempt:
-            old = get_email(email_id)
-            check_version(old, versions)  # under the write lock it is still the same, or all is tried again
-            named = {name: value for name, value in changes.items() if name in KEPT or not old["withheld"]}
-            new = {**old, **named}
-            if _Change.of(old, new) is None:
-                with store.transaction():  # the commit that made what was found may not be on the disk yet
-                    return old
-            new["removed"] = removed_by(old, new, hashed)
-            change = _Change(derive(old), derive(new, old))
-            if change.has_other_recipients and rules_met([change.after.recipients])[0]:
-                change = change.withheld()
-            before, after = change
-            optional(store.emails, "prepare")(before, after)
-            with store.transaction():
-                if store.emails.version(email_id) != old["updatedAt"]:
-                    continue
-                if after.message_key not in (None, before.message_key) and store.emails.find(after.message_key, None):
-                    raise Conflict("Another email has this rfc822MsgId.")
-                if after.copy_key not in (None, before.copy_key):
-                    keys = CopyKeys(hashed("msgId", after.copy_key), after.copy_key, [])
-                    copy = {"msgId": after.record["msgId"], "userId": None, "loggedAt": None, "differs": None}
-                    store.emails.record_copy(email_id, keys, copy)
-                _update(change)
-            optional(store.emails, "catch_up")(after)
-            return after.record
-    raise AssertionError
+    old = get_email(email_id)
+    check_version(old, versions)  # under the write lock it is still the same, or this is stale
+    named = {name: value for name, value in changes.items() if name in KEPT or not old["withheld"]}
+    new = {**old, **named}
+    if _Change.of(old, new) is None:
+        with store.transaction():  # the commit that made what was found may not be on the disk yet
+            return old
+    new["removed"] = removed_by(old, new, hashed)
+    change = _Change(derive(old), derive(new, old))
+    if change.has_other_recipients and rules_met([change.after.recipients])[0]:
+        change = change.withheld()
+    before, after = change
+    optional(store.emails, "prepare")(before, after)
+    with store.transaction():
+        if store.emails.version(email_id) != old["updatedAt"]:
+            raise Stale
+        if after.message_key not in (None, before.message_key) and store.emails.find(after.message_key, None):
+            raise Conflict("Another email has this rfc822MsgId.")
+        if after.copy_key not in (None, before.copy_key):
+            keys = CopyKeys(hashed("msgId", after.copy_key), after.copy_key, [])
+            copy = {"msgId": after.record["msgId"], "userId": None, "loggedAt": None, "differs": None}
+            store.emails.record_copy(email_id, keys, copy)
+        _update(change)
+    optional(store.emails, "catch_up")(after)
+    return after.record
 
 
+@retried
 def delete_email(
     email_id: str,
     unchanged_since: str | None = None,
@@ -284,17 +274,15 @@ def delete_email(
     not, nothing is kept, nor what was kept of it before. Raises NotFound and Changed.
     """
     hashed = hashes()
-    for attempt in attempts():
-        with attempt:
-            old = derive(get_email(email_id))
-            check_version(old.record, versions)
-            if unchanged_since not in (None, old.record["updatedAt"]):
-                return False
-            optional(store.emails, "prepare")(old, None)
-            with store.transaction():
-                if _delete(old, reason if remember else None, hashed):
-                    return True
-    raise AssertionError
+    old = derive(get_email(email_id))
+    check_version(old.record, versions)
+    if unchanged_since not in (None, old.record["updatedAt"]):
+        return False
+    optional(store.emails, "prepare")(old, None)
+    with store.transaction():
+        if not _delete(old, reason if remember else None, hashed):
+            raise Stale
+    return True
 
 
 def _delete(old: Draft, reason: str | None, hashed: Hash) -> bool:
@@ -327,10 +315,10 @@ def withhold_emails(emails: Iterable[Record]) -> Iterator[str]:
     return _write_some(((old, bare(old, _BY_RULE)) for old in map(derive, emails)), _strip)
 
 
-def _strip(old: Draft, bare: Draft) -> bool:
+def _strip(old: Draft, new: Draft) -> bool:
     if store.emails.version(old.record["id"]) != old.record["updatedAt"]:
         return False
-    _update(_Change(old, bare))
+    _update(_Change(old, new))
     return True
 
 

@@ -1,15 +1,18 @@
-"""Access to the store: a function that is missing makes a call 501; `attempts` computes outside the write lock, and
-writes inside."""
+"""Access to the store: a function that is missing makes a call 501; what is `retried` computes outside the write lock,
+and writes inside."""
 
 import time
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, nullcontext
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from contextlib import AbstractContextManager, suppress
+from functools import wraps
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 import store as _store
 from crm.records import NotOffered
 
 _TRIES = 5
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
 class _Part:
@@ -74,22 +77,26 @@ def optional(part: Any, name: str) -> Callable[..., Any]:
     return found
 
 
-def attempts() -> Iterator[AbstractContextManager[None]]:
-    """Tries of a change: first read and compute, then take the write lock, and write if what was read is still so.
+class Stale(Exception):
+    """What was read is no longer so."""
 
-    Nobody waits for what is read and computed meanwhile. Who finds that it is no longer so tries again; the last try
-    has the lock from its beginning, so that it can't fail.
 
-        for attempt in attempts():
-            with attempt:
-                old = …
-                with store.transaction():
-                    if … is still as old: return …
+def retried(change: Callable[P, T]) -> Callable[P, T]:
+    """A change that reads and computes first, takes the write lock then, and raises Stale if what it read has changed.
+
+    Nobody waits for what it reads and computes. It is tried again; the last try has the lock from its beginning, so
+    that nothing becomes stale.
     """
-    for _ in range(_TRIES - 1):
-        yield nullcontext()
-    yield store.transaction()
-    raise AssertionError("what is read within a transaction does not change in it")
+
+    @wraps(change)
+    def tried(*args: P.args, **kwargs: P.kwargs) -> T:
+        for _ in range(_TRIES - 1):
+            with suppress(Stale):
+                return change(*args, **kwargs)
+        with store.transaction():
+            return change(*args, **kwargs)
+
+    return tried
 
 
 def let_others_write() -> None:

@@ -10,7 +10,7 @@ from clock import now
 from crm.directory import in_order
 from crm.matching import normalize_address
 from crm.records import LONGEST_NAME, Conflict, Cursor, Invalid, NotFound, Page, Record
-from crm.seam import attempts, store
+from crm.seam import Stale, retried, store
 
 _NO_TIME = "1970-01-01T00:00:00.000000Z"  # users have none, by which their list could go on
 
@@ -40,20 +40,19 @@ def list_users(after: Cursor | None = None, limit: int = 25) -> Page:
     return Page(found[:limit], (_NO_TIME, found[limit - 1]["id"]) if len(found) > limit else None)
 
 
+@retried
 def change_user(user_id: str, changes: Mapping[str, Any]) -> Record:
     """Give the named fields of a user new values; tokens stay as they are. Raises NotFound, and as `add_user` does."""
-    for attempt in attempts():
-        with attempt:
-            old = get_user(user_id)
-            new = {**old, **changes}
-            key = _key(new)
-            with store.transaction():
-                if get_user(user_id) == old:
-                    if any(other["id"] != user_id for _, other in store.users.find([key])):
-                        raise Conflict("Another user has this address.")
-                    store.users.update(new, key)
-                    return new
-    raise AssertionError
+    old = get_user(user_id)
+    new = {**old, **changes}
+    key = _key(new)
+    with store.transaction():
+        if get_user(user_id) != old:
+            raise Stale
+        if any(other["id"] != user_id for _, other in store.users.find([key])):
+            raise Conflict("Another user has this address.")
+        store.users.update(new, key)
+        return new
 
 
 def remove_user(user_id: str) -> None:

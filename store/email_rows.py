@@ -1,6 +1,6 @@
 """An email as a row, and as the record that it stands for."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from json import loads
 from typing import Any
 
@@ -12,6 +12,8 @@ Record = dict[str, Any]
 # The ends of all lists: times and rows before and behind those of every email.
 BEGIN = "", 0
 END = "9999-12-31T23:59:59.999999Z", 2**63 - 1
+
+_LARGEST_PAGE = 8 * 1024 * 1024  # characters
 
 # Of a record, what every list shows; then what else the fields on the wire need. `htmlText` is not on the wire.
 HEAD = {
@@ -63,3 +65,11 @@ def record_of(fields: Mapping[str, Any], row: Row) -> Record:
 def row_of(text: str) -> int | None:
     """The row of an email's id; None for what can't be one."""
     return int(text) if text.isascii() and text.isdecimal() and len(text) < 19 and str(int(text)) == text else None
+
+
+def filling(rows: Iterator[Row]) -> Iterator[Row]:
+    """The rows, up to where their texts fill a page: a hundred large emails are gigabytes."""
+    room = _LARGEST_PAGE
+    while room >= 0 and (row := next(rows, None)):
+        yield row
+        room -= sum(len(value) for value in row if isinstance(value, str))

@@ -1,10 +1,10 @@
 """Emails: rows in, rows out, and pages."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, nullcontext
 from functools import cache
 from hashlib import blake2b
-from itertools import groupby
+from itertools import groupby, islice
 from json import dumps, loads
 from secrets import token_hex
 from threading import BoundedSemaphore
@@ -13,20 +13,17 @@ from typing import Any
 from peewee import JOIN, OperationalError, Tuple, fn
 
 from database import time_limit
-from database.query import Prepared, is_any, json_list, param
+from database.query import Prepared, Row, is_any, json_list, param
 from models import Copy, Email, Link, Recipient
 from store import indexing, search
 from store.drafts import Conditions, CopyKeys, Draft, Logged
-from store.email_rows import BEGIN, END, LISTED, WHOLE, Record, record_of, row_of, select
+from store.email_rows import BEGIN, END, LISTED, WHOLE, Record, filling, record_of, row_of, select
 from store.page_query import DRIVING, MOST_STREAMS, driving_filter, places
-
-_LARGEST_PAGE = 8 * 1024 * 1024  # characters, after which a page ends early: a hundred large emails are gigabytes
-
 
 SEARCH_TIMEOUT = 2  # seconds; what an index gives at once has none
 _SEARCHES = BoundedSemaphore(2)  # in a process at the same time, so that threads are left for other calls
 _LONGEST_WAIT = 0.2  # seconds: a usual search takes some milliseconds
-_BOTH = {"address_key", "contact_id"}  # of two that write much, but not to each other, all emails are looked through
+_BOTH = {"address_key", "contact_id"}  # all emails of the address are tested, where few of them are the contact's
 
 
 # ---- one by one -----------------------------------------------------------------------------------------------------
@@ -73,8 +70,8 @@ _other = Email.alias("other")
 
 
 def _values() -> dict[str, Any]:
-    """An email's columns. It belongs to the conversation of its syncThreadId, else to that of the email that it
-    answers; if that is not here, it waits for it under its Message-ID, as what it belongs to is unknown."""
+    """An email's columns. Its thread is that of its syncThreadId, else of the email that it answers; while that one is
+    not here, a thread named after that one's Message-ID, which it will join."""
     parents = _other.select(_other.thread).where(_other.message_key == param("parent_key"))
     thread = fn.COALESCE(param("thread_of_sync"), parents, param("thread_of_parent"), param("thread_of_own"))
     return {name: param(name) for name in _COLUMNS} | {"thread": thread}
@@ -134,15 +131,14 @@ def read(ids: Sequence[str]) -> list[Record]:
 def listed(places: Iterable[tuple[str, int]], limit: int) -> tuple[list[tuple[str, Record]], bool]:
     """The emails at these places (time, row), as lists show them, and whether there are more: `limit`, or fewer where
     they are large."""
-    found: list[tuple[str, Record]] = []
-    room = _LARGEST_PAGE
-    for at, row_id in places:
-        if room < 0 or len(found) == limit:
-            return found, True
-        for row in _READ_LISTED(id=row_id):  # none where it was deleted in this moment
-            found.append((at, record_of(LISTED, row)))
-            room -= sum(len(value) for value in row if isinstance(value, str))
-    return found, False
+    rows = ((at, *row) for at, row_id in places for row in _READ_LISTED(id=row_id))  # none that was deleted meanwhile
+    return _page_of(LISTED, rows, limit)
+
+
+def _page_of(fields: Mapping[str, Any], rows: Iterator[Row], limit: int) -> tuple[list[tuple[str, Record]], bool]:
+    """The emails of rows with their place in time, as many as a page takes, and whether there are more."""
+    found = [(at, record_of(fields, tuple(row))) for at, *row in islice(filling(rows), limit)]
+    return found, next(rows, None) is not None
 
 
 def version(email_id: str) -> str | None:
@@ -190,7 +186,7 @@ def prepare(old: Draft | None, new: Draft | None) -> None:
 def insert(new: Draft) -> str:
     """Store a new email; gives its id."""
     values = _columns(new)
-    row_id, thread, is_awaited = _INSERT.first(**values) or (0, None, False)
+    [(row_id, thread, is_awaited)] = _INSERT(**values)
     if is_awaited and thread != values["thread_of_own"]:
         _JOIN.run(thread=thread, thread_of_own=values["thread_of_own"])
     _insert_recipients(row_id, new)
@@ -256,17 +252,13 @@ def page_of_copies(
     There are `limit`, or fewer where they are large.
     """
     row_id, (at, digest) = int(email_id), after or ("", "")
-    places = _PLACES_OF_COPIES(id=row_id, at=at, digest=digest, limit=limit + 1)
-    found: list[tuple[tuple[str, str], Record]] = []
-    room = _LARGEST_PAGE
-    for at, digest in places[:limit]:
-        if room < 0:
-            break
-        for msg_id, user_id, differs in _READ_COPY(id=row_id, digest=digest):
-            room -= len(differs or "")
-            copy = {"msgId": msg_id, "userId": user_id, "loggedAt": at, "differs": differs and loads(differs)}
-            found.append(((at, digest), copy))
-    return found, len(found) < len(places)
+    places = iter(_PLACES_OF_COPIES(id=row_id, at=at, digest=digest, limit=limit + 1))
+    rows = ((*place, *row) for place in places for row in _READ_COPY(id=row_id, digest=place[1]))
+    found = [
+        ((at, digest), {"msgId": msg_id, "userId": user_id, "loggedAt": at, "differs": differs and loads(differs)})
+        for at, digest, msg_id, user_id, differs in islice(filling(rows), limit)
+    ]
+    return found, next(places, None) is not None
 
 
 def _columns(draft: Draft) -> dict[str, Any]:
@@ -326,19 +318,18 @@ _SCAN_ONE = Prepared(lambda: _scan().where(Email.id == param("id")))
 def scan(after: str, limit: int) -> Iterator[Record]:
     """Emails in the order of their ids, from behind one: whole, with the msgIds of their `copies`. Some of all there
     are: `limit`, or fewer where they are large."""
-    room = _LARGEST_PAGE
     with closing(_SCAN.each(after=int(after or 0), limit=limit)) as rows:
-        for copies, *row in rows:
-            yield {**record_of(WHOLE, tuple(row)), "copies": loads(copies or "[]")}
-            room -= sum(len(value) for value in row if isinstance(value, str))
-            if room < 0:
-                return
+        yield from map(_scanned, filling(rows))
+
+
+def _scanned(row: Row) -> Record:
+    copies, *rest = row
+    return {**record_of(WHOLE, tuple(rest)), "copies": loads(copies or "[]")}
 
 
 def scan_one(email_id: str) -> Iterator[Record]:
     """The email with this id, as `scan` gives it."""
-    for copies, *row in _SCAN_ONE(id=int(email_id)):
-        yield {**record_of(WHOLE, tuple(row)), "copies": loads(copies or "[]")}
+    return map(_scanned, _SCAN_ONE(id=int(email_id)))
 
 
 _SCAN_COPIES = Prepared(
@@ -354,14 +345,10 @@ _SCAN_COPIES = Prepared(
 def scan_copies(after: tuple[str, str], limit: int) -> Iterator[tuple[tuple[str, str], Record]]:
     """The copies of all emails that say something otherwise, with their places, from behind one: `limit`, or fewer
     where they are large. The id is the email's."""
-    room = _LARGEST_PAGE
     with closing(_SCAN_COPIES.each(id=int(after[0] or 0), digest=after[1], limit=limit)) as rows:
-        for row_id, digest, msg_id, at, differs in rows:
+        for row_id, digest, msg_id, at, differs in filling(rows):
             copy = {"id": str(row_id), "msgId": msg_id, "loggedAt": at, "differs": loads(differs)}
             yield (str(row_id), digest), copy
-            room -= len(differs)
-            if room < 0:
-                return
 
 
 def _older(linked: bool) -> Any:
@@ -410,7 +397,9 @@ def page(
     names = frozenset(given)
 
     def rows(driving: str | None, names: frozenset[str] = names) -> tuple[list[tuple[str, Record]], bool]:
-        return _rows(_page(names, driving, len(keys) if separate else None, whole), values, limit, whole)
+        query = _page(names, driving, len(keys) if separate else None, whole)
+        with closing(query.each(**values)) as found:
+            return _page_of(WHOLE if whole else LISTED, found, limit)
 
     if "search" not in given:
         with _search() if given.keys() >= _BOTH else nullcontext():
@@ -441,20 +430,6 @@ _AT_OFFSET = Prepared(
         .offset(param("offset"))
     )
 )
-
-
-def _rows(query: Prepared, values: dict[str, Any], limit: int, whole: bool) -> tuple[list[tuple[str, Record]], bool]:
-    """The emails of a query with their place in time, and whether there are more."""
-    fields = WHOLE if whole else LISTED
-    found: list[tuple[str, Record]] = []
-    room = _LARGEST_PAGE
-    with closing(query.each(**values)) as rows:
-        for at, *row in rows:
-            if room < 0 or len(found) == limit:
-                return found, True
-            found.append((at, record_of(fields, tuple(row))))
-            room -= sum(len(value) for value in row if isinstance(value, str))
-    return found, False
 
 
 @contextmanager
