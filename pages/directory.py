@@ -6,7 +6,7 @@ from typing import Any
 from flask import redirect, request, url_for
 
 import crm
-from pages.site import cursor, if_offered, pages, show
+from pages.site import cursor, if_offered, name_cursor, pages, show
 from schemas import CompanyNew, CompanyPatch, ContactNew, ContactPatch
 
 
@@ -14,8 +14,7 @@ from schemas import CompanyNew, CompanyPatch, ContactNew, ContactPatch
 @show("contacts.html")
 def contacts() -> dict[str, Any]:
     """Contacts by name."""
-    text = request.args.get("q", "").strip()
-    page = if_offered(crm.search_contacts, text, cursor())
+    page = if_offered(crm.search_contacts, request.args.get("q", "").strip(), name_cursor())
     return {"page": crm.list_contacts(after=cursor()) if page is None else page, "can_search": page is not None}
 
 
@@ -56,8 +55,7 @@ def change_contact(record_id: str) -> Any:
 @show("companies.html")
 def companies() -> dict[str, Any]:
     """Companies by name."""
-    text = request.args.get("q", "").strip()
-    page = if_offered(crm.search_companies, text, cursor())
+    page = if_offered(crm.search_companies, request.args.get("q", "").strip(), name_cursor())
     return {"page": crm.list_companies(after=cursor()) if page is None else page, "can_search": page is not None}
 
 

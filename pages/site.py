@@ -1,10 +1,12 @@
 """What all pages have in common: who is signed in, what a browser may do with a page, errors as pages."""
 
+from base64 import urlsafe_b64decode
 from collections.abc import Callable
 from datetime import datetime
 from functools import wraps
+from json import loads
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlencode
 from zoneinfo import ZoneInfo
 
 from flask import Blueprint, Response, abort, current_app, g, redirect, render_template, request, url_for
@@ -55,7 +57,8 @@ def _is_from_here() -> bool:
     site = request.headers.get("Sec-Fetch-Site")
     if site is not None:
         return site == "same-origin"
-    return urlsplit(request.headers.get("Origin", "")).netloc == request.host
+    # By TLS alone is as good as what is here; without it somebody on the way may have written the form.
+    return request.headers.get("Origin") in (_base_url()[:-1], f"https://{request.host}")
 
 
 def _is_secure() -> bool:
@@ -211,18 +214,36 @@ def user_of(user_id: str) -> crm.Record | None:
 
 
 def cursor() -> Any:
-    """Where the page of a list begins."""
+    """Where the page of a list by time begins."""
     text = request.args.get("cursor")
     try:
         return Position().deserialize(text) if text else None
     except ValidationError:
-        abort(404)
+        abort(404, _NO_PLACE)
+
+
+def name_cursor() -> crm.Cursor | None:
+    """Where the page of a list by name begins: behind such a name and id."""
+    text = request.args.get("cursor")
+    if not text:
+        return None
+    try:
+        name, record_id = loads(urlsafe_b64decode(text.encode("ascii")))
+        if not (isinstance(name, str) and isinstance(record_id, str)) or "\0" in f"{name}{record_id}":
+            abort(404, _NO_PLACE)
+        f"{name}{record_id}".encode()  # a lone surrogate is no text for a database
+        return name, record_id
+    except (ValueError, TypeError, RecursionError):
+        abort(404, _NO_PLACE)
+
+
+_NO_PLACE = "This list has no such page. Begin at its first one."
 
 
 def here(**changed: Any) -> str:
     """The address of this page with other arguments; None leaves one out."""
-    values = {**request.args.to_dict(), **(request.view_args or {}), **changed}
-    return url_for(request.endpoint or "", **{name: value for name, value in values.items() if value})
+    values = {name: value for name, value in {**request.args.to_dict(), **changed}.items() if value}
+    return quote(request.script_root + request.path) + (f"?{urlencode(values)}" if values else "")
 
 
 pages.add_app_template_global(program)
@@ -233,18 +254,24 @@ def _local(time: str | None) -> str:
     """A time of a record as the user's clock shows it."""
     if not time:
         return ""
-    return datetime.fromisoformat(time).astimezone(_zone()).strftime("%Y-%m-%d %H:%M")
+    moment = datetime.fromisoformat(time)
+    try:
+        moment = moment.astimezone(zone())
+    except OverflowError:  # on the first or last day that there is, as some emails have it
+        pass
+    return moment.strftime("%Y-%m-%d %H:%M")
 
 
-def _zone() -> ZoneInfo:
+def zone() -> ZoneInfo:
+    """The time zone of who is signed in."""
     if "zone" not in g:
         user = if_offered(crm.get_user, g.caller.user_id) if "caller" in g else None
         try:
             g.zone = ZoneInfo(user["timezone"]) if user else ZoneInfo("UTC")
         except (LookupError, ValueError, OSError):
             g.zone = ZoneInfo("UTC")
-    zone: ZoneInfo = g.zone
-    return zone
+    found: ZoneInfo = g.zone
+    return found
 
 
 @pages.app_template_filter("bytes")

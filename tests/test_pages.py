@@ -3,7 +3,9 @@
 import html
 import re
 import sqlite3
+from base64 import urlsafe_b64encode
 from contextlib import closing
+from json import dumps
 from threading import Event, Thread
 from typing import Any
 from unittest.mock import Mock
@@ -192,7 +194,8 @@ FORMS = {
 @pytest.mark.parametrize(
     "headers",
     [{}, {"Sec-Fetch-Site": "cross-site"}, {"Sec-Fetch-Site": "same-site"}, {"Sec-Fetch-Site": "none"}]
-    + [{"Origin": "https://evil.example"}, {"Origin": "null"}],
+    + [{"Origin": origin} for origin in ("https://evil.example", "null", "http://[", "http://localhost:81")]
+    + [{"Origin": origin} for origin in ("http://a.localhost", "http://localhost@evil.example", "http://\u212a")],
 )
 def test_forms_of_other_sites_change_nothing(browser: Any, path: str, headers: dict[str, str]) -> None:
     """Whatever cookie comes with them."""
@@ -211,6 +214,14 @@ def test_forms_of_other_sites_change_nothing(browser: Any, path: str, headers: d
 def test_old_browsers_show_where_a_form_comes_from_by_origin(browser: Any) -> None:
     """Which is ours."""
     assert browser.post("/companies", data={"name": "New"}, headers={"Origin": "http://localhost"}).status_code == 303
+
+
+def test_by_tls_a_form_without_tls_is_not_ours(browser: Any) -> None:
+    """Somebody between them may have written it."""
+    token = tokens.create("u1", "admin")
+    for scheme, status in (("http", 403), ("https", 303)):
+        sent = {"data": {"token": token}, "headers": {"Origin": f"{scheme}://localhost"}}
+        assert browser.post("/sign-in", base_url="https://localhost", **sent).status_code == status
 
 
 @pytest.mark.parametrize("path", FORMS)
@@ -421,6 +432,60 @@ def test_lists_go_on_behind_their_first_page(browser: Any) -> None:
     subjects = [re.findall(r"<mark>Offer</mark> (\d+)", text) for text in (first, browser.get(following).text)]
     assert [int(n) for page in subjects for n in page] == list(range(29, -1, -1))
     assert browser.get("/emails?cursor=nonsense").status_code == 404
+
+
+@pytest.mark.parametrize("noun", ["contacts", "companies"])
+def test_contacts_and_companies_go_on_behind_their_first_page(browser: Any, noun: str) -> None:
+    """In the order of names, also where several have one, or names look like nothing else."""
+    for n in range(60):
+        name = ["same", "é\U0001f600", f"{n:02} & <b>"][n % 3]
+        crm.put_contact(f"{n}", {"firstName": name, "lastName": None, "emailAddresses": [], "companyId": None})
+        crm.put_company(f"{n}", {"name": name, "domains": []})
+    path, found = f"/{noun}", []
+    for _ in range(3):
+        text = browser.get(path).text
+        found += re.findall(rf'<li><a href="/{noun}/(\d+)"', text)
+        path = html.unescape("".join(re.findall(r'<a rel="next" href="([^"]+)"', text)))
+    assert path == ""
+    assert (len(found), len(set(found))) == (60, 60)
+
+
+@pytest.mark.parametrize("path", ["/emails", "/contacts", "/companies", "/contacts/42", "/companies/7"])
+def test_a_place_of_another_list_breaks_no_page(browser: Any, path: str) -> None:
+    """It may be there, or not."""
+    crm.put_company("7", ACME)
+    crm.put_contact("42", {**JANE, "companyId": "7"})
+    log(subject="An offer", fromAddress="jane@acme.example")
+    pairs: list[Any] = [
+        *(["2026-01-31T09:30:00Z", "1"], ["jane doe", "42"], ["x", 5], [[], {}], ["\0", "x"], ["x", "\ud800"], ["x"]),
+        *({}, None, 5, ["9999-12-31T23:59:59.999999Z", "9" * 200]),
+    ]
+    texts = ["nonsense", "é", "W" * 5000, *(urlsafe_b64encode(dumps(one).encode()).decode() for one in pairs)]
+    texts.append(urlsafe_b64encode(b"[" * 3000).decode())
+    for text in texts:
+        answer = browser.get(path, query_string={"cursor": text, "q": "a"})
+        assert answer.status_code in (200, 404), text
+
+
+@pytest.mark.parametrize("name", ["endpoint", "_method", "_scheme", "_external", "_anchor", "self", "values"])
+def test_a_made_up_argument_leads_nowhere_else(browser: Any, name: str) -> None:
+    """Flask would take some of them for its own."""
+    for n in range(30):
+        log(subject=f"Offer {n}")
+    text = browser.get("/emails", query_string={"q": "offer", "_external": "1", name: "javascript"}).text
+    [following] = re.findall(r'<a rel="next" href="([^"]+)"', text)
+    assert following.startswith("/emails?q=offer&amp;")
+    assert browser.get(html.unescape(following)).text.count('<a href="/emails/') == 5
+
+
+@pytest.mark.parametrize("time", ["0001-01-01T00:00:00Z", "9999-12-31T23:59:59.999999Z"])
+@pytest.mark.parametrize("zone", ["Pacific/Kiritimati", "Pacific/Pago_Pago"])
+def test_the_ends_of_time_are_shown(browser: Any, client: Any, time: str, zone: str) -> None:
+    """Though the user's clock does not have them."""
+    crm.change_user("u1", {"timezone": zone})
+    sent = client.post("/api/v1/emails", json={"subject": "An offer", "receivedAt": time})
+    for path in ("/", "/emails", f"/emails/{sent.json['id']}"):
+        assert time[:10] in browser.get(path).text
 
 
 def test_a_sender_becomes_a_contact_and_has_the_email(browser: Any) -> None:
