@@ -42,6 +42,7 @@ def email(email_id: str) -> dict[str, Any]:
     return {
         "email": record,
         "html": outline,
+        "sandbox": mail_html.SANDBOX,
         "text": text[:_MOST_TEXT],
         "new_text": "" if outline else new_text(text)[:_MOST_TEXT],
         "is_cut": len(text) > _MOST_TEXT,
@@ -59,9 +60,8 @@ def email_html(email_id: str) -> Response:
     record = crm.get_email(email_id)
     if not record["htmlBody"] or not mail_html.outline(record["htmlBody"]):
         abort(404)
-    files = record["attachments"]
-    ids = {str(entry.get("contentId") or "").strip("<>"): n for n, entry in enumerate(files, 1)}
-    html = mail_html.shown(record["htmlBody"], lambda cid: find_file(files, f"#{ids[cid]}") if cid in ids else None)
+    files = {str(entry.get("contentId") or "").strip("<>"): entry for entry in reversed(record["attachments"])}
+    html = mail_html.shown(record["htmlBody"], lambda cid: find_file([files[cid]], "#1") if cid in files else None)
     looks = "<style>body { font: 1rem/1.5 system-ui, sans-serif; color: #1c2430; background: #fff }</style>"
     answer = Response(f'<!doctype html><meta charset="utf-8"><title>Email</title>{looks}{html}')
     answer.headers["Content-Security-Policy"] = mail_html.POLICY

@@ -169,6 +169,23 @@ def test_html_of_strangers_runs_and_loads_nothing(page: Any, server: Server, els
     assert page.get_by_role("link", name="https://acme.example/offer").get_attribute("rel") == "noopener noreferrer"
 
 
+def test_a_link_of_an_email_opens_as_a_page_of_its_own(
+    page: Any, server: Server, elsewhere: tuple[str, list[str]]
+) -> None:
+    """Which learns nothing of where it was, and has a browser's rights again."""
+    other, asked = elsewhere
+    email_id = log(server, subject="A link", htmlBody=f"<a href='{other}/offer?/'>Our offer</a>")
+    sign_in(page, server)
+    page.goto(address(server, f"/emails/{email_id}"))
+    with page.context.expect_page() as opened:
+        page.frame_locator("iframe").get_by_role("link", name="Our offer").click()
+    opened.value.wait_for_load_state()
+    assert opened.value.url == f"{other}/offer?/"
+    assert [opened.value.evaluate(one) for one in ("document.referrer", "opener", "origin")] == ["", None, other]
+    assert asked[0] == "/offer?/"
+    assert page.url == address(server, f"/emails/{email_id}")
+
+
 def test_an_email_is_found_and_its_sender_made_a_contact(page: Any, server: Server) -> None:
     """From the search to the timeline."""
     log(server, subject="An unusual zugzwang", fromAddress="jane@acme.example", fromName="Jane Doe", textBody="Hello")

@@ -15,6 +15,8 @@ import pytest
 import crm
 import database
 import store
+from crm import preview
+from pages import mail_html
 from schemas import RECORD_ID
 from settings import VERSION
 from tests.samples import ACME, JANE, WITHIN
@@ -275,14 +277,16 @@ def test_html_of_strangers_is_harmless(browser: Any) -> None:
     files = [{"name": "logo.png", "mimeType": "image/png", "contentId": "<logo>", "content": PNG}]
     email_id = log(htmlBody=HOSTILE, attachments=files)
     answer = browser.get(f"/emails/{email_id}/html")
-    assert answer.headers["Content-Security-Policy"].startswith("sandbox; default-src 'none'; ")
+    assert answer.headers["Content-Security-Policy"].startswith(f"sandbox {mail_html.SANDBOX}; default-src 'none'; ")
+    assert mail_html.SANDBOX.split() == ["allow-popups", "allow-popups-to-escape-sandbox"]
     for word in ("script", "evil", "onclick", "form", "input", "iframe", "<base", "position", "url("):
         assert word not in answer.text.partition("</style>")[2], word
     assert "Dear John" in answer.text
     assert f"data:image/png;base64,{PNG}" in answer.text
     page = browser.get(f"/emails/{email_id}").text
     assert "1 remote picture was not loaded" in page
-    assert re.search(r'<iframe [^>]*\bsandbox referrerpolicy="no-referrer"', page)
+    assert re.search(r'<iframe [^>]*\bsandbox="[a-z -]+" referrerpolicy="no-referrer"', page)
+    assert "allow-s" not in page
     assert '<a href="https://acme.example/offer" target="_blank" rel="noopener noreferrer">' in page
     assert "javascript:" not in page
 
@@ -322,6 +326,63 @@ def test_html_that_would_take_long_is_shown_as_text(browser: Any, body: str) -> 
         page = browser.get(f"/emails/{email_id}/text").text
     assert "words" in page
     assert browser.get(f"/emails/{email_id}/html").status_code == 404
+
+
+FONTS = "".join(f"<font color='{n}'>" for n in range(100))
+
+
+@pytest.mark.parametrize(
+    "body",
+    [f"<p>{FONTS}</p>{'<p>x</p>' * 9_000}", f"<table>{FONTS}{'<tr>x' * 19_000}", f"<p>{FONTS}</p>{'<p>x' * 19_000}"]
+    + ["".join(f"<p><font color='{n}'>{tag}</p></font></object>" for n in range(3_900)) for tag in ("<object>", "<i>")],
+)
+def test_html_that_would_grow_is_shown_as_text(browser: Any, body: str) -> None:
+    """What is not closed in order is opened again by what follows: 160 kB would become 140 MB."""
+    email_id = log(htmlBody=body)
+    assert len(body) < mail_html.LONGEST
+    assert "<iframe" not in browser.get(f"/emails/{email_id}").text
+    assert browser.get(f"/emails/{email_id}/html").status_code == 404
+
+
+def test_html_that_is_merely_untidy_is_shown(browser: Any) -> None:
+    """As mail programs write it."""
+    body = "<b><i>x</b></i><font color=red><p>y</font><table><td><a name=x><tr><td></table>" * 1_000
+    assert "<iframe" in browser.get(f"/emails/{log(htmlBody=body)}").text
+
+
+def test_a_picture_is_read_once_however_often_it_is_shown(browser: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It may have 20 MB, and be named 10,000 times."""
+    counted = Mock(wraps=preview.find_file)
+    monkeypatch.setattr("pages.mail.find_file", counted)
+    files = [{"mimeType": kind, "contentId": kind, "content": PNG} for kind in ("image/PNG", "text/html", "image/svg")]
+    email_id = log(htmlBody="".join(f"<img src='CID:{one['mimeType']}'>" for one in files) * 500, attachments=files)
+    shown = browser.get(f"/emails/{email_id}/html").text
+    assert shown.count(f'src="data:image/png;base64,{PNG}"') == 500
+    assert shown.count("src=") == 500
+    assert counted.call_count == 3
+
+
+@pytest.mark.parametrize("kind", [["image/png"], {}, 5, None, "image/png\r\nX: y"])
+def test_a_picture_of_an_odd_kind_is_none(browser: Any, kind: Any) -> None:
+    """Whatever it says it is."""
+    email_id = log(htmlBody="<img src=cid:x>", attachments=[{"mimeType": kind, "contentId": "x", "content": PNG}])
+    assert "src=" not in browser.get(f"/emails/{email_id}/html").text
+
+
+def test_a_link_leads_where_the_page_says(browser: Any) -> None:
+    """And nowhere else: neither to a page of ours, nor to what only looks like the address."""
+    email_id = log(
+        htmlBody="<a title=' href=https://bank.example ' href='https://evil.example/1'>a</a>"
+        "<a title=\" href='https://bank.example' \" href=https://evil.example/2 href=https://bank.example>b</a>"
+        "<a\nhref='/emails'>c</a><a href='//evil.example'>d</a><a href='data:text/html,x'>e</a>"
+        "<a href=' https://a.example '>f</a>"
+    )
+    shown = browser.get(f"/emails/{email_id}/html").text
+    urls = [url.strip() for url in re.findall('href="([^"]+)"', shown)]
+    assert urls == ["https://evil.example/1", "https://evil.example/2", "https://a.example"]
+    assert shown.count('rel="noopener noreferrer"') == shown.count('target="_blank"') == 6
+    page = browser.get(f"/emails/{email_id}").text
+    assert re.findall('<li><a href="([^"]+)" target="_blank"', page) == urls
 
 
 def test_what_is_long_makes_no_long_page(browser: Any) -> None:
