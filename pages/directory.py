@@ -1,11 +1,12 @@
 """Contacts and companies: found by name, address or domain, with all mail; changed where the CRM offers it."""
 
-from email.utils import parseaddr
 from typing import Any
 
 from flask import redirect, request, url_for
 
 import crm
+from crm.matching import normalize_address
+from crm.names import guess_names
 from pages.site import cursor, if_offered, name_cursor, pages, show
 from schemas import CompanyNew, CompanyPatch, ContactNew, ContactPatch
 
@@ -21,10 +22,10 @@ def contacts() -> dict[str, Any]:
 @pages.get("/contacts/new")
 @show("contact-new.html")
 def new_contact() -> dict[str, Any]:
-    """The form for a contact, filled with what an email says of somebody."""
-    name, address = parseaddr(request.args.get("text", ""))
-    first, _, last = name.rpartition(" ") if "," not in name else reversed(name.partition(", "))
-    return {"first": first, "last": last, "address": request.args.get("address") or address}
+    """The form for a contact, filled with what emails say of somebody."""
+    address = request.args.get("address", "")
+    first, last = guess_names(normalize_address(address) or "")
+    return {"first": first or "", "last": last or "", "address": address}
 
 
 @pages.post("/contacts")

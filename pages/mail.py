@@ -2,21 +2,28 @@
 
 import json
 import re
+from collections.abc import Callable
 from typing import Any
+from urllib.parse import quote
 
 from flask import Response, abort, redirect, request, url_for
 from markupsafe import Markup, escape
+from werkzeug.urls import iri_to_uri
 
 import crm
 from crm.drafts import body_text
+from crm.merging import entries
 from crm.preview import find_file
 from crm.quoting import new_text
 from pages import mail_html
 from pages.site import cursor, if_offered, pages, show, user_of
+from schemas import RECORD_ID
 from web.wire import download
 
 _FILTERS = ("q", "address", "contactId", "syncThreadId")
-_MOST_PEOPLE, _MOST_TEXT = 30, 10_000  # of an email that a page shows
+_MOST_TEXT = 10_000  # characters of an email that its page shows
+_MOST_LINKED, _MOST_OF_THREAD = 20, 10
+_LONGEST_VALUE = 2_000  # characters of a value in the JSON of a page
 _DATES = {"since": "receivedAfter", "until": "receivedBefore"}
 
 
@@ -43,14 +50,14 @@ def email(email_id: str) -> dict[str, Any]:
         "email": record,
         "html": outline,
         "sandbox": mail_html.SANDBOX,
-        "text": text[:_MOST_TEXT],
-        "new_text": "" if outline else new_text(text)[:_MOST_TEXT],
-        "is_cut": len(text) > _MOST_TEXT,
-        "people": people[:_MOST_PEOPLE],
-        "more_people": len(people[_MOST_PEOPLE:]),
+        "text": text,
+        "new_text": "" if outline else new_text(text),
+        "most_text": _MOST_TEXT,
+        "people": people,
+        "linked": _linked(record),
         "copies": copies,
         "mailboxes": {one["userId"]: user_of(one["userId"]) for one in copies if one["userId"]},
-        "thread": if_offered(crm.get_thread, email_id),
+        "thread": if_offered(crm.get_thread, email_id, limit=_MOST_OF_THREAD),
     }
 
 
@@ -77,10 +84,55 @@ def email_text(email_id: str) -> Response:
 @pages.get("/emails/<record_id:email_id>/raw")
 @show("raw.html")
 def email_raw(email_id: str) -> dict[str, Any]:
-    """The record as the API gives it."""
-    record = crm.get_email(email_id)
-    shown = {name: value for name, value in record.items() if name not in ("htmlText", "removed")}
-    return {"email": record, "text": json.dumps(shown, ensure_ascii=False, indent=2)}
+    """The record as the API gives it, without most of its long values."""
+    record = _raw(email_id)
+    short = _shortened(record)
+    return {"email": record, "text": json.dumps(short, ensure_ascii=False, indent=2), "is_cut": short != record}
+
+
+@pages.get("/emails/<record_id:email_id>/json")
+def email_json(email_id: str) -> Response:
+    """All of the record, to be saved."""
+    answer = Response(json.dumps(_raw(email_id), ensure_ascii=False, indent=2), mimetype="application/json")
+    answer.headers["Content-Disposition"] = "attachment; filename=email.json"
+    return answer
+
+
+def _raw(email_id: str) -> crm.Record:
+    return {name: value for name, value in crm.get_email(email_id).items() if name not in ("htmlText", "removed")}
+
+
+def _shortened(value: Any) -> Any:
+    if isinstance(value, str) and len(value) > _LONGEST_VALUE:
+        return f"{value[:_LONGEST_VALUE]}… ({len(value)} characters)"
+    if isinstance(value, dict):
+        return {_shortened(name): _shortened(one) for name, one in value.items()}
+    return list(map(_shortened, value)) if isinstance(value, list) else value
+
+
+def _linked(record: crm.Record) -> list[dict[str, Any]]:
+    """The records to which an email is linked: type, id and, of a contact or company that is here, page and record."""
+    found = []
+    for entry in entries(record["relatedTo"])[:_MOST_LINKED]:
+        kind, record_id = str(entry.get("type") or "record"), str(entry.get("id", ""))
+        page, read = _PAGES.get(kind.lower(), (None, None))
+        here = _there(read, record_id) if read else None
+        found.append({"type": kind, "id": record_id, "page": page if here else None, "record": here})
+    return found
+
+
+_PAGES: dict[str, tuple[str, Callable[[str], crm.Record]]] = {
+    "contact": ("pages.contact", crm.get_contact),
+    "company": ("pages.company", crm.get_company),
+    "account": ("pages.company", crm.get_company),
+}
+
+
+def _there(read: Callable[[str], crm.Record], record_id: str) -> crm.Record | None:
+    try:
+        return if_offered(read, record_id) if re.fullmatch(RECORD_ID, record_id) else None
+    except crm.NotFound:
+        return None
 
 
 @pages.get("/emails/<record_id:email_id>/files/<int:place>")
@@ -96,8 +148,7 @@ def link(email_id: str) -> Any:
     contacts = crm.lookup_contacts([wanted]) if "@" in wanted else [crm.get_contact(wanted)]
     if not contacts:
         raise crm.Invalid(contact="Nobody has this address.")
-    related = record["relatedTo"] if isinstance(record["relatedTo"], list) else [record["relatedTo"]]
-    links = [*related, {"type": "Contact", "id": contacts[0]["id"]}]
+    links = [*entries(record["relatedTo"]), {"type": "Contact", "id": contacts[0]["id"]}]
     crm.change_email(email_id, {"relatedTo": links}, {record["updatedAt"]})
     return redirect(url_for("pages.email", email_id=email_id), 303)
 
@@ -109,12 +160,24 @@ def delete_email(email_id: str) -> Any:
     return redirect(url_for("pages.emails"), 303)
 
 
+_MOST_MARKS = 20  # in a text
+
+
 @pages.app_template_filter("marked")
 def _marked(text: str | None, sought: str) -> Markup:
     """A text in which the words that were sought are marked."""
-    words = [re.escape(word) for word in re.findall(r"\w+", sought)]
+    words = [re.escape(word) for word in re.findall(r"\w+", sought)[:_MOST_MARKS]]
     if not text or not words:
         return escape(text or "")
-    parts = re.split(f"({'|'.join(words)})", text, flags=re.IGNORECASE)
+    parts = re.split(f"({'|'.join(words)})", text, maxsplit=_MOST_MARKS, flags=re.IGNORECASE)
     pairs = ((escape(part), n % 2) for n, part in enumerate(parts))
     return Markup("").join(Markup("<mark>{}</mark>").format(part) if is_word else part for part, is_word in pairs)
+
+
+@pages.app_template_filter("target")
+def _target(url: str) -> str:
+    """Where a link leads, in letters that can't be taken for others."""
+    try:
+        return iri_to_uri(url)
+    except ValueError:
+        return quote(url)

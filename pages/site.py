@@ -1,5 +1,6 @@
 """What all pages have in common: who is signed in, what a browser may do with a page, errors as pages."""
 
+import re
 from base64 import urlsafe_b64decode
 from collections.abc import Callable
 from datetime import datetime
@@ -182,6 +183,10 @@ for _kind in database.Unavailable:
 # ---- what templates use ---------------------------------------------------------------------------------------------
 
 
+LARGEST = 60_000  # bytes of a page, for a slow line; what strangers write of any length is shown in part
+_SHARES = (1.0, 0.5, 0.2)  # of what a page shows, if more of it would make the page too large
+
+
 def show(template: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """A view that gives a template its values; what is no dict, such as a redirect, goes out as it is."""
 
@@ -189,7 +194,15 @@ def show(template: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
         @wraps(view)
         def rendered(*args: Any, **kwargs: Any) -> Any:
             given = view(*args, **kwargs)
-            return render_template(template, **given) if isinstance(given, dict) else given
+            if not isinstance(given, dict):
+                return given
+            page = ""
+            for share in _SHARES:
+                g.share = share
+                page = render_template(template, **given)
+                if len(page.encode()) < LARGEST:
+                    break
+            return page
 
         return rendered
 
@@ -247,6 +260,24 @@ def here(**changed: Any) -> str:
 
 
 pages.add_app_template_global(program)
+
+
+# What moves the rest of a line elsewhere, or turns its direction: "https://moc.elgoog" may be read as another address.
+_TURNS = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ufff9-\ufffb]")
+
+
+@pages.app_template_filter("line")
+def line(text: Any, most: int = 100) -> str:
+    """A text that somebody else wrote, as a piece of a line: of so many characters at most."""
+    most = int(most * g.get("share", 1))
+    text = " ".join(str(text)[: 4 * most].split())
+    return _TURNS.sub("\ufffd", text if len(text) <= most else f"{text[: most - 1]}…")
+
+
+@pages.app_template_filter("most")
+def most(whole: Any, number: int) -> Any:
+    """The first of a list, or of a text; so many at most."""
+    return whole[: int(number * g.get("share", 1))]
 
 
 @pages.app_template_filter("local")

@@ -321,6 +321,7 @@ def test_html_that_would_take_long_is_shown_as_text(browser: Any, body: str) -> 
     email_id = log(htmlBody=f"{body}words")
     page = browser.get(f"/emails/{email_id}").text
     assert "<iframe" not in page
+    assert "too large" in page
     if len(body) == 400_000:
         assert "The text is longer" in page
         page = browser.get(f"/emails/{email_id}/text").text
@@ -388,7 +389,7 @@ def test_a_link_leads_where_the_page_says(browser: Any) -> None:
 def test_what_is_long_makes_no_long_page(browser: Any) -> None:
     """Of the people and the text a part is shown, and the whole as a page of its own."""
     lines = "".join(f"line {n} <b>&\n" for n in range(20_000))
-    people = [f"Person {n} <person{n}@acme.example>" for n in range(1_000)]
+    people = [f"Person {n} <person{n}@acme.example>" for n in range(200)]
     for n in range(60):
         email_id = log(syncThreadId="1", subject=f"{n} {'<' * 900}", textBody=lines, toAddresses=people)
     answer = browser.get(f"/emails/{email_id}")
@@ -399,6 +400,84 @@ def test_what_is_long_makes_no_long_page(browser: Any) -> None:
     assert "script" not in whole.headers["Content-Security-Policy"]
     more = re.findall('href="([^"]+)">All emails of this thread', answer.text)[0]
     assert browser.get(more).text.count('<a href="/emails/') == 25
+
+
+@pytest.mark.parametrize("letter", ["&", "\U0001f600"])
+def test_no_page_is_large_whatever_strangers_write(client: Any, browser: Any, letter: str) -> None:
+    """It has all of its parts nevertheless."""
+    long, name = letter * 20_000, letter * 200
+    people = [f"{name} <p{n}{'&' * 50}@acme.example>" for n in range(200)]
+    email: dict[str, Any] = {
+        **dict.fromkeys(("subject", "fromName", "syncThreadId", "textBody"), long),
+        "htmlBody": "".join(f"<a href='https://a.example/{n}{'&' * 900}'>x</a>" for n in range(90)),
+        "fromAddress": "jane@acme.example",
+        "toAddresses": people,
+        "attachments": [{"name": name, "content": "eA==", "mimeType": name} for _ in range(200)],
+        "relatedTo": [{"type": name, "id": f"{name}{n}"} for n in range(200)],
+    }
+    crm.put_company("7", ACME)
+    for n in range(60):  # ours, but long as well
+        emails = [f"{n}{name}@acme.example" for _ in range(9)] + ["jane@acme.example"] * (n == 0)
+        crm.put_contact(f"{n}", {"firstName": name, "lastName": name, "emailAddresses": emails, "companyId": "7"})
+        crm.put_company(f"other {n}", {"name": name, "domains": [f"{n}{name}.example"] * 9})
+        crm.add_user({"email": f"u{n}@crm.example", "name": name, "timezone": "UTC", "orgId": "o"})
+        tokens.create(crm.lookup_users([f"u{n}@crm.example"])[0]["id"], "sync", name)
+    for n in range(300):
+        rule = {"kind": "address", "value": f"{n}@x.example", "domains": [], "unlessKnown": True, "reason": name}
+        crm.add_rule(rule)
+    email_id = client.post("/api/v1/emails", json=email).json["id"]
+    email = {**email, "htmlBody": None, "subject": f"{letter * 100} a {letter * 100}"}
+    for n in range(30):
+        client.post("/api/v1/emails", json={**email, "attachments": [], "toAddresses": [], "inReplyTo": f"{n}"})
+    paths = ["/", "/emails", "/emails?q=a", "/contacts", "/companies"]
+    paths += [f"/emails/{email_id}", f"/emails/{int(email_id) + 1}", f"/emails/{email_id}/raw", "/contacts/0"]
+    paths += ["/companies/7", "/settings"]
+    large = {}
+    for path in paths:
+        answer = browser.get(path)
+        assert answer.status_code == 200
+        assert "</html>" in answer.text
+        if len(answer.data) >= 60_000:
+            large[path] = len(answer.data)
+    assert large == {}
+
+
+def test_all_of_a_long_record_can_be_saved(client: Any, browser: Any) -> None:
+    """The page shows its beginning."""
+    email_id = client.post("/api/v1/emails", json={"subject": "An offer", "textBody": "x" * 50_000}).json["id"]
+    page = browser.get(f"/emails/{email_id}/raw").text
+    assert "… (50000 characters)" in page
+    [path] = re.findall('href="([^"]+)" download>save all of it', page)
+    answer = browser.get(path)
+    assert answer.json == client.get(f"/api/v1/emails/{email_id}").json | {"withheld": None}
+    assert answer.headers["Content-Disposition"].startswith("attachment")
+    assert "save all" not in browser.get(f"/emails/{log(subject='Short')}/raw").text
+
+
+def test_no_direction_of_writing_makes_an_address_look_like_another(client: Any, browser: Any) -> None:
+    """Nor does a letter of another alphabet in that of a link."""
+    turned = "\u202emoc.elgoog\u2066\u2028"
+    files = [{"name": f"{turned}exe.pdf", "content": "eA=="}]
+    sent = dict.fromkeys(("subject", "fromName", "fromAddress"), turned) | {"toAddresses": [turned]}
+    links = f"<a href='https://{turned}/'>a</a><a href='https://\u0430pple.com'>b</a><a href='https://[\u0430'>c</a>"
+    email_id = client.post("/api/v1/emails", json={**sent, "attachments": files, "htmlBody": links}).json["id"]
+    page = browser.get(f"/emails/{email_id}").text
+    for text in (re.sub(r'href="[^"]*"', "", page), browser.get("/").text, browser.get("/emails").text):
+        assert [letter for letter in "\u202e\u2066\u2028\u0430" if letter in text] == []
+    assert ">https://xn--pple-43d.com<" in page
+
+
+def test_an_email_links_to_the_records_that_are_here(browser: Any) -> None:
+    """By their names; of others the type and id are said."""
+    crm.put_contact("42", {**JANE, "companyId": None})
+    crm.put_company("7", ACME)
+    ids = [("contact", "42"), ("Account", "7"), ("Contact", "43"), ("Deal", "4711"), ("Contact", "a/b")]
+    email_id = log(subject="An offer", relatedTo=[{"type": kind, "id": record_id} for kind, record_id in ids])
+    records = browser.get(f"/emails/{email_id}").text.partition("<h2>Records")[2].partition("</ul>")[0]
+    assert re.findall(">([^<>]+)<", records.replace("\n", "")) == [
+        *("contact ", "Jane Doe", "Account ", "Acme Ltd", "Contact 43", "Deal 4711", "Contact a/b"),
+    ]
+    assert re.findall('href="([^"]+)"', records) == ["/contacts/42", "/companies/7"]
 
 
 @pytest.mark.parametrize("field", ["subject", "fromName", "fromAddress", "textBody"])
