@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Callable
+from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 from urllib.parse import quote
 
@@ -11,12 +12,13 @@ from markupsafe import Markup, escape
 from werkzeug.urls import iri_to_uri
 
 import crm
+from clock import stamp
 from crm.drafts import body_text
-from crm.merging import entries
+from crm.merging import entries, relation
 from crm.preview import find_file
 from crm.quoting import new_text
 from pages import mail_html
-from pages.site import cursor, if_offered, pages, show, user_of
+from pages.site import cursor, if_offered, pages, show, user_of, zone
 from schemas import RECORD_ID
 from web.wire import download
 
@@ -24,18 +26,29 @@ _FILTERS = ("q", "address", "contactId", "syncThreadId")
 _MOST_TEXT = 10_000  # characters of an email that its page shows
 _MOST_LINKED, _MOST_OF_THREAD = 20, 10
 _LONGEST_VALUE = 2_000  # characters of a value in the JSON of a page
-_DATES = {"since": "receivedAfter", "until": "receivedBefore"}
 
 
 @pages.get("/emails")
 @show("emails.html")
 def emails() -> dict[str, Any]:
     """Emails, newest first; those that pass the filters of the form."""
-    filters = {name: text for name in _FILTERS if (text := request.args.get(name, "").strip())}
-    for name, condition in _DATES.items():
-        if re.fullmatch(r"\d{4}-\d\d-\d\d", request.args.get(name, "")):
-            filters[condition] = f"{request.args[name]}T00:00:00.000000Z"
+    dates = {"receivedAfter": _midnight("since", 0), "receivedBefore": _midnight("until", 1)}
+    filters = {name: request.args.get(name, "").strip() for name in _FILTERS} | dates
+    filters = {name: text for name, text in filters.items() if text}
     return {"page": crm.find_emails(filters, cursor(), whole=False), "sought": filters.get("q", "")}
+
+
+def _midnight(name: str, days: int) -> str:
+    """When a day that was asked for, or so many after it, begins for the user; "" where none was. Raises Invalid."""
+    text = request.args.get(name, "").strip()
+    try:
+        day = date.fromisoformat(text) if text else date.min
+        begin = datetime.combine(day + timedelta(days=days), time(), zone())
+        return stamp(begin.astimezone(UTC)) if text else ""
+    except ValueError:
+        raise crm.Invalid(**{name: "There is no such day. Give one such as 2026-01-31."}) from None
+    except OverflowError:  # before or after all that there is
+        return ""
 
 
 @pages.get("/emails/<record_id:email_id>")
@@ -45,7 +58,8 @@ def email(email_id: str) -> dict[str, Any]:
     record = crm.get_email(email_id)
     outline = mail_html.outline(record["htmlBody"]) if record["htmlBody"] else None
     text = record["textBody"] or "" if outline else body_text(record)
-    copies, people = crm.list_copies(email_id).records, crm.participants(record)
+    page = if_offered(crm.list_copies, email_id)
+    copies, people = page.records if page else [], crm.participants(record)
     return {
         "email": record,
         "html": outline,
@@ -143,14 +157,28 @@ def file(email_id: str, place: int) -> Response:
 
 @pages.post("/emails/<record_id:email_id>/link")
 def link(email_id: str) -> Any:
-    """Link the email to a contact, by id or address."""
+    """Link the email to a contact, by name, address or id."""
     record, wanted = crm.get_email(email_id), request.form.get("contact", "").strip()
-    contacts = crm.lookup_contacts([wanted]) if "@" in wanted else [crm.get_contact(wanted)]
+    contacts = _contacts(wanted)
     if not contacts:
-        raise crm.Invalid(contact="Nobody has this address.")
-    links = [*entries(record["relatedTo"]), {"type": "Contact", "id": contacts[0]["id"]}]
-    crm.change_email(email_id, {"relatedTo": links}, {record["updatedAt"]})
+        raise crm.Invalid(contact="Nobody has this name or address.")
+    if len(contacts) > 1:
+        raise crm.Invalid(contact="Several contacts have this name. Give the address of the one you mean.")
+    links, new = entries(record["relatedTo"]), {"type": "Contact", "id": contacts[0]["id"]}
+    if relation(new) not in map(relation, links):
+        crm.change_email(email_id, {"relatedTo": [*links, new]}, {record["updatedAt"]})
     return redirect(url_for("pages.email", email_id=email_id), 303)
+
+
+def _contacts(wanted: str) -> list[crm.Record]:
+    """The contacts that may be meant by an address, an id or a name."""
+    if "@" in wanted:
+        return crm.lookup_contacts([wanted])[:1]
+    there = _there(crm.get_contact, wanted)
+    if there or not wanted:
+        return [there] if there else []
+    page = if_offered(crm.search_contacts, wanted, limit=2)
+    return page.records if page else []
 
 
 @pages.post("/emails/<record_id:email_id>/delete")

@@ -2,7 +2,7 @@
 
 import re
 from base64 import urlsafe_b64decode
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from functools import wraps
 from json import loads
@@ -16,6 +16,7 @@ from werkzeug.exceptions import HTTPException
 
 import crm
 import database
+from crm.seam import offers, store
 from schemas import Position
 from terminal import program
 from web import sessions, tokens
@@ -27,6 +28,7 @@ POLICY = (
     "default-src 'none'; style-src 'self'; img-src 'self' data:; frame-src 'self'; form-action 'self'; "
     "base-uri 'none'; frame-ancestors 'none'"
 )
+_LONGEST_FORM = 512 * 1024  # bytes: 32,000 characters of addresses, however they are encoded
 _OPEN = {"pages.sign_in", "pages.sign_in_with_token", "pages.open_link", "pages.sign_in_by_link", "pages.static"}
 
 
@@ -36,17 +38,18 @@ _OPEN = {"pages.sign_in", "pages.sign_in_with_token", "pages.open_link", "pages.
 @pages.before_request
 def _check() -> Any:
     """A form must have been sent from our own pages; all pages but a few need somebody who is signed in."""
+    request.max_content_length = _LONGEST_FORM
     if request.method not in ("GET", "HEAD", "OPTIONS") and not _is_from_here():
         abort(403, "This form was not sent from these pages.")
     if "\0" in "".join((*request.args.values(), *request.form.values())):
-        abort(422, "A value holds a character that can't be stored.")
+        abort(422, "Something that was entered holds a character that can't be stored.")
     if request.endpoint in _OPEN:
         return None
     caller = sessions.caller(request.cookies.get(_cookie_name(), ""))
     if caller is None:
         if request.method == "GET":
             return redirect(url_for("pages.sign_in"), 303)
-        abort(403, "You are not signed in any more.")
+        abort(403, "You are not signed in any more. Sign in in another window, and send this again.")
     g.caller = caller
     crm.calling_token.set(caller.token_id)
     crm.calling_user.set(caller.user_id)
@@ -152,18 +155,66 @@ def _harden(response: Response) -> Response:
 # ---- errors ---------------------------------------------------------------------------------------------------------
 
 
+# What the fields of forms are called where something is said of one.
+_LABELS = {
+    "address": "Person",
+    "after": "Emails go after",
+    "company": "Company",
+    "contact": "Contact",
+    "domains": "Domains",
+    "email": "Address",
+    "emailAddresses": "Addresses",
+    "firstName": "First name",
+    "label": "Label",
+    "lastName": "Last name",
+    "name": "Name",
+    "q": "Words",
+    "reason": "Reason",
+    "since": "From",
+    "timezone": "Time zone",
+    "until": "Until",
+    "value": "Address or domain",
+}
+_GONE, _CHANGED = 404, 412
+_SENT_AGAIN = (403, 409, 422, 503)
+
+
 def _error(status: int, sentence: str) -> tuple[str, int]:
-    return render_template("error.html", status=status, sentence=sentence), status
+    """The page of an error, with what was entered: nobody types it twice."""
+    fields = _entered() if status in (*_SENT_AGAIN, _GONE, _CHANGED) else []
+    can_send = status in _SENT_AGAIN
+    return render_template("error.html", status=status, sentence=sentence, fields=fields, can_send=can_send), status
+
+
+def _entered() -> list[tuple[str, str | None, str]]:
+    """The fields of the form that was sent: name, label (None for one that nobody sees) and value."""
+    if request.method == "POST" and not _is_from_here():
+        return []
+    values = request.form if request.method == "POST" else request.args
+    fields = [(name, _LABELS.get(name), value.replace("\0", "")) for name, value in values.items() if name != "cursor"]
+    return fields if any(label and value for _, label, value in fields) else []
+
+
+def _of_fields(errors: Mapping[str, Any]) -> str:
+    """What is wrong with the fields of a form, in a sentence for each."""
+    said = []
+    for name, why in errors.items():
+        while not isinstance(why, str):  # marshmallow's have a list for each field, or one for each entry of a list
+            why = next(iter(why.values() if isinstance(why, dict) else why))
+        said.append(f"{_LABELS[name]}: {why}" if name in _LABELS else why)
+    return " ".join(said)
 
 
 for _which in (HTTPException, 403):  # to an error of its own class the application's handler would come first
     pages.register_error_handler(_which, lambda e: _error(e.code or 500, e.description or ""))
 pages.register_error_handler(crm.NotFound, lambda _: _error(404, "There is no such record; it may have been deleted."))
 pages.register_error_handler(crm.NotOffered, lambda _: _error(501, "This CRM does not offer that."))
-pages.register_error_handler(crm.Changed, lambda _: _error(412, "Somebody has changed the record; open it again."))
+pages.register_error_handler(
+    crm.Changed, lambda _: _error(_CHANGED, "Somebody has changed the record since you opened it. Nothing was saved.")
+)
 pages.register_error_handler(crm.Conflict, lambda e: _error(409, str(e)))
-pages.register_error_handler(crm.Invalid, lambda e: _error(422, " ".join(e.errors.values())))
-pages.register_error_handler(ValidationError, lambda e: _error(422, f"A value can't be used: {', '.join(e.messages)}."))
+pages.register_error_handler(crm.Invalid, lambda e: _error(422, _of_fields(e.errors)))
+pages.register_error_handler(ValidationError, lambda e: _error(422, _of_fields(e.normalized_messages())))
 pages.register_error_handler(
     database.TookTooLong, lambda _: _error(422, "The search takes too long. Ask for fewer, longer or rarer words.")
 )
@@ -217,6 +268,12 @@ def if_offered(verb: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         return None
 
 
+def offered(name: str) -> bool:
+    """Whether this CRM's store has a function, such as `contacts.insert`: what needs it is not shown else."""
+    part, _, function = name.partition(".")
+    return offers(getattr(store, part), function)
+
+
 def user_of(user_id: str) -> crm.Record | None:
     """The user with this id; None for one who is gone, or of whom this CRM does not tell."""
     try:
@@ -260,6 +317,7 @@ def here(**changed: Any) -> str:
 
 
 pages.add_app_template_global(program)
+pages.add_app_template_global(offered)
 
 
 # What moves the rest of a line elsewhere, or turns its direction: "https://moc.elgoog" may be read as another address.
