@@ -128,7 +128,7 @@ def _linked(record: crm.Record) -> list[dict[str, Any]]:
     """The records to which an email is linked: type, id and, of a contact or company that is here, page and record."""
     found = []
     for entry in entries(record["relatedTo"])[:_MOST_LINKED]:
-        kind, record_id = str(entry.get("type") or "record"), str(entry.get("id", ""))
+        kind, record_id = str(entry.get("type") or "record"), str(entry["id"] if entry.get("id") is not None else "")
         page, read = _PAGES.get(kind.lower(), (None, None))
         here = _there(read, record_id) if read else None
         found.append({"type": kind, "id": record_id, "page": page if here else None, "record": here})

@@ -327,6 +327,8 @@ _TURNS = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ufff9-\ufffb]
 @pages.app_template_filter("line")
 def line(text: Any, most: int = 100) -> str:
     """A text that somebody else wrote, as a piece of a line: of so many characters at most."""
+    if text is None:
+        return ""
     most = int(most * g.get("share", 1))
     text = " ".join(str(text)[: 4 * most].split())
     return _TURNS.sub("\ufffd", text if len(text) <= most else f"{text[: most - 1]}…")

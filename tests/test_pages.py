@@ -397,7 +397,7 @@ def test_what_is_long_makes_no_long_page(browser: Any) -> None:
         email_id = log(syncThreadId="1", subject=f"{n} {'<' * 900}", textBody=lines, toAddresses=people)
     answer = browser.get(f"/emails/{email_id}")
     assert len(answer.data) < 60_000
-    assert re.search(r"And 9\d\d more\.", answer.text)
+    assert re.search(r"And 9\d\d more, in", answer.text)
     whole = browser.get(f"/emails/{email_id}/text")
     assert (whole.text, whole.mimetype) == (lines, "text/plain")
     assert "script" not in whole.headers["Content-Security-Policy"]
@@ -470,13 +470,26 @@ def test_no_direction_of_writing_makes_an_address_look_like_another(client: Any,
     assert ">https://xn--pple-43d.com<" in page
 
 
+def test_what_is_not_known_is_said_so(client: Any, browser: Any) -> None:
+    """And never "None"."""
+    crm.put_company("7", {"name": None, "domains": []})
+    crm.put_contact("42", {"firstName": None, "lastName": None, "emailAddresses": [], "companyId": "7"})
+    client.post("/api/v1/emails", json={"attachments": [{}], "relatedTo": {"type": None, "id": None}})
+    for path in ("/", "/emails", "/emails/1", "/contacts", "/contacts/42", "/companies", "/companies/7", "/settings"):
+        assert "None<" not in browser.get(path).text.replace(">None.<", ""), path
+    assert "(no sender)" in browser.get("/emails").text
+    assert "<h1>(no subject)</h1>" in browser.get("/emails/1").text
+    for path in ("/contacts/42", "/companies/7"):
+        assert "<h1>(no name)</h1>" in browser.get(path).text
+
+
 def test_an_email_links_to_the_records_that_are_here(browser: Any) -> None:
     """By their names; of others the type and id are said."""
     crm.put_contact("42", {**JANE, "companyId": None})
     crm.put_company("7", ACME)
     ids = [("contact", "42"), ("Account", "7"), ("Contact", "43"), ("Deal", "4711"), ("Contact", "a/b")]
     email_id = log(subject="An offer", relatedTo=[{"type": kind, "id": record_id} for kind, record_id in ids])
-    records = browser.get(f"/emails/{email_id}").text.partition("<h2>Records")[2].partition("</ul>")[0]
+    records = browser.get(f"/emails/{email_id}").text.partition("<h2>Linked to")[2].partition("</ul>")[0]
     assert re.findall(">([^<>]+)<", records.replace("\n", "")) == [
         *("contact ", "Jane Doe", "Account ", "Acme Ltd", "Contact 43", "Deal 4711", "Contact a/b"),
     ]
