@@ -155,6 +155,13 @@ def file(email_id: str, place: int) -> Response:
     return download(crm.get_attachment(email_id, f"#{place}"))
 
 
+@pages.get("/emails/<record_id:email_id>/link")
+@pages.get("/emails/<record_id:email_id>/delete")
+def back_to_email(email_id: str) -> Any:
+    """Where a form was sent to, there is a page, for who opens that address once more."""
+    return redirect(url_for("pages.email", email_id=email_id), 303)
+
+
 @pages.post("/emails/<record_id:email_id>/link")
 def link(email_id: str) -> Any:
     """Link the email to a contact, by name, address or id."""

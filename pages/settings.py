@@ -27,6 +27,19 @@ def overview() -> dict[str, Any]:
     }
 
 
+@pages.get("/unmatched/<path:rest>")
+@pages.get("/sign-out")
+def back_to_overview(rest: str = "") -> Any:
+    """Where a form was sent to, there is a page, for who opens that address once more."""
+    return redirect(url_for("pages.overview"), 303)
+
+
+@pages.get("/settings/<path:rest>")
+def back_to_settings(rest: str) -> Any:
+    """As above."""
+    return redirect(url_for("pages.settings"), 303)
+
+
 @pages.post("/unmatched/contact")
 def add_unmatched_contact() -> Any:
     """Create a contact with an address that BrightSync asked for in vain."""

@@ -11,6 +11,7 @@ from urllib.parse import quote, urlencode
 from zoneinfo import ZoneInfo
 
 from flask import Blueprint, Response, abort, current_app, g, redirect, render_template, request, url_for
+from gunicorn.http.errors import NoMoreData, ParseException
 from marshmallow import ValidationError
 from werkzeug.exceptions import HTTPException
 
@@ -38,9 +39,10 @@ _OPEN = {"pages.sign_in", "pages.sign_in_with_token", "pages.open_link", "pages.
 @pages.before_request
 def _check() -> Any:
     """A form must have been sent from our own pages; all pages but a few need somebody who is signed in."""
-    request.max_content_length = _LONGEST_FORM
-    if request.method not in ("GET", "HEAD", "OPTIONS") and not _is_from_here():
-        abort(403, "This form was not sent from these pages.")
+    if request.method not in ("GET", "HEAD", "OPTIONS"):
+        if not _is_from_here():
+            abort(403, "This form was not sent from these pages.")
+        _read_form()
     if "\0" in "".join((*request.args.values(), *request.form.values())):
         abort(422, "Something that was entered holds a character that can't be stored.")
     if request.endpoint in _OPEN:
@@ -54,6 +56,19 @@ def _check() -> Any:
     crm.calling_token.set(caller.token_id)
     crm.calling_user.set(caller.user_id)
     return None
+
+
+def _read_form() -> None:
+    """A form that ended too soon would be taken for a shorter one; one that is too long is not read."""
+    request.max_content_length = _LONGEST_FORM
+    try:
+        size = len(request.get_data())
+    except (ParseException, NoMoreData, ConnectionError):  # what gunicorn raises while it reads; or nobody is there
+        size = -1
+    if size >= _LONGEST_FORM:
+        abort(413, "This is more than any form here holds. Nothing was saved.")
+    if size < (request.content_length or 0):
+        abort(400, "The form did not arrive as a whole. Send it again.")
 
 
 def _is_from_here() -> bool:

@@ -11,6 +11,7 @@ from typing import Any
 from unittest.mock import Mock
 
 import pytest
+from gunicorn.http.errors import InvalidChunkSize, NoMoreData
 
 import crm
 import database
@@ -807,6 +808,34 @@ def test_nothing_means_no_rule(browser: Any) -> None:
     browser.post("/settings/never-log", data={"internal": "on"}, headers=OURS)
     assert [rule["kind"] for rule in crm.list_rules()] == ["internal"]
     assert "Emails among our own people: users, and addresses at brightsync.example" in browser.get("/settings").text
+
+
+@pytest.mark.parametrize("path", FORMS)
+def test_where_a_form_was_sent_to_there_is_a_page(browser: Any, path: str) -> None:
+    """For who opens its address once more, as after an error."""
+    email_id = log(subject="An offer")
+    crm.put_contact("42", {**JANE, "companyId": None})
+    answer = browser.get(path.format(id=email_id), follow_redirects=True)
+    assert (answer.status_code, answer.mimetype) == (200, "text/html")
+
+
+def test_a_form_that_ended_too_soon_changes_nothing(browser: Any) -> None:
+    """A shorter one would lose what a record has."""
+    environ = {"CONTENT_LENGTH": "9", "wsgi.input_terminated": True}
+    answer = browser.post("/companies", data={"name": "Ac"}, headers=OURS, environ_overrides=environ)
+    assert answer.status_code == 400
+    assert "did not arrive as a whole" in answer.text
+    assert crm.list_companies().records == []
+
+
+@pytest.mark.parametrize("error", [InvalidChunkSize(b"zz"), NoMoreData(), ConnectionResetError()])
+def test_a_form_that_is_no_http_is_no_fault_of_ours(browser: Any, error: Exception) -> None:
+    """Nor is one that breaks off."""
+    source = Mock()
+    source.read.side_effect = source.readinto.side_effect = error
+    environ = {"wsgi.input": source, "wsgi.input_terminated": True}
+    answer = browser.post("/companies", headers=OURS, environ_overrides=environ)
+    assert (answer.status_code, answer.mimetype) == (400, "text/html")
 
 
 @pytest.mark.parametrize("is_known", [True, False])
