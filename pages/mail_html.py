@@ -39,6 +39,7 @@ _ATTRIBUTE = re.compile(
     r"""[ \t\n\f\r/]*+([^ \t\n\f\r/>][^ \t\n\f\r/>=]*+)"""
     r"""(?:[ \t\n\f\r]*+=[ \t\n\f\r]*+(?:"([^"]*+)"?|'([^']*+)'?|([^ \t\n\f\r>]*+)))?"""
 )
+_LOADS = re.compile(r"url\s*\(|src\s*\(|image|\\", re.IGNORECASE)  # a value of a style that would; or that hides it
 _PICTURES = {"image/png", "image/jpeg", "image/gif", "image/webp"}
 
 _TAGS = (nh3.ALLOWED_TAGS | {"font", "center", "big", "section", "main"}) - {"map", "area"}
@@ -125,6 +126,8 @@ def shown(html: str, picture: Callable[[str], Mapping[str, Any] | None]) -> str:
 
     def attribute(tag: str, name: str, value: str) -> str | None:
         nonlocal room
+        if name == "style":
+            return ";".join(one for one in value.split(";") if not _LOADS.search(one))
         if (tag, name) == ("a", "href"):  # nowhere but where the page says
             return value if _URL.match(value.strip()) else None
         if (tag, name) != ("img", "src") or value.lower().startswith("data:image/"):

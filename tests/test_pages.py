@@ -295,6 +295,19 @@ def test_html_of_strangers_is_harmless(browser: Any) -> None:
     assert "javascript:" not in page
 
 
+@pytest.mark.parametrize(
+    "value",
+    ["url(https://evil.example)", "URL ('//evil.example')", "u\\72l(//evil.example)", "src('//evil.example')"]
+    + ["image-set('//evil.example' 1x)", "cross-fade(url(//evil.example), red)", "red url(x) no-repeat"],
+)
+@pytest.mark.parametrize("name", ["background-color", "list-style", "font", "border", "background", "--x"])
+def test_no_style_of_strangers_loads_anything(browser: Any, name: str, value: str) -> None:
+    """The frame's policy would not let it; the rest of the style stays."""
+    email_id = log(htmlBody=f'<p style="color: red; {name}: {value}; width: 5px">Dear John')
+    [style] = re.findall('<p style="([^"]*)"', browser.get(f"/emails/{email_id}/html").text)
+    assert style.replace(" ", "") == "color:red;width:5px"
+
+
 def test_links_and_remote_pictures_are_told_however_they_are_written(browser: Any) -> None:
     """Each link once; those that lead nowhere a browser goes are left out."""
     email_id = log(
