@@ -121,7 +121,7 @@ def _company_id(text: str, present: str | None) -> str | None:
     """The id of the company that is meant by a name, a domain or an id. Raises Invalid."""
     if not text:
         return None
-    found = crm.lookup_companies(name=text) or crm.lookup_companies(domain=text, free_mail=True)
+    found = crm.lookup_companies(name=text) or if_offered(crm.lookup_companies, domain=text, free_mail=True) or []
     ids = [one["id"] for one in found]
     if present in ids:
         return present

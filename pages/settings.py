@@ -23,7 +23,7 @@ def overview() -> dict[str, Any]:
         "unmatched": if_offered(unmatched.list_unmatched, 10),
         "version": VERSION,
         "last_backup": checkup.last_backup(),
-        "findings": checkup.look(current_app.config),
+        "findings": sorted(checkup.look(current_app.config), key=lambda one: -checkup.LEVELS.index(one.level)),
     }
 
 

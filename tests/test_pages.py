@@ -6,6 +6,7 @@ import sqlite3
 from base64 import urlsafe_b64encode
 from contextlib import closing
 from json import dumps
+from pathlib import Path
 from threading import Event, Thread
 from typing import Any
 from unittest.mock import Mock
@@ -1033,6 +1034,19 @@ def test_the_overview_says_how_the_installation_is(browser: Any, app: Any) -> No
     checkup.note_backup()
     assert "as far as this database knows" not in browser.get("/").text
     assert (checkup.last_backup() or "") > "2026"
+
+
+@pytest.mark.sqlite("a file that others may read")
+def test_what_is_wrong_stands_above_all_else(browser: Any) -> None:
+    """The worst first; only then who is silent, and far below what is well."""
+    assert "To be seen to" not in browser.get("/").text
+    file = Path(database.db.database)
+    file.chmod(0o644)
+    file.parent.chmod(0o755)
+    page = browser.get("/").text
+    places = [page.index(text) for text in ("To be seen to", "Problem:", "Warning:", "This installation")]
+    assert places == sorted(places)
+    assert page.index("This installation") < page.index("The database can be written")
 
 
 @pytest.mark.sqlite("PostgreSQL has no backups of ours")
