@@ -65,7 +65,7 @@ def email(email_id: str) -> dict[str, Any]:
         "html": outline,
         "sandbox": mail_html.SANDBOX,
         "text": text,
-        "new_text": "" if outline else new_text(text),
+        "new_text": "" if outline else new_text(text, 2 * _MOST_TEXT),  # each line of it takes time
         "most_text": _MOST_TEXT,
         "people": people,
         "linked": _linked(record),

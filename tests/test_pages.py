@@ -17,7 +17,7 @@ from gunicorn.http.errors import InvalidChunkSize, NoMoreData
 import crm
 import database
 import store
-from crm import preview
+from crm import preview, quoting
 from pages import mail_html
 from schemas import RECORD_ID
 from settings import VERSION
@@ -944,6 +944,16 @@ def test_what_an_email_quotes_is_folded_away(browser: Any) -> None:
     email_id = log(textBody="I agree.\n\nOn 3 Jan 2026, Jane Doe wrote:\n> Shall we?\n")
     page = browser.get(f"/emails/{email_id}").text
     assert page.index("I agree.") < page.index("With what it quotes") < page.index("Shall we?")
+
+
+def test_of_a_long_text_no_more_is_read_than_is_shown(browser: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whether a line begins a quotation takes time, and somebody may send 2,000 that nearly do."""
+    looked_at = Mock(wraps=quoting._header)
+    monkeypatch.setattr(quoting, "_header", looked_at)
+    email_id = log(textBody=f"{'On ' * 66}:\n" * 2_000)
+    looked_at.reset_mock()
+    assert browser.get(f"/emails/{email_id}").status_code == 200
+    assert looked_at.call_count < 200
 
 
 def test_files_are_saved_and_never_shown(browser: Any) -> None:
