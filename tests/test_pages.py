@@ -782,6 +782,20 @@ def test_what_was_entered_is_shown_where_it_can_t_be_sent_again(browser: Any) ->
     assert 'value="Entered"' in answer.text
 
 
+def test_pages_lead_to_each_other_under_the_prefix_at_which_they_are(browser: Any) -> None:
+    """Also those of an error."""
+    for _ in range(30):
+        log(subject="An offer", fromAddress="new@acme.example")
+    crm.put_contact("42", {**JANE, "companyId": None})
+    under = {"environ_overrides": {"SCRIPT_NAME": "/crm"}}
+    answers = [browser.get(path, **under) for path in ("/", "/emails", "/emails/1", "/contacts/42", "/settings")]
+    answers.append(browser.post("/contacts/42", data={"version": "old"}, headers=OURS, **under))
+    for answer in answers:
+        links = re.findall('(?:href|action|src)="(/[^"]*)"', answer.text)
+        assert len(links) > 5
+        assert [link for link in links if not link.startswith("/crm/")] == []
+
+
 def test_a_search_that_is_none_is_not_lost(browser: Any) -> None:
     """It can be bettered."""
     page = browser.get("/emails?q=%22%22&address=jane@acme.example&since=2026-02-30&cursor=x").text
