@@ -290,6 +290,9 @@ def test_html_of_strangers_is_harmless(browser: Any) -> None:
     assert f"data:image/png;base64,{PNG}" in answer.text
     page = browser.get(f"/emails/{email_id}").text
     assert "1 remote picture was not loaded" in page
+    assert [one.headers["X-DNS-Prefetch-Control"] for one in (answer, browser.get(f"/emails/{email_id}"))] == [
+        "off"
+    ] * 2
     assert re.search(r'<iframe [^>]*\bsandbox="[a-z -]+" referrerpolicy="no-referrer"', page)
     assert "allow-s" not in page
     assert '<a href="https://acme.example/offer" target="_blank" rel="noopener noreferrer">' in page
