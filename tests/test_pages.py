@@ -1076,6 +1076,19 @@ def test_what_is_wrong_stands_above_all_else(browser: Any) -> None:
     assert page.index("This installation") < page.index("The database can be written")
 
 
+@pytest.mark.sqlite("a file that goes")
+def test_a_file_that_goes_meanwhile_is_nothing_to_be_seen_to(browser: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As when a backup ends in this moment."""
+    listed = Path.glob
+    monkeypatch.setattr(Path, "glob", lambda self, pattern: [*listed(self, pattern), self / "connector.db.gone"])
+    monkeypatch.setattr(Path, "is_file", lambda _: True)
+    monkeypatch.setattr("web.checkup.UNFINISHED", "nothing at all")
+    monkeypatch.setattr(database, "parts", lambda path: [path, path.with_name("gone")])
+    page = browser.get("/").text
+    assert "The folder can't be looked at" not in html.unescape(page)
+    assert "Room: the database takes" in page
+
+
 @pytest.mark.sqlite("PostgreSQL has no backups of ours")
 def test_a_backup_is_known_to_the_overview(browser: Any, app: Any, tmp_path: Any) -> None:
     """One that failed is not."""
