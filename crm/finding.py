@@ -6,7 +6,7 @@ from typing import Any
 from crm.drafts import people_of
 from crm.matching import candidate_keys, normalize_address, normalize_message_id
 from crm.records import Cursor, Invalid, Page, Record
-from crm.seam import store
+from crm.seam import optional, store
 from store.drafts import Conditions
 from store.words import read_search
 
@@ -43,8 +43,8 @@ def participants(email: Record) -> list[Record]:
             people.append({"role": role, "text": text, "address": address})
         if address is not None:
             keys[address] = None
-    for kind, find in (("contacts", store.contacts.find), ("users", store.users.find)):
-        found = find(list(keys)) if keys else []
+    for kind, part in (("contacts", store.contacts), ("users", store.users)):
+        found = (optional(part, "find")(list(keys)) or []) if keys else []
         for person in people:
             person[kind] = [record for key, record in found if key == person["address"]]
     return people

@@ -16,22 +16,30 @@ import nh3
 
 from crm.preview import tags
 
-POLICY = "sandbox; default-src 'none'; style-src 'unsafe-inline'; img-src data:; frame-ancestors 'self'"
+# Without rights, but that a link, which somebody has clicked, opens as a page of its own.
+SANDBOX = "allow-popups allow-popups-to-escape-sandbox"
+POLICY = f"sandbox {SANDBOX}; default-src 'none'; style-src 'unsafe-inline'; img-src data:; frame-ancestors 'self'"
 
 # nh3 takes the square of the depth: what is nested deeper, or longer, is shown as text. Newsletters have 150,000
 # characters, and tables 30 deep.
 LONGEST = 300_000
 DEEPEST = 120
 _MOST_TAGS = 20_000
-_MOST_PICTURES = 8 * 2**20  # bytes of the email's own pictures
+_MOST_PICTURES = 8 * 2**20  # characters of the email's own pictures, each as often as it is shown
 _MOST_LINKS = 100
+# What is bold or coloured and not closed in order is opened again by whatever follows: of 160 kB a parser may make 140
+# MB. Of equal ones it opens three (html.spec.whatwg.org, 13.2.4.3).
+_OPENED_AGAIN = {"a", "b", "big", "code", "em", "font", "i", "nobr", "s", "small", "strike", "strong", "tt", "u"}
+_MOST_EQUAL = 3
+_MOST_OPENED_AGAIN = 8_000_000  # characters
 _CLOSED_BY_THE_NEXT = {"p", "li", "td", "th", "tr", "dd", "dt", "option", "tbody", "thead", "tfoot", "colgroup"}
 _EMPTY = {"area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "source", "track", "wbr"}
 _URL = re.compile("(?:https?|mailto):", re.IGNORECASE)
-_ATTRIBUTES_OF = {
-    name: re.compile(rf"""[\s/"']{name}\s*=\s*(?:"([^"]*)|'([^']*)|([^\s>]+))""", re.IGNORECASE)
-    for name in ("href", "src")
-}
+_ATTRIBUTE = re.compile(
+    r"""[ \t\n\f\r/]*+([^ \t\n\f\r/>][^ \t\n\f\r/>=]*+)"""
+    r"""(?:[ \t\n\f\r]*+=[ \t\n\f\r]*+(?:"([^"]*+)"?|'([^']*+)'?|([^ \t\n\f\r>]*+)))?"""
+)
+_LOADS = re.compile(r"url\s*\(|src\s*\(|image|\\", re.IGNORECASE)  # a value of a style that would; or that hides it
 _PICTURES = {"image/png", "image/jpeg", "image/gif", "image/webp"}
 
 _TAGS = (nh3.ALLOWED_TAGS | {"font", "center", "big", "section", "main"}) - {"map", "area"}
@@ -66,51 +74,73 @@ def outline(html: str) -> Outline | None:
     """None for an HTML body that is too long or too deep to be shown as HTML."""
     if len(html) > LONGEST:
         return None
-    open_now: Counter[str] = Counter()
+    open_now: list[tuple[str, str]] = []  # the tags, from the outermost
+    names: Counter[str] = Counter()  # of these
+    reopened: Counter[str] = Counter()  # tags that a parser may open again, as they were not closed in order
     links: dict[str, None] = {}
-    depth = remote = 0
+    remote = size = total = 0
     for number, (name, closes, text) in enumerate(tags(html)):
-        if number >= _MOST_TAGS:
+        total += size
+        if number >= _MOST_TAGS or total > _MOST_OPENED_AGAIN:
             return None
         if name == "img":
-            remote += _value(text, "src").partition(":")[0].lower() not in ("", "cid", "data")
+            remote += _value(name, text, "src").partition(":")[0].lower() not in ("", "cid", "data")
         if name in _EMPTY or name in _CLOSED_BY_THE_NEXT:
             continue
         if not closes:
-            open_now[name] += 1
-            depth += 1
-            if name == "a" and len(links) < _MOST_LINKS and _URL.match(url := _value(text, "href")):
+            open_now.append((name, text))
+            names[name] += 1
+            size += len(text) * (name in _OPENED_AGAIN)
+            if name == "a" and len(links) < _MOST_LINKS and _URL.match(url := _value(name, text, "href")):
                 links[url] = None
-        elif open_now[name]:
-            open_now[name] -= 1
-            depth -= 1
-        if depth > DEEPEST:
+        elif names[name]:
+            in_order = open_now[-1][0] == name
+            ended = ""
+            while ended != name:
+                ended, its_text = open_now.pop()
+                names[ended] -= 1
+                if ended in _OPENED_AGAIN:
+                    stays = not in_order and reopened[its_text] < _MOST_EQUAL
+                    reopened[its_text] += stays
+                    size -= len(its_text) * (not stays)
+        if len(open_now) > DEEPEST:
             return None
     return Outline(list(links), remote)
 
 
-def _value(tag: str, name: str) -> str:
-    """The value of an attribute, "" where a tag has none."""
-    found = _ATTRIBUTES_OF[name].search(tag)
-    return unescape(next(filter(None, found.groups()), "")).strip() if found else ""
+def _value(name: str, tag: str, wanted: str) -> str:
+    """The value of an attribute as a browser reads it, "" where a tag has none."""
+    for found in _ATTRIBUTE.finditer(tag, len(name) + 1):
+        if found[1].lower() == wanted:
+            return unescape(found[2] or found[3] or found[4] or "").strip()
+    return ""
 
 
 def shown(html: str, picture: Callable[[str], Mapping[str, Any] | None]) -> str:
     """What may be shown of HTML that has an `outline`.
 
-    `picture` gives the file (mimeType, content) that a `cid:` means.
+    `picture` gives the file (mimeType, content) that a `cid:` means; it is asked once for each.
     """
+    pictures: dict[str, str | None] = {}
     room = _MOST_PICTURES
 
     def attribute(tag: str, name: str, value: str) -> str | None:
         nonlocal room
+        if name == "style":
+            return ";".join(one for one in value.split(";") if not _LOADS.search(one))
+        if (tag, name) == ("a", "href"):  # nowhere but where the page says
+            return value if _URL.match(value.strip()) else None
         if (tag, name) != ("img", "src") or value.lower().startswith("data:image/"):
             return value
-        file = picture(value[4:]) if value.lower().startswith("cid:") else None
-        if file is None or file["mimeType"] not in _PICTURES or len(file["content"]) > room:
+        if not value.lower().startswith("cid:"):
             return None
-        room -= len(file["content"])
-        return f"data:{file['mimeType']};base64,{b64encode(file['content']).decode()}"
+        if value not in pictures:
+            pictures[value] = _as_url(picture(value[4:]))
+        url = pictures[value]
+        if url is None or len(url) > room:
+            return None
+        room -= len(url)
+        return url
 
     return nh3.clean(
         html,
@@ -122,3 +152,10 @@ def shown(html: str, picture: Callable[[str], Mapping[str, Any] | None]) -> str:
         link_rel="noopener noreferrer",
         set_tag_attribute_values={"a": {"target": "_blank"}},
     )
+
+
+def _as_url(file: Mapping[str, Any] | None) -> str | None:
+    """A picture as an address that holds it; None for what is none."""
+    if file is None or str(file["mimeType"]).lower() not in _PICTURES or len(file["content"]) > _MOST_PICTURES:
+        return None
+    return f"data:{file['mimeType'].lower()};base64,{b64encode(file['content']).decode()}"

@@ -2,10 +2,10 @@
 
 from typing import Any
 
-from flask import abort, current_app, redirect, render_template, request, url_for
+from flask import abort, current_app, g, redirect, render_template, request, url_for
 
 import crm
-from pages.site import if_offered, pages, session_id, show, user_of
+from pages.site import if_offered, pages, session_id, show, user_of, zone
 from schemas import NeverLogRuleIn
 from settings import VERSION
 from web import activity, checkup, sessions, tokens, unmatched
@@ -16,15 +16,28 @@ from web import activity, checkup, sessions, tokens, unmatched
 def overview() -> dict[str, Any]:
     """Is it working?"""
     return {
-        "emails": crm.find_emails({}, limit=5, whole=False).records,
-        "contacts": bool(crm.list_contacts(limit=1).records),
+        "emails": newest.records if (newest := if_offered(crm.find_emails, {}, limit=5, whole=False)) else None,
+        "contacts": bool(some.records if (some := if_offered(crm.list_contacts, limit=1)) else None),
         "refusals": tokens.newest_refusals(5),
         "activity": activity.list_activity(),
-        "unmatched": unmatched.list_unmatched(10),
+        "unmatched": if_offered(unmatched.list_unmatched, 10),
         "version": VERSION,
         "last_backup": checkup.last_backup(),
-        "findings": checkup.look(current_app.config),
+        "findings": sorted(checkup.look(current_app.config), key=lambda one: -checkup.LEVELS.index(one.level)),
     }
+
+
+@pages.get("/unmatched/<path:rest>")
+@pages.get("/sign-out")
+def back_to_overview(rest: str = "") -> Any:
+    """Where a form was sent to, there is a page, for who opens that address once more."""
+    return redirect(url_for("pages.overview"), 303)
+
+
+@pages.get("/settings/<path:rest>")
+def back_to_settings(rest: str) -> Any:
+    """As above."""
+    return redirect(url_for("pages.settings"), 303)
 
 
 @pages.post("/unmatched/contact")
@@ -53,7 +66,10 @@ def settings() -> dict[str, Any]:
         "all_users": page.records if (page := if_offered(crm.list_users, limit=100)) else None,
         "sessions": sessions.listed(),
         "this_session": session_id(),
+        "this_token": g.caller.token_id,
+        "this_user": g.caller.user_id,
         "rules": if_offered(crm.list_rules),
+        "zone": zone().key,
         "retention": if_offered(lambda: [crm.get_retention()]),
         "refusals": tokens.newest_refusals(),
         "changes": if_offered(crm.newest_changes),
@@ -71,7 +87,9 @@ def end_session() -> Any:
 def add_rule() -> Any:
     """Never log emails with an address, a domain, or among our own people."""
     value = request.form.get("value", "").strip()
-    kind = "internal" if not value else "address" if "@" in value else "domain"
+    kind = "internal" if "internal" in request.form else "address" if "@" in value else "domain"
+    if not value and kind != "internal":  # nobody means all internal emails by nothing
+        raise crm.Invalid(value="Give an address or a domain.")
     unless_known, reason = "unlessKnown" in request.form, request.form.get("reason", "").strip()
     rule = {"kind": kind, "value": value or None, "unlessKnown": unless_known, "reason": reason or None}
     crm.add_rule(NeverLogRuleIn().load(rule))
@@ -112,7 +130,7 @@ def create_token() -> Any:
     """Make a token, which is shown once."""
     found = crm.lookup_users([request.form.get("email", "")])
     if not found:
-        raise crm.Invalid(email="There is no user with this address.")
+        raise crm.Invalid(email="No user has it. Add the user first.")
     scope = request.form.get("scope", "sync")
     if scope not in tokens.SCOPES:
         abort(422, "There is no such scope.")

@@ -169,6 +169,23 @@ def test_html_of_strangers_runs_and_loads_nothing(page: Any, server: Server, els
     assert page.get_by_role("link", name="https://acme.example/offer").get_attribute("rel") == "noopener noreferrer"
 
 
+def test_a_link_of_an_email_opens_as_a_page_of_its_own(
+    page: Any, server: Server, elsewhere: tuple[str, list[str]]
+) -> None:
+    """Which learns nothing of where it was, and has a browser's rights again."""
+    other, asked = elsewhere
+    email_id = log(server, subject="A link", htmlBody=f"<a href='{other}/offer?/'>Our offer</a>")
+    sign_in(page, server)
+    page.goto(address(server, f"/emails/{email_id}"))
+    with page.context.expect_page() as opened:
+        page.frame_locator("iframe").get_by_role("link", name="Our offer").click()
+    opened.value.wait_for_load_state()
+    assert opened.value.url == f"{other}/offer?/"
+    assert [opened.value.evaluate(one) for one in ("document.referrer", "opener", "origin")] == ["", None, other]
+    assert asked[0] == "/offer?/"
+    assert page.url == address(server, f"/emails/{email_id}")
+
+
 def test_an_email_is_found_and_its_sender_made_a_contact(page: Any, server: Server) -> None:
     """From the search to the timeline."""
     log(server, subject="An unusual zugzwang", fromAddress="jane@acme.example", fromName="Jane Doe", textBody="Hello")
@@ -197,6 +214,7 @@ def test_a_token_that_is_made_here_works_until_it_is_revoked(page: Any, server: 
     page.get_by_role("button", name="Sign out").click()
     sign_in(page, server._replace(token=token))
     page.get_by_role("link", name="Settings").click()
+    page.get_by_text("Revoke", exact=True).last.click()
     page.get_by_role("button", name=re.compile("Revoke")).last.click()
     page.goto(address(server, "/emails"))
     assert page.title().startswith("Sign in")
@@ -215,12 +233,19 @@ def test_a_form_of_another_site_changes_nothing(page: Any, server: Server, elsew
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [1200, 380])
 def test_everybody_can_use_the_pages(chromium: Any, server: Server, scheme: str, width: int) -> None:
-    """axe-core (WCAG 2) finds nothing, and nothing has to be scrolled sideways."""
+    """axe-core (WCAG 2) finds nothing, and nothing has to be scrolled sideways, whatever stands in an email."""
     from axe_playwright_python.sync_playwright import Axe
 
     email_id = log(
         server, subject="An offer", fromAddress="bob@acme.example", htmlBody="<p>Hello</p>", syncThreadId="1"
     )
+    word = "Donaudampfschifffahrtsgesellschaft" * 9
+    people = [f"{word} <person{n}@{'sub.' * (n % 5)}acme.example>" for n in range(200)]
+    files = [{"name": word, "size": 1e15, "content": "eA=="}, {}]
+    texts = dict.fromkeys(("subject", "fromName", "fromAddress", "textBody"), word)
+    ugly_id = log(server, **texts, toAddresses=people, attachments=files, relatedTo={"type": word, "id": word})
+    arabic = "عرض السعر رقم 4711"
+    other_id = log(server, subject=arabic, fromName=arabic, toAddresses=["", "undisclosed-recipients:;"])
     page = chromium.new_context(color_scheme=scheme, viewport={"width": width, "height": 800}).new_page()
     problems = []
     sign_in(page, server)
@@ -228,6 +253,7 @@ def test_everybody_can_use_the_pages(chromium: Any, server: Server, scheme: str,
     call(server, "PUT", "/contacts/42", {"firstName": "Bob", "emailAddresses": ["bob@acme.example"], "companyId": "7"})
     paths = ["/", "/emails?q=offer", f"/emails/{email_id}", f"/emails/{email_id}/raw", "/contacts", "/contacts/new"]
     paths += ["/contacts/42", "/companies", "/companies/7", "/settings", "/emails/none", "/sign-in"]
+    paths += [f"/emails/{ugly_id}", f"/emails/{other_id}", "/emails", "/emails?q=%22%22&since=2026-02-30"]
     for path in paths:
         page.goto(address(server, path))
         found = Axe().run(page).response["violations"]

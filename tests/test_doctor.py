@@ -241,7 +241,7 @@ class _Large:
     """A file of one gigabyte."""
 
     def stat(self) -> Any:
-        return os.stat_result((0o600, 0, 0, 0, 0, 0, 10**9, 0, 0, 0))
+        return os.stat_result((0o100600, 0, 0, 0, 0, 0, 10**9, 0, 0, 0))
 
 
 def test_a_database_that_cannot_be_written_is_a_problem(well: Flask, monkeypatch: pytest.MonkeyPatch) -> None:

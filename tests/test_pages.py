@@ -3,19 +3,26 @@
 import html
 import re
 import sqlite3
+from base64 import urlsafe_b64encode
 from contextlib import closing
+from json import dumps
+from pathlib import Path
 from threading import Event, Thread
 from typing import Any
 from unittest.mock import Mock
 
 import pytest
+from gunicorn.http.errors import InvalidChunkSize, NoMoreData
 
 import crm
 import database
 import store
+from crm import preview, quoting
+from pages import mail_html
 from schemas import RECORD_ID
 from settings import VERSION
 from tests.samples import ACME, JANE, WITHIN
+from tests.test_seam import Lacking
 from web import checkup, sessions, tokens
 
 OURS = {"Sec-Fetch-Site": "same-origin"}
@@ -192,7 +199,8 @@ FORMS = {
 @pytest.mark.parametrize(
     "headers",
     [{}, {"Sec-Fetch-Site": "cross-site"}, {"Sec-Fetch-Site": "same-site"}, {"Sec-Fetch-Site": "none"}]
-    + [{"Origin": "https://evil.example"}, {"Origin": "null"}],
+    + [{"Origin": origin} for origin in ("https://evil.example", "null", "http://[", "http://localhost:81")]
+    + [{"Origin": origin} for origin in ("http://a.localhost", "http://localhost@evil.example", "http://\u212a")],
 )
 def test_forms_of_other_sites_change_nothing(browser: Any, path: str, headers: dict[str, str]) -> None:
     """Whatever cookie comes with them."""
@@ -213,6 +221,14 @@ def test_old_browsers_show_where_a_form_comes_from_by_origin(browser: Any) -> No
     assert browser.post("/companies", data={"name": "New"}, headers={"Origin": "http://localhost"}).status_code == 303
 
 
+def test_by_tls_a_form_without_tls_is_not_ours(browser: Any) -> None:
+    """Somebody between them may have written it."""
+    token = tokens.create("u1", "admin")
+    for scheme, status in (("http", 403), ("https", 303)):
+        sent = {"data": {"token": token}, "headers": {"Origin": f"{scheme}://localhost"}}
+        assert browser.post("/sign-in", base_url="https://localhost", **sent).status_code == status
+
+
 @pytest.mark.parametrize("path", FORMS)
 def test_what_no_database_can_keep_is_refused(browser: Any, path: str) -> None:
     """PostgreSQL has no character 0."""
@@ -222,7 +238,9 @@ def test_what_no_database_can_keep_is_refused(browser: Any, path: str) -> None:
 
 @pytest.mark.parametrize(
     ("path", "status"),
-    [("/emails?q=%00", 422), ("/contacts/%00", 404), ("/emails?since=2026-13-45", 200), ("/emails?until=x", 200)]
+    [("/emails?q=%00", 422), ("/contacts/%00", 404), ("/emails?since=2026-13-45", 422), ("/emails?until=x", 422)]
+    + [("/emails?since=2026-02-30", 422), ("/emails?since=2026-1-1", 422), ("/emails?since=20260101", 200)]
+    + [("/emails?since=0001-01-01&until=9999-12-31", 200), ("/contacts/new?address=" + "(" * 5000, 200)]
     + [("/emails?cursor=%F0", 404), (f"/emails/1/files/{10**30}", 404), (f"/emails/{10**30}", 404)],
 )
 def test_an_address_that_was_made_up_is_no_fault_of_ours(browser: Any, path: str, status: int) -> None:
@@ -264,16 +282,34 @@ def test_html_of_strangers_is_harmless(browser: Any) -> None:
     files = [{"name": "logo.png", "mimeType": "image/png", "contentId": "<logo>", "content": PNG}]
     email_id = log(htmlBody=HOSTILE, attachments=files)
     answer = browser.get(f"/emails/{email_id}/html")
-    assert answer.headers["Content-Security-Policy"].startswith("sandbox; default-src 'none'; ")
+    assert answer.headers["Content-Security-Policy"].startswith(f"sandbox {mail_html.SANDBOX}; default-src 'none'; ")
+    assert mail_html.SANDBOX.split() == ["allow-popups", "allow-popups-to-escape-sandbox"]
     for word in ("script", "evil", "onclick", "form", "input", "iframe", "<base", "position", "url("):
         assert word not in answer.text.partition("</style>")[2], word
     assert "Dear John" in answer.text
     assert f"data:image/png;base64,{PNG}" in answer.text
     page = browser.get(f"/emails/{email_id}").text
     assert "1 remote picture was not loaded" in page
-    assert re.search(r'<iframe [^>]*\bsandbox referrerpolicy="no-referrer"', page)
+    assert [one.headers["X-DNS-Prefetch-Control"] for one in (answer, browser.get(f"/emails/{email_id}"))] == [
+        "off"
+    ] * 2
+    assert re.search(r'<iframe [^>]*\bsandbox="[a-z -]+" referrerpolicy="no-referrer"', page)
+    assert "allow-s" not in page
     assert '<a href="https://acme.example/offer" target="_blank" rel="noopener noreferrer">' in page
     assert "javascript:" not in page
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["url(https://evil.example)", "URL ('//evil.example')", "u\\72l(//evil.example)", "src('//evil.example')"]
+    + ["image-set('//evil.example' 1x)", "cross-fade(url(//evil.example), red)", "red url(x) no-repeat"],
+)
+@pytest.mark.parametrize("name", ["background-color", "list-style", "font", "border", "background", "--x"])
+def test_no_style_of_strangers_loads_anything(browser: Any, name: str, value: str) -> None:
+    """The frame's policy would not let it; the rest of the style stays."""
+    email_id = log(htmlBody=f'<p style="color: red; {name}: {value}; width: 5px">Dear John')
+    [style] = re.findall('<p style="([^"]*)"', browser.get(f"/emails/{email_id}/html").text)
+    assert style.replace(" ", "") == "color:red;width:5px"
 
 
 def test_links_and_remote_pictures_are_told_however_they_are_written(browser: Any) -> None:
@@ -306,11 +342,69 @@ def test_html_that_would_take_long_is_shown_as_text(browser: Any, body: str) -> 
     email_id = log(htmlBody=f"{body}words")
     page = browser.get(f"/emails/{email_id}").text
     assert "<iframe" not in page
+    assert "too large" in page
     if len(body) == 400_000:
         assert "The text is longer" in page
         page = browser.get(f"/emails/{email_id}/text").text
     assert "words" in page
     assert browser.get(f"/emails/{email_id}/html").status_code == 404
+
+
+FONTS = "".join(f"<font color='{n}'>" for n in range(100))
+
+
+@pytest.mark.parametrize(
+    "body",
+    [f"<p>{FONTS}</p>{'<p>x</p>' * 9_000}", f"<table>{FONTS}{'<tr>x' * 19_000}", f"<p>{FONTS}</p>{'<p>x' * 19_000}"]
+    + ["".join(f"<p><font color='{n}'>{tag}</p></font></object>" for n in range(3_900)) for tag in ("<object>", "<i>")],
+)
+def test_html_that_would_grow_is_shown_as_text(browser: Any, body: str) -> None:
+    """What is not closed in order is opened again by what follows: 160 kB would become 140 MB."""
+    email_id = log(htmlBody=body)
+    assert len(body) < mail_html.LONGEST
+    assert "<iframe" not in browser.get(f"/emails/{email_id}").text
+    assert browser.get(f"/emails/{email_id}/html").status_code == 404
+
+
+def test_html_that_is_merely_untidy_is_shown(browser: Any) -> None:
+    """As mail programs write it."""
+    body = "<b><i>x</b></i><font color=red><p>y</font><table><td><a name=x><tr><td></table>" * 1_000
+    assert "<iframe" in browser.get(f"/emails/{log(htmlBody=body)}").text
+
+
+def test_a_picture_is_read_once_however_often_it_is_shown(browser: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It may have 20 MB, and be named 10,000 times."""
+    counted = Mock(wraps=preview.find_file)
+    monkeypatch.setattr("pages.mail.find_file", counted)
+    files = [{"mimeType": kind, "contentId": kind, "content": PNG} for kind in ("image/PNG", "text/html", "image/svg")]
+    email_id = log(htmlBody="".join(f"<img src='CID:{one['mimeType']}'>" for one in files) * 500, attachments=files)
+    shown = browser.get(f"/emails/{email_id}/html").text
+    assert shown.count(f'src="data:image/png;base64,{PNG}"') == 500
+    assert shown.count("src=") == 500
+    assert counted.call_count == 3
+
+
+@pytest.mark.parametrize("kind", [["image/png"], {}, 5, None, "image/png\r\nX: y"])
+def test_a_picture_of_an_odd_kind_is_none(browser: Any, kind: Any) -> None:
+    """Whatever it says it is."""
+    email_id = log(htmlBody="<img src=cid:x>", attachments=[{"mimeType": kind, "contentId": "x", "content": PNG}])
+    assert "src=" not in browser.get(f"/emails/{email_id}/html").text
+
+
+def test_a_link_leads_where_the_page_says(browser: Any) -> None:
+    """And nowhere else: neither to a page of ours, nor to what only looks like the address."""
+    email_id = log(
+        htmlBody="<a title=' href=https://bank.example ' href='https://evil.example/1'>a</a>"
+        "<a title=\" href='https://bank.example' \" href=https://evil.example/2 href=https://bank.example>b</a>"
+        "<a\nhref='/emails'>c</a><a href='//evil.example'>d</a><a href='data:text/html,x'>e</a>"
+        "<a href=' https://a.example '>f</a>"
+    )
+    shown = browser.get(f"/emails/{email_id}/html").text
+    urls = [url.strip() for url in re.findall('href="([^"]+)"', shown)]
+    assert urls == ["https://evil.example/1", "https://evil.example/2", "https://a.example"]
+    assert shown.count('rel="noopener noreferrer"') == shown.count('target="_blank"') == 6
+    page = browser.get(f"/emails/{email_id}").text
+    assert re.findall('<li><a href="([^"]+)" target="_blank"', page) == urls
 
 
 def test_what_is_long_makes_no_long_page(browser: Any) -> None:
@@ -321,12 +415,103 @@ def test_what_is_long_makes_no_long_page(browser: Any) -> None:
         email_id = log(syncThreadId="1", subject=f"{n} {'<' * 900}", textBody=lines, toAddresses=people)
     answer = browser.get(f"/emails/{email_id}")
     assert len(answer.data) < 60_000
-    assert "And 970 more." in answer.text
+    assert re.search(r"And 9\d\d more, in", answer.text)
     whole = browser.get(f"/emails/{email_id}/text")
     assert (whole.text, whole.mimetype) == (lines, "text/plain")
     assert "script" not in whole.headers["Content-Security-Policy"]
     more = re.findall('href="([^"]+)">All emails of this thread', answer.text)[0]
     assert browser.get(more).text.count('<a href="/emails/') == 25
+
+
+@pytest.mark.parametrize("letter", ["&", "\U0001f600"])
+def test_no_page_is_large_whatever_strangers_write(client: Any, browser: Any, letter: str) -> None:
+    """It has all of its parts nevertheless."""
+    long, name = letter * 20_000, letter * 200
+    people = [f"{name} <p{n}{'&' * 50}@acme.example>" for n in range(200)]
+    email: dict[str, Any] = {
+        **dict.fromkeys(("subject", "fromName", "syncThreadId", "textBody"), long),
+        "htmlBody": "".join(f"<a href='https://a.example/{n}{'&' * 900}'>x</a>" for n in range(90)),
+        "fromAddress": "jane@acme.example",
+        "toAddresses": people,
+        "attachments": [{"name": name, "content": "eA==", "mimeType": name} for _ in range(200)],
+        "relatedTo": [{"type": name, "id": f"{name}{n}"} for n in range(200)],
+    }
+    crm.put_company("7", ACME)
+    for n in range(60):  # ours, but long as well
+        emails = [f"{n}{name}@acme.example" for _ in range(9)] + ["jane@acme.example"] * (n == 0)
+        crm.put_contact(f"{n}", {"firstName": name, "lastName": name, "emailAddresses": emails, "companyId": "7"})
+        crm.put_company(f"other {n}", {"name": name, "domains": [f"{n}{name}.example"] * 9})
+        crm.add_user({"email": f"u{n}@crm.example", "name": name, "timezone": "UTC", "orgId": "o"})
+        tokens.create(crm.lookup_users([f"u{n}@crm.example"])[0]["id"], "sync", name)
+    for n in range(300):
+        rule = {"kind": "address", "value": f"{n}@x.example", "domains": [], "unlessKnown": True, "reason": name}
+        crm.add_rule(rule)
+    email_id = client.post("/api/v1/emails", json=email).json["id"]
+    email = {**email, "htmlBody": None, "subject": f"{letter * 100} a {letter * 100}"}
+    for n in range(30):
+        client.post("/api/v1/emails", json={**email, "attachments": [], "toAddresses": [], "inReplyTo": f"{n}"})
+    paths = ["/", "/emails", "/emails?q=a", "/contacts", "/companies"]
+    paths += [f"/emails/{email_id}", f"/emails/{int(email_id) + 1}", f"/emails/{email_id}/raw", "/contacts/0"]
+    paths += ["/companies/7", "/settings"]
+    large = {}
+    for path in paths:
+        answer = browser.get(path)
+        assert answer.status_code == 200
+        assert "</html>" in answer.text
+        if len(answer.data) >= 60_000:
+            large[path] = len(answer.data)
+    assert large == {}
+
+
+def test_all_of_a_long_record_can_be_saved(client: Any, browser: Any) -> None:
+    """The page shows its beginning."""
+    email_id = client.post("/api/v1/emails", json={"subject": "An offer", "textBody": "x" * 50_000}).json["id"]
+    page = browser.get(f"/emails/{email_id}/raw").text
+    assert "… (50000 characters)" in page
+    [path] = re.findall('href="([^"]+)" download>save all of it', page)
+    answer = browser.get(path)
+    assert answer.json == client.get(f"/api/v1/emails/{email_id}").json | {"withheld": None}
+    assert answer.headers["Content-Disposition"].startswith("attachment")
+    assert "save all" not in browser.get(f"/emails/{log(subject='Short')}/raw").text
+
+
+def test_no_direction_of_writing_makes_an_address_look_like_another(client: Any, browser: Any) -> None:
+    """Nor does a letter of another alphabet in that of a link."""
+    turned = "\u202emoc.elgoog\u2066\u2028"
+    files = [{"name": f"{turned}exe.pdf", "content": "eA=="}]
+    sent = dict.fromkeys(("subject", "fromName", "fromAddress"), turned) | {"toAddresses": [turned]}
+    links = f"<a href='https://{turned}/'>a</a><a href='https://\u0430pple.com'>b</a><a href='https://[\u0430'>c</a>"
+    email_id = client.post("/api/v1/emails", json={**sent, "attachments": files, "htmlBody": links}).json["id"]
+    page = browser.get(f"/emails/{email_id}").text
+    for text in (re.sub(r'href="[^"]*"', "", page), browser.get("/").text, browser.get("/emails").text):
+        assert [letter for letter in "\u202e\u2066\u2028\u0430" if letter in text] == []
+    assert ">https://xn--pple-43d.com<" in page
+
+
+def test_what_is_not_known_is_said_so(client: Any, browser: Any) -> None:
+    """And never "None"."""
+    crm.put_company("7", {"name": None, "domains": []})
+    crm.put_contact("42", {"firstName": None, "lastName": None, "emailAddresses": [], "companyId": "7"})
+    client.post("/api/v1/emails", json={"attachments": [{}], "relatedTo": {"type": None, "id": None}})
+    for path in ("/", "/emails", "/emails/1", "/contacts", "/contacts/42", "/companies", "/companies/7", "/settings"):
+        assert "None<" not in browser.get(path).text.replace(">None.<", ""), path
+    assert "(no sender)" in browser.get("/emails").text
+    assert "<h1>(no subject)</h1>" in browser.get("/emails/1").text
+    for path in ("/contacts/42", "/companies/7"):
+        assert "<h1>(no name)</h1>" in browser.get(path).text
+
+
+def test_an_email_links_to_the_records_that_are_here(browser: Any) -> None:
+    """By their names; of others the type and id are said."""
+    crm.put_contact("42", {**JANE, "companyId": None})
+    crm.put_company("7", ACME)
+    ids = [("contact", "42"), ("Account", "7"), ("Contact", "43"), ("Deal", "4711"), ("Contact", "a/b")]
+    email_id = log(subject="An offer", relatedTo=[{"type": kind, "id": record_id} for kind, record_id in ids])
+    records = browser.get(f"/emails/{email_id}").text.partition("<h2>Linked to")[2].partition("</ul>")[0]
+    assert re.findall(">([^<>]+)<", records.replace("\n", "")) == [
+        *("contact ", "Jane Doe", "Account ", "Acme Ltd", "Contact 43", "Deal 4711", "Contact a/b"),
+    ]
+    assert re.findall('href="([^"]+)"', records) == ["/contacts/42", "/companies/7"]
 
 
 @pytest.mark.parametrize("field", ["subject", "fromName", "fromAddress", "textBody"])
@@ -400,12 +585,12 @@ def test_an_empty_installation_shows_the_next_steps(browser: Any) -> None:
 
 
 def test_emails_are_found_by_words_people_and_time(browser: Any) -> None:
-    """The words are marked."""
-    log(subject="An offer", fromAddress="jane@acme.example", receivedAt="2026-01-02T00:00:00.000000Z")
-    log(subject="A bill", fromAddress="bob@acme.example", receivedAt="2026-01-03T00:00:00.000000Z")
+    """The words are marked. Days are the user's, and the last one is among them."""
+    log(subject="An offer", fromAddress="jane@acme.example", receivedAt="2026-01-02T22:59:00.000000Z")
+    log(subject="A bill", fromAddress="bob@acme.example", receivedAt="2026-01-02T23:01:00.000000Z")
     shown = {
         path: ["offer" in text, "bill" in text]
-        for path in ("", "?q=offer", "?address=BOB@acme.example", "?since=2026-01-03", "?until=2026-01-03")
+        for path in ("", "?q=offer", "?address=BOB@acme.example", "?since=2026-01-03", "?until=2026-01-02")
         if (text := browser.get(f"/emails{path}").text.partition('<ol class="emails">')[2])
     }
     assert list(shown.values()) == [[True, True], [True, False], [False, True], [False, True], [True, False]]
@@ -421,6 +606,60 @@ def test_lists_go_on_behind_their_first_page(browser: Any) -> None:
     subjects = [re.findall(r"<mark>Offer</mark> (\d+)", text) for text in (first, browser.get(following).text)]
     assert [int(n) for page in subjects for n in page] == list(range(29, -1, -1))
     assert browser.get("/emails?cursor=nonsense").status_code == 404
+
+
+@pytest.mark.parametrize("noun", ["contacts", "companies"])
+def test_contacts_and_companies_go_on_behind_their_first_page(browser: Any, noun: str) -> None:
+    """In the order of names, also where several have one, or names look like nothing else."""
+    for n in range(60):
+        name = ["same", "é\U0001f600", f"{n:02} & <b>"][n % 3]
+        crm.put_contact(f"{n}", {"firstName": name, "lastName": None, "emailAddresses": [], "companyId": None})
+        crm.put_company(f"{n}", {"name": name, "domains": []})
+    path, found = f"/{noun}", []
+    for _ in range(3):
+        text = browser.get(path).text
+        found += re.findall(rf'<li><a href="/{noun}/(\d+)"', text)
+        path = html.unescape("".join(re.findall(r'<a rel="next" href="([^"]+)"', text)))
+    assert path == ""
+    assert (len(found), len(set(found))) == (60, 60)
+
+
+@pytest.mark.parametrize("path", ["/emails", "/contacts", "/companies", "/contacts/42", "/companies/7"])
+def test_a_place_of_another_list_breaks_no_page(browser: Any, path: str) -> None:
+    """It may be there, or not."""
+    crm.put_company("7", ACME)
+    crm.put_contact("42", {**JANE, "companyId": "7"})
+    log(subject="An offer", fromAddress="jane@acme.example")
+    pairs: list[Any] = [
+        *(["2026-01-31T09:30:00Z", "1"], ["jane doe", "42"], ["x", 5], [[], {}], ["\0", "x"], ["x", "\ud800"], ["x"]),
+        *({}, None, 5, ["9999-12-31T23:59:59.999999Z", "9" * 200]),
+    ]
+    texts = ["nonsense", "é", "W" * 5000, *(urlsafe_b64encode(dumps(one).encode()).decode() for one in pairs)]
+    texts.append(urlsafe_b64encode(b"[" * 3000).decode())
+    for text in texts:
+        answer = browser.get(path, query_string={"cursor": text, "q": "a"})
+        assert answer.status_code in (200, 404), text
+
+
+@pytest.mark.parametrize("name", ["endpoint", "_method", "_scheme", "_external", "_anchor", "self", "values"])
+def test_a_made_up_argument_leads_nowhere_else(browser: Any, name: str) -> None:
+    """Flask would take some of them for its own."""
+    for n in range(30):
+        log(subject=f"Offer {n}")
+    text = browser.get("/emails", query_string={"q": "offer", "_external": "1", name: "javascript"}).text
+    [following] = re.findall(r'<a rel="next" href="([^"]+)"', text)
+    assert following.startswith("/emails?q=offer&amp;")
+    assert browser.get(html.unescape(following)).text.count('<a href="/emails/') == 5
+
+
+@pytest.mark.parametrize("time", ["0001-01-01T00:00:00Z", "9999-12-31T23:59:59.999999Z"])
+@pytest.mark.parametrize("zone", ["Pacific/Kiritimati", "Pacific/Pago_Pago"])
+def test_the_ends_of_time_are_shown(browser: Any, client: Any, time: str, zone: str) -> None:
+    """Though the user's clock does not have them."""
+    crm.change_user("u1", {"timezone": zone})
+    sent = client.post("/api/v1/emails", json={"subject": "An offer", "receivedAt": time})
+    for path in ("/", "/emails", f"/emails/{sent.json['id']}"):
+        assert time[:10] in browser.get(path).text
 
 
 def test_a_sender_becomes_a_contact_and_has_the_email(browser: Any) -> None:
@@ -442,15 +681,20 @@ def test_a_sender_becomes_a_contact_and_has_the_email(browser: Any) -> None:
 
 
 def test_an_email_is_linked_to_a_contact(browser: Any) -> None:
-    """By address or id; what is nobody's is said."""
+    """By name, address or id; what is nobody's, or several people's, is said."""
     crm.put_contact("42", {**JANE, "companyId": None})
+    for n in range(2):
+        crm.put_contact(f"bob {n}", {"firstName": "Bob", "lastName": None, "emailAddresses": [], "companyId": None})
     email_id = log(subject="An offer")
-    for wanted in ("JANE@acme.example", "42"):
+    for wanted in ("JANE@acme.example", "42", " jane D"):
         answer = browser.post(f"/emails/{email_id}/link", data={"contact": wanted}, headers=OURS)
         assert answer.location == f"/emails/{email_id}"
     assert crm.get_email(email_id)["relatedTo"][0] == {"type": "Contact", "id": "42"}
-    for wanted, status in (("nobody@acme.example", 422), ("43", 404)):
-        assert browser.post(f"/emails/{email_id}/link", data={"contact": wanted}, headers=OURS).status_code == status
+    for wanted in ("nobody@acme.example", "43", "", "Bob", "a/b", ".."):
+        answer = browser.post(f"/emails/{email_id}/link", data={"contact": wanted}, headers=OURS)
+        assert answer.status_code == 422
+        assert "Contact: " in answer.text
+    assert len(crm.get_email(email_id)["relatedTo"]) == 1
 
 
 def test_an_email_is_deleted_and_stays_away_or_not(browser: Any) -> None:
@@ -474,6 +718,169 @@ def test_a_contact_is_changed_unless_somebody_was_faster(browser: Any) -> None:
     changed = crm.get_contact("42")
     assert changed["lastName"] == "Roe"
     assert changed["emailAddresses"] == ["jane@acme.example", "jr@home.example"]
+
+
+WRONG = [
+    ("/contacts", {"lastName": "Doe", "emailAddresses": "555-1234\njane@acme.example"}, "Addresses: 555-1234 can"),
+    ("/contacts", {"lastName": "Doe", "emailAddresses": " \r\n "}, "Addresses: Give at least one"),
+    ("/contacts", {"lastName": "x" * 1001, "emailAddresses": "j@acme.example"}, "Last name: Longer than"),
+    ("/contacts", {"lastName": "Doe", "emailAddresses": f"{'x' * 1001}@acme.example"}, "Addresses: "),
+    ("/contacts/42", {"lastName": "Roe", "company": "Nobody Ltd"}, "Company: No company has this name"),
+    ("/contacts/42", {"lastName": "Roe", "company": "Twice"}, "Company: Several"),
+    ("/contacts/42", {"lastName": "Roe", "emailAddresses": "jane@acme.example\n@"}, "Addresses: @ can"),
+    ("/companies", {"name": "Acme", "domains": "not a domain"}, "Domains: not a domain can"),
+    ("/companies", {"name": "  ", "domains": ""}, "Name: Give a name"),
+    ("/companies/7", {"name": "x" * 1001}, "Name: Longer than"),
+    ("/settings/never-log", {"value": "", "reason": "family"}, "Address or domain: Give"),
+    ("/settings/never-log", {"value": "com", "reason": "family"}, "Address or domain: Below"),
+    ("/settings/retention", {"after": "1.5y", "keepLinked": "on"}, "Emails go after: Give a number"),
+    ("/settings/users", {"email": "x", "name": "New"}, "Address: This can"),
+    ("/settings/users", {"email": "new@crm.example", "timezone": "Mars/Base"}, "Time zone: This is no time zone"),
+    ("/settings/users", {"email": "john@brightsync.example", "name": "New"}, "here already"),
+    ("/settings/tokens", {"email": "nobody@crm.example", "scope": "sync", "label": "x"}, "Address: No user has it"),
+    ("/settings/tokens", {"email": "john@brightsync.example", "scope": "root", "label": "x"}, "no such scope"),
+    ("/contacts", {"lastName": "a\0b", "emailAddresses": "j@acme.example"}, "can't be stored"),
+]
+
+
+@pytest.mark.parametrize(("path", "data", "sentence"), WRONG)
+def test_a_form_that_is_filled_in_wrongly_is_not_lost(
+    browser: Any, path: str, data: dict[str, str], sentence: str
+) -> None:
+    """What is wrong is said, of which field, and all is there to be sent again."""
+    crm.put_company("7", {"name": "Twice", "domains": ["acme.example"]})
+    crm.put_company("8", {"name": "Twice", "domains": ["other.example"]})
+    crm.put_contact("42", {**JANE, "companyId": None})
+    feed = crm.list_changes(limit=100)
+    versions = {"/contacts/42": crm.get_contact("42"), "/companies/7": crm.get_company("7")}
+    sent = {**data, "version": versions[path]["updatedAt"]} if path in versions else data
+    answer = browser.post(path, data=sent, headers=OURS)
+    assert answer.status_code in (409, 422)
+    assert sentence in html.unescape(answer.text)
+    assert crm.list_changes(limit=100) == feed
+    assert (crm.list_rules(), crm.get_retention(), len(tokens.listed()), len(crm.list_users()[0])) == ([], None, 1, 1)
+    fields = dict(re.findall(r'name="(\w+)" value="([^"]*)"', answer.text))
+    fields |= dict(re.findall(r'<textarea name="(\w+)" rows="3">\n([^<]*)<', answer.text))
+    expected = {name: value.replace("\0", "").replace("\r\n", "\n") for name, value in sent.items()}
+    assert {name: html.unescape(value).replace("\r\n", "\n") for name, value in fields.items()} == expected
+    assert "Send again" in answer.text
+
+
+def test_what_was_entered_is_shown_where_it_can_t_be_sent_again(browser: Any) -> None:
+    """As somebody was faster, or has deleted the record. Of a form of another site nothing is."""
+    crm.put_contact("42", {**JANE, "companyId": None})
+    data = {"lastName": "Entered", "emailAddresses": "jane@acme.example", "version": "old"}
+    for status, link in ((412, True), (404, False)):
+        answer = browser.post("/contacts/42", data=data, headers=OURS)
+        assert answer.status_code == status
+        assert 'value="Entered"' in answer.text
+        assert ('<a href="/contacts/42">' in answer.text) is link
+        assert "Send again" not in answer.text
+        if status == 412:
+            crm.delete_contact("42")
+    assert "Entered" not in browser.post("/contacts", data=data).text
+    browser.delete_cookie(COOKIE)
+    answer = browser.post("/contacts", data=data, headers=OURS)
+    assert answer.status_code == 403
+    assert 'value="Entered"' in answer.text
+
+
+def test_pages_lead_to_each_other_under_the_prefix_at_which_they_are(browser: Any) -> None:
+    """Also those of an error."""
+    for _ in range(30):
+        log(subject="An offer", fromAddress="new@acme.example")
+    crm.put_contact("42", {**JANE, "companyId": None})
+    under = {"environ_overrides": {"SCRIPT_NAME": "/crm"}}
+    answers = [browser.get(path, **under) for path in ("/", "/emails", "/emails/1", "/contacts/42", "/settings")]
+    answers.append(browser.post("/contacts/42", data={"version": "old"}, headers=OURS, **under))
+    for answer in answers:
+        links = re.findall('(?:href|action|src)="(/[^"]*)"', answer.text)
+        assert len(links) > 5
+        assert [link for link in links if not link.startswith("/crm/")] == []
+
+
+def test_a_search_that_is_none_is_not_lost(browser: Any) -> None:
+    """It can be bettered."""
+    page = browser.get("/emails?q=%22%22&address=jane@acme.example&since=2026-02-30&cursor=x").text
+    assert re.findall(r'name="(\w+)" value="([^"]*)"', page) == [
+        *(("q", "&#34;&#34;"), ("address", "jane@acme.example"), ("since", "2026-02-30"))
+    ]
+
+
+def test_a_form_that_was_sent_twice_makes_one_record(browser: Any) -> None:
+    """An impatient user clicks twice."""
+    for _ in range(2):
+        browser.post("/contacts", data={"lastName": "Doe", "emailAddresses": "new@acme.example"}, headers=OURS)
+        browser.post("/companies", data={"name": "Globex"}, headers=OURS)
+        browser.post("/companies", data={"name": "Acme", "domains": "acme.example"}, headers=OURS)
+    assert len(crm.list_contacts().records) == 1
+    assert sorted(one["name"] for one in crm.list_companies().records) == ["Acme", "Globex"]
+
+
+def test_a_contact_s_company_is_named_as_people_name_it(browser: Any) -> None:
+    """By its name or domain; as it is, it stays, also where another one has that name."""
+    for n in (7, 8):
+        crm.put_company(f"{n}", {"name": "Acme", "domains": [f"acme{n}.example"]})
+    crm.put_contact("42", {**JANE, "emailAddresses": ["odd", "jane@acme.example"], "companyId": "8"})
+    for text, company_id in (("Acme", "8"), ("ACME7.example", "7"), ("acme", "7"), ("", None), ("8", "8")):
+        version = crm.get_contact("42")["updatedAt"]
+        data = {"lastName": "Doe", "emailAddresses": "odd\njane@acme.example", "version": version, "company": text}
+        assert browser.post("/contacts/42", data=data, headers=OURS).status_code == 303
+        assert crm.get_contact("42")["companyId"] == company_id
+        shown = re.findall('name="company" value="([^"]*)"', browser.get("/contacts/42").text)
+        assert shown == ["Acme" if company_id else ""]
+
+
+def test_nothing_means_no_rule(browser: Any) -> None:
+    """That internal emails are never logged, somebody has to say."""
+    assert browser.post("/settings/never-log", data={"value": " "}, headers=OURS).status_code == 422
+    assert crm.list_rules() == []
+    assert 'name="internal"' in browser.get("/settings").text
+    browser.post("/settings/never-log", data={"internal": "on"}, headers=OURS)
+    assert [rule["kind"] for rule in crm.list_rules()] == ["internal"]
+    assert "Emails among our own people: users, and addresses at brightsync.example" in browser.get("/settings").text
+
+
+@pytest.mark.parametrize("path", FORMS)
+def test_where_a_form_was_sent_to_there_is_a_page(browser: Any, path: str) -> None:
+    """For who opens its address once more, as after an error."""
+    email_id = log(subject="An offer")
+    crm.put_contact("42", {**JANE, "companyId": None})
+    answer = browser.get(path.format(id=email_id), follow_redirects=True)
+    assert (answer.status_code, answer.mimetype) == (200, "text/html")
+
+
+def test_a_form_that_ended_too_soon_changes_nothing(browser: Any) -> None:
+    """A shorter one would lose what a record has."""
+    environ = {"CONTENT_LENGTH": "9", "wsgi.input_terminated": True}
+    answer = browser.post("/companies", data={"name": "Ac"}, headers=OURS, environ_overrides=environ)
+    assert answer.status_code == 400
+    assert "did not arrive as a whole" in answer.text
+    assert crm.list_companies().records == []
+
+
+@pytest.mark.parametrize("error", [InvalidChunkSize(b"zz"), NoMoreData(), ConnectionResetError()])
+def test_a_form_that_is_no_http_is_no_fault_of_ours(browser: Any, error: Exception) -> None:
+    """Nor is one that breaks off."""
+    source = Mock()
+    source.read.side_effect = source.readinto.side_effect = error
+    environ = {"wsgi.input": source, "wsgi.input_terminated": True}
+    answer = browser.post("/companies", headers=OURS, environ_overrides=environ)
+    assert (answer.status_code, answer.mimetype) == (400, "text/html")
+
+
+@pytest.mark.parametrize("is_known", [True, False])
+def test_what_is_sent_is_bounded(browser: Any, is_known: bool) -> None:
+    """Nobody fills the disk with files that no form has."""
+    if not is_known:
+        browser.delete_cookie(COOKIE)
+    head = b'--x\r\nContent-Disposition: form-data; name="name"; filename="file"\r\n\r\n'
+    bodies = {"multipart/form-data; boundary=x": head, "application/x-www-form-urlencoded": b"name="}
+    for path in ("/companies", "/sign-in", "/sign-in/x"):
+        for kind, begin in bodies.items():
+            answer = browser.post(path, data=begin + b"x" * 600_000, content_type=kind, headers=OURS)
+            assert (answer.status_code, answer.mimetype) == (413, "text/html")
+    assert crm.list_companies().records == []
 
 
 def test_contacts_are_found_by_name_and_address(browser: Any) -> None:
@@ -554,6 +961,16 @@ def test_what_an_email_quotes_is_folded_away(browser: Any) -> None:
     email_id = log(textBody="I agree.\n\nOn 3 Jan 2026, Jane Doe wrote:\n> Shall we?\n")
     page = browser.get(f"/emails/{email_id}").text
     assert page.index("I agree.") < page.index("With what it quotes") < page.index("Shall we?")
+
+
+def test_of_a_long_text_no_more_is_read_than_is_shown(browser: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whether a line begins a quotation takes time, and somebody may send 2,000 that nearly do."""
+    looked_at = Mock(wraps=quoting._header)
+    monkeypatch.setattr(quoting, "_header", looked_at)
+    email_id = log(textBody=f"{'On ' * 66}:\n" * 2_000)
+    looked_at.reset_mock()
+    assert browser.get(f"/emails/{email_id}").status_code == 200
+    assert looked_at.call_count < 200
 
 
 def test_files_are_saved_and_never_shown(browser: Any) -> None:
@@ -646,6 +1063,32 @@ def test_the_overview_says_how_the_installation_is(browser: Any, app: Any) -> No
     assert (checkup.last_backup() or "") > "2026"
 
 
+@pytest.mark.sqlite("a file that others may read")
+def test_what_is_wrong_stands_above_all_else(browser: Any) -> None:
+    """The worst first; only then who is silent, and far below what is well."""
+    assert "To be seen to" not in browser.get("/").text
+    file = Path(database.db.database)
+    file.chmod(0o644)
+    file.parent.chmod(0o755)
+    page = browser.get("/").text
+    places = [page.index(text) for text in ("To be seen to", "Problem:", "Warning:", "This installation")]
+    assert places == sorted(places)
+    assert page.index("This installation") < page.index("The database can be written")
+
+
+@pytest.mark.sqlite("a file that goes")
+def test_a_file_that_goes_meanwhile_is_nothing_to_be_seen_to(browser: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As when a backup ends in this moment."""
+    listed = Path.glob
+    monkeypatch.setattr(Path, "glob", lambda self, pattern: [*listed(self, pattern), self / "connector.db.gone"])
+    monkeypatch.setattr(Path, "is_file", lambda _: True)
+    monkeypatch.setattr("web.checkup.UNFINISHED", "nothing at all")
+    monkeypatch.setattr(database, "parts", lambda path: [path, path.with_name("gone")])
+    page = browser.get("/").text
+    assert "The folder can't be looked at" not in html.unescape(page)
+    assert "Room: the database takes" in page
+
+
 @pytest.mark.sqlite("PostgreSQL has no backups of ours")
 def test_a_backup_is_known_to_the_overview(browser: Any, app: Any, tmp_path: Any) -> None:
     """One that failed is not."""
@@ -682,3 +1125,69 @@ def test_thirty_days_are_drawn_as_a_line(browser: Any, sync: Any, app: Any) -> N
     app.extensions["activity"].flush()
     points = re.findall('points="([^"]*)"', browser.get("/").text)[0].split()
     assert (len(points), points[0], points[-2:]) == (30, "2,22.0", ["114,22.0", "118,2.0"])
+
+
+# ---- a store without a function -------------------------------------------------------------------------------------
+
+# What of a page needs a function of the store, by a text that stands in it.
+NEEDED = {
+    "companies.insert": [("/companies", "Create company")],
+    "companies.named": [("/contacts/42", 'name="company"')],
+    "companies.update": [("/companies/7", "Save")],
+    "contacts.find": [("/emails/{id}", '<a class="tag" href="/contacts/42">')],
+    "contacts.insert": [("/contacts", "New contact"), ("/emails/{id}", "Create contact"), ("/", "Create contact")],
+    "contacts.update": [("/contacts/42", "Save")],
+    "emails.delete": [("/emails/{id}", "Delete this email")],
+    "emails.page": [("/", "Newest emails"), ("/", 'href="/emails"'), ("/contacts/42", "Emails</h2>")],
+    "emails.page_of_copies": [("/emails/{id}", "Mailboxes")],
+    "emails.update": [("/emails/{id}", "Link to this email")],
+    "never_log.delete": [("/settings", "Remove rule")],
+    "never_log.listed": [("/settings", "Never log</h2>")],
+    "never_log.save": [("/settings", "Add rule"), ("/emails/{id}", "Never log emails")],
+    "retention.read": [("/settings", "Retention")],
+    "retention.write": [("/settings", "Save")],
+    "timelines.page": [("/companies/7", "Emails</h2>")],
+    "timelines.thread": [("/emails/{id}", "Thread")],
+    "users.delete": [("/settings", "the mail stays")],
+    "users.find": [("/settings", "Create token"), ("/emails/{id}", "our user")],
+    "users.insert": [("/settings", "Add user")],
+    "users.page": [("/settings", "Users</h2>")],
+}
+# A page that shows a record, or a list of them, needs these.
+WHOLE = {"emails.page": "/emails", "emails.read": "/emails/{id}", "contacts.read": "/contacts/42"} | {
+    "companies.read": "/companies/7"
+}
+
+
+@pytest.mark.parametrize("storage", ["memory"], indirect=True)
+def test_a_page_shows_what_the_crm_offers_and_no_more(
+    browser: Any, sync: Any, app: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whichever function its store lacks, each page has an answer, and nothing that leads to "not offered"."""
+    crm.put_company("7", ACME)
+    crm.put_contact("42", {**JANE, "companyId": "7"})
+    people = {"fromAddress": "jane@acme.example", "toAddresses": ["new@acme.example", "john@brightsync.example"]}
+    for n in range(2):
+        email_id = log(subject=f"Offer {n}", textBody="x", syncThreadId="1", relatedTo=[{"type": "x"}], **people)
+    rule = {"kind": "address", "value": "a@x.example", "domains": [], "unlessKnown": True, "reason": None}
+    crm.add_rule(rule)
+    sync.get("/api/v1/contacts/lookup?emails=new@acme.example")
+    app.extensions["activity"].flush()
+    paths = ["/", "/emails", "/emails?q=offer", "/emails/{id}", "/emails/{id}/raw", "/emails/{id}/text", "/settings"]
+    paths += ["/contacts", "/contacts?q=doe", "/contacts/new", "/contacts/42", "/companies", "/companies/7"]
+    whole = {path: browser.get(path.format(id=email_id)).text for path in paths}
+    parts = {name: getattr(store, name) for name in store.__all__ if not callable(getattr(store, name))}
+    names = [f"{part}.{name}" for part in parts for name in dir(parts[part]) if name[0] != "_"]
+    assert set(NEEDED) <= set(names)
+    for name in names:
+        part, _, function = name.partition(".")
+        with monkeypatch.context() as patch:
+            patch.setattr(store, part, Lacking(parts[part], function))
+            for path in paths:
+                answer = browser.get(path.format(id=email_id))
+                is_missing = WHOLE.get(name, "-") in path.partition("?")[0] and answer.status_code == 501
+                assert answer.status_code == 200 or is_missing, (name, path)
+                for where, text in NEEDED.get(name, ()):
+                    if where == path:
+                        assert text in whole[path], (name, path)
+                        assert text not in answer.text, (name, path)

@@ -5,12 +5,14 @@ Nothing is changed, nothing is left behind, and no other program is asked.
 
 import os
 import sqlite3
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from glob import escape
 from pathlib import Path
 from shlex import quote
 from shutil import disk_usage
+from stat import S_ISREG
 from typing import Any, NamedTuple
 
 import crm
@@ -69,8 +71,8 @@ def folder(path: Path) -> Iterator[Finding]:
         yield Finding(WARNING, f"The folder is on {kind}, which does not last. {advice}")
     if folder.stat().st_mode & 0o077:
         yield Finding(WARNING, f"Others may look into the folder. Unless that is meant: chmod 700 {quote(str(folder))}")
-    for part in [part for part in folder.glob(f"{escape(path.name)}*") if part.is_file()]:
-        status, quoted = part.stat(), quote(str(part))
+    for part, status in _files(folder.glob(f"{escape(path.name)}*")):
+        quoted = quote(str(part))
         if status.st_mode & 0o077:
             yield Finding(PROBLEM, f"Others may read {part.name}, which holds people's emails: chmod 600 {quoted}")
         if path.exists() and status.st_uid != path.stat().st_uid:
@@ -83,7 +85,7 @@ def folder(path: Path) -> Iterator[Finding]:
             yield Finding(WARNING, f"{part.name} is an older database, which a restore has kept. {advice}")
     for part in folder.glob(UNFINISHED):
         yield Finding(WARNING, f"{part.name} is an unfinished backup. If none is running, remove it.")
-    size, free = sum(part.stat().st_size for part in database.parts(path)), disk_usage(folder).free
+    size, free = sum(status.st_size for _, status in _files(database.parts(path))), disk_usage(folder).free
     room = f"the database takes {_in_words(size)}, and {_in_words(free)} are free"
     if free < _LITTLE:
         yield Finding(PROBLEM, f"The disk is nearly full: {room}. Make room.")
@@ -91,6 +93,15 @@ def folder(path: Path) -> Iterator[Finding]:
         yield Finding(WARNING, f"There is no room for a backup or for `person erase` here: {room}.")
     else:
         yield Finding(FINE, f"Room: {room}")
+
+
+def _files(parts: Iterable[Path]) -> Iterator[tuple[Path, os.stat_result]]:
+    """Those of the paths that are files; a backup that ends, or the last one who closes the log, removes some."""
+    for part in parts:
+        with suppress(FileNotFoundError):
+            status = part.stat()
+            if S_ISREG(status.st_mode):
+                yield part, status
 
 
 def _in_words(size: float) -> str:
