@@ -719,7 +719,7 @@ IDENTITY: dict[str, tuple[str, Plant]] = {
         identified(lambda identify, known, key, contents: identify(known, key, [None] * len(contents))),
     ),
     "a mail with a Message-ID is never known by its msgId": (
-        "identity-either-order race-either-order",
+        "identity-either-order",
         identified(
             lambda identify, known, key, contents: identify(
                 [] if key and not any(one.message_key == key for one in known) else known, key, contents
@@ -727,7 +727,7 @@ IDENTITY: dict[str, tuple[str, Plant]] = {
         ),
     ),
     "a Message-ID that a copy brings is dropped": (
-        "identity-either-order race-either-order",
+        "identity-either-order",
         merging_as(lambda record, copy, new, differs: ({**new, "rfc822MsgId": record["rfc822MsgId"]}, differs)),
     ),
     "a mail without Message-ID is always new": (

@@ -44,7 +44,8 @@ def stranger(crm: Session) -> None:
 
 @rule("email-lookup-none", OURS, "empty array for no match")
 def none(crm: Session) -> None:
-    """No match is an empty array."""
+    """No match is an empty array, though there are mails."""
+    crm.log()
     finds(crm, "rfc822MsgId=" + quote(crm.message_id()))
 
 
