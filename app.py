@@ -23,8 +23,7 @@ import database
 import settings
 from commands.cli import COMMANDS
 from commands.common import start_database
-from pages import directory, mail  # noqa: F401
-from pages import settings as _settings  # noqa: F401
+from pages import admin, directory, mail  # noqa: F401
 from pages.site import pages
 from routes.changes import changes
 from routes.companies import companies

@@ -15,7 +15,7 @@
     session                             who is signed in to the pages, or may sign in by a link
     withheld, secret                    what must not come back, as hashes, and their key
     never_log, retention                what is never logged, and how long emails are kept
-    activity, unmatched                 how many calls each user's token made; addresses that nobody knew
+    call_count, unmatched               how many calls each user's token made; addresses that nobody knew
     backup                              when the last copy was made
 
 Arrows are foreign keys. Contacts and emails are joined where their normalized addresses are equal, and never by copies
@@ -368,7 +368,7 @@ class Backup(Table):
         without_rowid = True
 
 
-class Activity(Table):
+class CallCount(Table):
     """How often a user's token of scope sync made a call on a day (UTC), by its outcome."""
 
     day = TextField()
@@ -401,7 +401,7 @@ Unmatched.add_index(Unmatched.times.desc(), Unmatched.address, name="unmatched_t
 
 
 RECORDS = [Company, CompanyDomain, Contact, ContactAddress, User, Email, Recipient, Link, Copy, Change]
-OWN = [Token, Refusal, Session, Withheld, Secret, NeverLog, Retention, Backup, Activity, Unmatched]
+OWN = [Token, Refusal, Session, Withheld, Secret, NeverLog, Retention, Backup, CallCount, Unmatched]
 
 
 def tables() -> list[type[Model]]:

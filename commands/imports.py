@@ -7,8 +7,7 @@ in it: logs are read by more people than emails are.
 
 import os
 import sys
-import time
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from io import TextIOWrapper
@@ -22,18 +21,17 @@ import click
 
 import crm
 import database
-from commands import tables
+from commands import table_files
 from commands.common import uses_database
 from commands.items import Item, Rejected, load_item, reason_of
 from commands.mailfile import as_email, messages
 from crm import Record
-from crm.seam import let_others_write
-from crm.tables import TableImport
+from crm.seam import in_short_transactions, let_others_write
+from crm.table_import import TableImport
 from schemas import EmailIn
 from terminal import printable
 
-BATCH = 200  # rows that are read at a time …
-HELD = 0.02  # … and seconds for which one transaction stores them, so that others write in between
+BATCH = 200  # rows that are read at a time
 MAILS = 16  # emails that one transaction stores …
 MAIL_BYTES = 2**20  # … and fewer of what is large
 
@@ -164,7 +162,7 @@ def import_contacts(path: Path, dry_run: bool, skip_bad_rows: bool) -> None:
     A contact's company is found by its id, else by its name, else by the domain of an address. One that the file names
     and nobody knows is created.
     """
-    _import_table(path, tables.CONTACTS, dry_run, skip_bad_rows)
+    _import_table(path, table_files.CONTACTS, dry_run, skip_bad_rows)
 
 
 @click.group()
@@ -178,14 +176,14 @@ def import_companies(path: Path, dry_run: bool, skip_bad_rows: bool) -> None:
 
     Columns: id, name, and domains, domain or website.
     """
-    _import_table(path, tables.COMPANIES, dry_run, skip_bad_rows)
+    _import_table(path, table_files.COMPANIES, dry_run, skip_bad_rows)
 
 
-def _import_table(path: Path, kind: tables.Kind, dry_run: bool, skip_bad_rows: bool) -> None:
+def _import_table(path: Path, kind: table_files.Kind, dry_run: bool, skip_bad_rows: bool) -> None:
     twice = not dry_run and not skip_bad_rows
     outcome = "Dry run, nothing was stored: " if dry_run else ""
     with _as_file(path) as path:
-        encoding = tables.encoding_of(path, _report)
+        encoding = table_files.encoding_of(path, _report)
         outcomes = _store_rows(path, encoding, kind, dry_run=twice or dry_run)
         if twice and outcomes[BAD]:
             outcome = "Nothing was stored, because of the bad rows; else: "
@@ -196,41 +194,27 @@ def _import_table(path: Path, kind: tables.Kind, dry_run: bool, skip_bad_rows: b
     sys.exit(outcomes[BAD] > 0)
 
 
-def _store_rows(path: Path, encoding: str, kind: tables.Kind, dry_run: bool, again: bool = False) -> Counter[str]:
+def _store_rows(path: Path, encoding: str, kind: table_files.Kind, dry_run: bool, again: bool = False) -> Counter[str]:
     """Store the rows that are good; counts what became of them, or in a dry run would."""
     outcomes: Counter[str] = Counter()
-    label, errors = "Checking" if dry_run else "Storing", tables.errors_of(encoding)
+    label, errors = "Checking" if dry_run else "Storing", table_files.errors_of(encoding)
     with (
         _interrupted(Counter() if dry_run else outcomes),
         path.open("rb") as file,
         TextIOWrapper(file, encoding, errors, newline="") as lines,
         _bar(label, _size(path)) as bar,
     ):
-        found, items = tables.rows_of(lines, kind, (lambda _: None) if again else _report)
+        found, items = table_files.rows_of(lines, kind, (lambda _: None) if again else _report)
         rows = TableImport(kind.name, found, dry_run)
         for batch in _batches(items, BATCH):
             if dry_run:
                 outcomes.update(_try(item, rows.store) for item in batch)
             else:
                 rows.prepare(item.content for item in batch if not isinstance(item.content, Rejected))
-                _store_batch(batch, rows, outcomes)
+                outcomes.update(in_short_transactions(batch, lambda item: _try(item, rows.store)))
             if path.is_file():  # of a pipe nobody knows how far it is
                 bar.update(file.tell() - bar.pos)
     return outcomes
-
-
-def _store_batch(batch: Iterable[Item], rows: TableImport, outcomes: Counter[str]) -> None:
-    left = deque(batch)
-    while left:
-        stored: Counter[str] = Counter()
-        with database.writing():
-            end = time.monotonic() + HELD
-            while True:
-                stored[_try(left.popleft(), rows.store)] += 1
-                if not left or time.monotonic() >= end:
-                    break
-        outcomes.update(stored)
-        let_others_write()
 
 
 # ---- what both have in common ---------------------------------------------------------------------------------------

@@ -1,11 +1,9 @@
 """Emails: logged, changed and deleted. What makes two of them one, and what a copy adds, is decided here."""
 
 import logging
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from json import dumps
-from time import monotonic
 from typing import Any, NamedTuple
 
 from clock import now
@@ -17,9 +15,9 @@ from crm.never_log import rules_met
 from crm.preview import find_file
 from crm.quoting import new_text
 from crm.records import Conflict, Cursor, Invalid, NotFound, Page, Record, Versions, check_version
-from crm.seam import Stale, let_others_write, optional, retried, store
+from crm.seam import Stale, in_short_transactions, optional, retried, store
 from crm.withheld import forget, hashed_keys, hashes, withhold
-from store.drafts import CopyKeys, Draft, Logged
+from store.values import CopyKeys, Draft, Logged
 
 log = logging.getLogger(__name__)
 
@@ -102,8 +100,7 @@ class _Copy(NamedTuple):
 
 
 _DELETED, _BY_RULE = "deleted", "rule"  # why an email is withheld
-_AT_A_TIME, _MOST_AT_A_TIME = 32, 2**20  # emails and characters that are read for one transaction …
-_HELD = 0.02  # … and seconds for which one writes
+_AT_A_TIME, _MOST_AT_A_TIME = 32, 2**20  # emails and characters that are read before they are written
 
 
 def _log_copy(copy: _Copy, known: Logged | None, hashed: Hash) -> tuple[Record, bool]:
@@ -306,8 +303,8 @@ def _delete(old: Draft, reason: str | None, hashed: Hash) -> bool:
 def delete_emails(emails: Iterable[Record], reason: str) -> Iterator[str]:
     """Remove emails, so that their copies stay away, but for those that have changed since; gives the ids."""
     hashed = hashes()
-    pairs = ((old, None) for old in map(derive, emails))
-    return _write_some(pairs, lambda old, _: _delete(old, reason, hashed))
+    changes = ((old, None) for old in map(derive, emails))
+    return _write_some(changes, lambda old, _: _delete(old, reason, hashed))
 
 
 def withhold_emails(emails: Iterable[Record]) -> Iterator[str]:
@@ -322,31 +319,29 @@ def _strip(old: Draft, new: Draft) -> bool:
     return True
 
 
-def _write_some(pairs: Iterable[tuple[Draft, Any]], write: Callable[[Draft, Any], bool]) -> Iterator[str]:
-    """Write old emails and what becomes of them, in transactions of _HELD seconds; gives the ids of those written."""
-    waiting: deque[tuple[Draft, Any]] = deque()
+def _write_some(changes: Iterable[tuple[Draft, Any]], write: Callable[[Draft, Any], bool]) -> Iterator[str]:
+    """Write what becomes of old emails; gives the ids of those that were written."""
+
+    def written(change: tuple[Draft, Any]) -> str:
+        return change[0].record["id"] if write(*change) else ""
+
+    for some in _some(changes):
+        yield from filter(None, in_short_transactions(some, written))
+
+
+def _some(changes: Iterable[tuple[Draft, Any]]) -> Iterator[list[tuple[Draft, Any]]]:
+    """Changes, prepared, as many at a time as the memory may hold."""
+    some: list[tuple[Draft, Any]] = []
     size = 0
-
-    def flush() -> Iterator[str]:
-        while waiting:
-            with store.transaction():
-                end = monotonic() + _HELD
-                done: list[str] = []
-                while waiting and (not done or monotonic() < end):
-                    old, new = waiting.popleft()
-                    done.append(old.record["id"] if write(old, new) else "")
-            yield from filter(None, done)
-            let_others_write()
-
-    for old, new in pairs:
+    for old, new in changes:
         optional(store.emails, "prepare")(old, new)
-        waiting.append((old, new))
+        some.append((old, new))
         size += sum(len(old.record[name] or "") for name in ("textBody", "htmlBody"))
         size += sum(len(str(file.get("content") or "")) for file in old.record["attachments"])
-        if len(waiting) == _AT_A_TIME or size > _MOST_AT_A_TIME:
-            yield from flush()
-            size = 0
-    yield from flush()
+        if len(some) == _AT_A_TIME or size > _MOST_AT_A_TIME:
+            yield some
+            some, size = [], 0
+    yield some
 
 
 # ---- writing --------------------------------------------------------------------------------------------------------

@@ -7,7 +7,7 @@ from crm.drafts import people_of
 from crm.matching import candidate_keys, normalize_address, normalize_message_id
 from crm.records import Cursor, Invalid, Page, Record
 from crm.seam import optional, store
-from store.drafts import Conditions
+from store.values import Conditions
 from store.words import read_search
 
 

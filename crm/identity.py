@@ -11,7 +11,7 @@ from json import dumps
 from typing import Any
 
 from crm.merging import NO_EMAIL, Hash, address_key, is_blank
-from store.drafts import Logged
+from store.values import Logged
 
 Contents = list[str | None]
 

@@ -13,7 +13,7 @@ from crm.matching import is_free_mail, is_public_suffix, normalize_address, norm
 from crm.mentions import Mentions
 from crm.records import LONGEST_NAME, MOST_ENTRIES, Conflict, Invalid, NotFound, Record
 from crm.seam import optional, store
-from store.drafts import MOST_RECIPIENTS
+from store.values import MOST_RECIPIENTS
 
 MOST_RULES = 1_000
 _MOST_LABELS = 8  # of a rule's domain: for each recipient so many are looked up

@@ -14,7 +14,7 @@ from crm.merging import NO_EMAIL
 from crm.never_log import meets, new_rule, rules_met
 from crm.records import Invalid, Record
 from crm.seam import store
-from store.drafts import Conditions
+from store.values import Conditions
 
 log = logging.getLogger(__name__)
 

@@ -2,7 +2,8 @@
 and writes inside."""
 
 import time
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, suppress
 from functools import wraps
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
@@ -11,33 +12,29 @@ import store as _store
 from crm.records import NotOffered
 
 _TRIES = 5
+HELD = 0.02  # seconds for which one of many transactions writes
+A = TypeVar("A")
+B = TypeVar("B")
 P = ParamSpec("P")
-T = TypeVar("T")
 
 
 class _Part:
-    """A part of the store. What it does not have makes a call 501."""
+    """A part of the store, by its name. What it does not have makes a call 501."""
 
-    def __init__(self, get: Any) -> None:
-        self._get = get
+    def __init__(self, name: str) -> None:
+        self._name = name
 
     def __getattr__(self, name: str) -> Any:
         try:
-            return getattr(self._get(), name)
+            return getattr(getattr(_store, self._name), name)
         except AttributeError:
             raise NotOffered(name) from None
 
 
 class _Store:
-    contacts = _Part(lambda: _store.contacts)
-    companies = _Part(lambda: _store.companies)
-    users = _Part(lambda: _store.users)
-    emails = _Part(lambda: _store.emails)
-    changes = _Part(lambda: _store.changes)
-    withheld = _Part(lambda: _store.withheld)
-    never_log = _Part(lambda: _store.never_log)
-    retention = _Part(lambda: _store.retention)
-    timelines = _Part(lambda: _store.timelines)
+    contacts, companies, users = _Part("contacts"), _Part("companies"), _Part("users")
+    emails, timelines, changes = _Part("emails"), _Part("timelines"), _Part("changes")
+    withheld, never_log, retention = _Part("withheld"), _Part("never_log"), _Part("retention")
 
     @staticmethod
     def transaction() -> AbstractContextManager[None]:
@@ -49,7 +46,9 @@ class _Store:
 
     @staticmethod
     def purge() -> bool:
-        return _Part(lambda: _store).purge()
+        if not hasattr(_store, "purge"):
+            raise NotOffered("purge")
+        return _store.purge()
 
 
 if TYPE_CHECKING:
@@ -81,7 +80,7 @@ class Stale(Exception):
     """What was read is no longer so."""
 
 
-def retried(change: Callable[P, T]) -> Callable[P, T]:
+def retried(change: Callable[P, B]) -> Callable[P, B]:
     """A change that reads and computes first, takes the write lock then, and raises Stale if what it read has changed.
 
     Nobody waits for what it reads and computes. It is tried again; the last try has the lock from its beginning, so
@@ -89,7 +88,7 @@ def retried(change: Callable[P, T]) -> Callable[P, T]:
     """
 
     @wraps(change)
-    def tried(*args: P.args, **kwargs: P.kwargs) -> T:
+    def tried(*args: P.args, **kwargs: P.kwargs) -> B:
         for _ in range(_TRIES - 1):
             with suppress(Stale):
                 return change(*args, **kwargs)
@@ -102,3 +101,16 @@ def retried(change: Callable[P, T]) -> Callable[P, T]:
 def let_others_write() -> None:
     """Between two transactions of one writer: without a pause it would have the write lock again before others wake."""
     time.sleep(0.005)
+
+
+def in_short_transactions(things: Iterable[A], write: Callable[[A], B]) -> Iterator[B]:
+    """Write some things, so many in a transaction as it takes HELD seconds; gives what `write` gives for each."""
+    waiting = deque(things)
+    while waiting:
+        written: list[B] = []
+        with store.transaction():
+            end = time.monotonic() + HELD
+            while waiting and (not written or time.monotonic() < end):
+                written.append(write(waiting.popleft()))
+        yield from written
+        let_others_write()

@@ -17,7 +17,7 @@ from crm.matching import (
 from crm.merging import entries, relation
 from crm.records import Cursor, Invalid, NotFound, Page
 from crm.seam import store
-from store.drafts import MOST_RECIPIENTS, Conditions
+from store.values import MOST_RECIPIENTS, Conditions
 
 MOST_CONTACTS = 20_000  # of a company: the oldest ones
 _AT_A_TIME = 500  # contacts that are read

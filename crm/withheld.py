@@ -6,7 +6,7 @@ from crm.matching import normalize_message_id
 from crm.merging import Hash
 from crm.records import Record
 from crm.seam import store
-from store.drafts import Logged
+from store.values import Logged
 
 
 def list_withheld(after: int = 0, limit: int = 100) -> list[Record]:

@@ -16,9 +16,9 @@ from database import time_limit
 from database.query import Prepared, Row, is_any, json_list, param
 from models import Copy, Email, Link, Recipient
 from store import indexing, search
-from store.drafts import Conditions, CopyKeys, Draft, Logged
 from store.email_rows import BEGIN, END, LISTED, WHOLE, Record, filling, record_of, row_of, select
 from store.page_query import DRIVING, MOST_STREAMS, driving_filter, places
+from store.values import Conditions, CopyKeys, Draft, Logged
 
 SEARCH_TIMEOUT = 2  # seconds; what an index gives at once has none
 _SEARCHES = BoundedSemaphore(2)  # in a process at the same time, so that threads are left for other calls

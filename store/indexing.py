@@ -8,8 +8,8 @@ from database import TookTooLong, Unavailable, db, writing
 from database.query import Prepared, on_sqlite, param
 from models import Email
 from store import search
-from store.drafts import Draft
 from store.email_rows import HEAD, TEXTS, Record, record_of, select
+from store.values import Draft
 from store.words import joined
 
 _WAITING = Prepared(

@@ -13,7 +13,7 @@ from peewee import SQL, Cast, Expression, Select, Table, fn
 from database import execute
 from database.query import Prepared, on_sqlite, param
 from models import Email, EmailVector, EmailWords
-from store.drafts import MOST_RECIPIENTS, Draft
+from store.values import MOST_RECIPIENTS, Draft
 from store.words import Phrase, Search, for_fts5, matches, split_texts
 
 AT_A_TIME = 16  # emails; with 32 or 64 to log one costs 3 % less, and a search looks through twice as many by itself

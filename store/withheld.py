@@ -9,7 +9,7 @@ from peewee import fn
 from database import writing
 from database.query import Prepared, param
 from models import Secret, Withheld
-from store.drafts import CopyKeys, Logged
+from store.values import CopyKeys, Logged
 
 _KEY = Prepared(lambda: Secret.select(Secret.key))
 _MAKE_KEY = Prepared(lambda: Secret.insert(key=param("key")).on_conflict_ignore())

@@ -34,7 +34,7 @@ from crm import directory, drafts, emails, finding, merging, timelines
 from crm.matching import bare_address, normalize_address, normalize_domain, normalize_message_id, parent_domains
 from crm.merging import LISTS, NO_EMAIL, entries, union
 from crm.records import Conflict, Cursor, Invalid, NotFound, Page, Record
-from store.drafts import Draft
+from store.values import Draft
 from tests import memory
 from web import tokens, unmatched, wire
 from web.activity import Activity

@@ -14,8 +14,8 @@ import pytest
 
 import store
 from crm.records import Record
-from store.drafts import Conditions, CopyKeys, Draft, Logged
 from store.search import texts_of
+from store.values import Conditions, CopyKeys, Draft, Logged
 from store.words import joined, matches
 
 RECORDS: dict[str, dict[str, Record]] = {"contact": {}, "company": {}, "user": {}}

@@ -74,7 +74,7 @@ def main() -> None:
                 for m, user in enumerate(ids):
                     times = (n * 37 + m * 11) % 13 + 4 if day.weekday() < 5 else m
                     row = (str(day.date()), user, 201, LOGGED, times, f"{day.date()}T16:30:00.000000Z")
-                    file.execute("INSERT INTO activity VALUES (?, ?, ?, ?, ?, ?)", row)
+                    file.execute("INSERT INTO call_count VALUES (?, ?, ?, ?, ?, ?)", row)
             file.commit()
         run_command(Path(folder), "commands", "backup", f"{folder}/copy.db")
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])

@@ -9,7 +9,8 @@ import pytest
 
 import database
 from commands import imports
-from crm.tables import TableImport
+from crm import seam
+from crm.table_import import TableImport
 
 HEADER = "id,firstName,lastName,emailAddresses,companyId\n"
 JANE = "42,Jane,Doe,jane@acme.example,\n"
@@ -269,7 +270,7 @@ def test_a_terminal_gets_a_bar_and_standard_output_only_the_summary(run: Any, mo
 
 def test_an_interrupted_import_says_what_is_stored(run: Any, client: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """Ctrl-C in the middle of a transaction: what that one held is not stored, what came before is."""
-    monkeypatch.setattr(imports, "HELD", 0)  # a transaction for each row
+    monkeypatch.setattr(seam, "HELD", 0)  # a transaction for each row
     store = TableImport.store
     calls = iter([store, store, store, store])  # all rows are checked first
 

@@ -20,7 +20,7 @@ import pytest
 from flask import Request
 from marshmallow import ValidationError
 
-from commands import mailfile, tables
+from commands import mailfile, table_files
 from crm import drafts, matching, preview, quoting
 from crm.identity import contents_of, hash_with
 from crm.matching import normalize_address, normalize_domain, normalize_message_id
@@ -110,7 +110,7 @@ def query(schema: Any, name: str) -> Callable[[str], Any]:
 def table(template: str) -> Callable[[str], Any]:
     """The rows of a file of contacts."""
     return lambda text: list(
-        tables.rows_of(iter((template % text).splitlines(keepends=True)), tables.CONTACTS, lambda _: None)[1]
+        table_files.rows_of(iter((template % text).splitlines(keepends=True)), table_files.CONTACTS, lambda _: None)[1]
     )
 
 

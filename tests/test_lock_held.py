@@ -12,8 +12,8 @@ from peewee import OperationalError
 import crm
 import database
 import store
-from commands import consistency, doctor, imports
-from crm import directory, drafts, matching, preview
+from commands import consistency, doctor
+from crm import directory, drafts, matching, preview, seam
 from tests.samples import WITHIN
 from web import checkup
 
@@ -182,7 +182,7 @@ def test_a_dry_run_of_companies_says_what_happens_then(run: Any, table: str) -> 
 
 def test_an_import_stores_in_many_transactions(run: Any, monkeypatch: pytest.MonkeyPatch, writing: Writing) -> None:
     """One goes on for HELD seconds; here that is over after each row."""
-    monkeypatch.setattr(imports, "HELD", 1e-9)
+    monkeypatch.setattr(seam, "HELD", 1e-9)
     table = HEADER + "".join(f"{n},Jane,p{n}@a.example,\n" for n in range(20))
     assert run(table).stdout == "20 created, 0 changed, 0 unchanged, 0 bad.\n"
     assert writing.transactions == 20
@@ -199,8 +199,8 @@ def test_others_write_between_the_transactions(run: Any, monkeypatch: pytest.Mon
         if len(pauses) == 1:
             crm.delete_company("7")
 
-    monkeypatch.setattr(imports, "HELD", 1e-9)
-    monkeypatch.setattr(imports, "let_others_write", other_writer)
+    monkeypatch.setattr(seam, "HELD", 1e-9)
+    monkeypatch.setattr(seam, "let_others_write", other_writer)
     result = run(HEADER + "1,Jane,,7\n2,Joe,,7\n3,Zoe,,\n")
     assert result.stderr == "line 3: companyId: There is no such company.\n"
     assert (result.exit_code, result.stdout) == (1, "2 created, 0 changed, 0 unchanged, 1 bad.\n")

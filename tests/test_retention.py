@@ -110,7 +110,7 @@ def test_many_go_in_several_transactions_and_others_write_in_between(
         pauses.append(log(client, subject="meanwhile")["id"])
         client.patch(f"{EMAILS}/{ids[-1]}", json={"receivedAt": NEW})
 
-    monkeypatch.setattr("crm.emails.let_others_write", others_write)
+    monkeypatch.setattr("crm.seam.let_others_write", others_write)
     crm.set_retention("3y")
     assert crm.run_retention()["emails"] == ids[:-1]
     assert len(pauses) >= 5

@@ -20,7 +20,7 @@ from crm.records import NotOffered, Record
 from crm.seam import store
 from database import Unavailable, release, writing
 from database.query import Prepared, is_any, param
-from models import Activity as Row
+from models import CallCount
 from web import tokens, unmatched
 
 SECONDS = 5  # that counts wait in memory
@@ -35,46 +35,50 @@ _Calls = dict[tuple[int, str, int, str], tuple[int, float]]
 _Missed = dict[str, tuple[int, float, set[str]]]
 
 _ADD = Prepared(
-    lambda: Row.insert(
+    lambda: CallCount.insert(
         {name: param(name) for name in ("day", "user_id", "status", "call", "times", "last_at")}
     ).on_conflict(
-        conflict_target=[Row.day, Row.user_id, Row.status, Row.call],
+        conflict_target=[CallCount.day, CallCount.user_id, CallCount.status, CallCount.call],
         update={
-            Row.times: Row.times + EXCLUDED.times,
-            Row.last_at: Case(None, [(EXCLUDED.last_at > Row.last_at, EXCLUDED.last_at)], Row.last_at),
+            CallCount.times: CallCount.times + EXCLUDED.times,
+            CallCount.last_at: Case(
+                None, [(EXCLUDED.last_at > CallCount.last_at, EXCLUDED.last_at)], CallCount.last_at
+            ),
         },
     )
 )
-_FORGET = Prepared(lambda: Row.delete().where(Row.day < param("day")))
-_DELETE = Prepared(lambda: Row.delete().where(is_any(Row.user_id, "user_ids")))
-_USERS = Prepared(lambda: Row.select(Row.user_id).distinct())
-_DAYS = Prepared(lambda: Row.select().where(Row.user_id == param("user_id")).order_by(Row.day))
+_FORGET = Prepared(lambda: CallCount.delete().where(CallCount.day < param("day")))
+_DELETE = Prepared(lambda: CallCount.delete().where(is_any(CallCount.user_id, "user_ids")))
+_USERS = Prepared(lambda: CallCount.select(CallCount.user_id).distinct())
+_DAYS = Prepared(lambda: CallCount.select().where(CallCount.user_id == param("user_id")).order_by(CallCount.day))
 
 
 _SUMS = Prepared(
     lambda: (
-        Row.select(Row.user_id, Row.status, Row.call, fn.MAX(Row.last_at), fn.SUM(Row.times))
-        .where(Row.day >= param("since"))
-        .group_by(Row.user_id, Row.status, Row.call)
-        .order_by(Row.status, Row.call)
+        CallCount.select(
+            CallCount.user_id, CallCount.status, CallCount.call, fn.MAX(CallCount.last_at), fn.SUM(CallCount.times)
+        )
+        .where(CallCount.day >= param("since"))
+        .group_by(CallCount.user_id, CallCount.status, CallCount.call)
+        .order_by(CallCount.status, CallCount.call)
     )
 )
 _EARLIER = Prepared(
     lambda: (
-        Row.select(
-            Row.user_id,
-            fn.MAX(Row.last_at),
-            fn.MAX(Case(None, [((Row.call == LOGGED) & (Row.status < 400), Row.last_at)])),
+        CallCount.select(
+            CallCount.user_id,
+            fn.MAX(CallCount.last_at),
+            fn.MAX(Case(None, [((CallCount.call == LOGGED) & (CallCount.status < 400), CallCount.last_at)])),
         )
-        .where(is_any(Row.user_id, "user_ids"))
-        .group_by(Row.user_id)
+        .where(is_any(CallCount.user_id, "user_ids"))
+        .group_by(CallCount.user_id)
     )
 )
 _EMAILS = Prepared(
     lambda: (
-        Row.select(Row.user_id, Row.day, fn.SUM(Row.times))
-        .where(Row.call == LOGGED, Row.status < 400, Row.day >= param("since"))
-        .group_by(Row.user_id, Row.day)
+        CallCount.select(CallCount.user_id, CallCount.day, fn.SUM(CallCount.times))
+        .where(CallCount.call == LOGGED, CallCount.status < 400, CallCount.day >= param("since"))
+        .group_by(CallCount.user_id, CallCount.day)
     )
 )
 

@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Any
 
 from store import emails
-from store.drafts import Draft
+from store.values import Draft
 
 from . import tables
 from .crm import SHOWN

@@ -21,7 +21,7 @@ from commands import columns, vcard
 from commands.items import Item, Rejected, load_item
 from crm import Record
 from crm.matching import normalize_address, split_addresses
-from crm.tables import HINTS
+from crm.table_import import HINTS
 from schemas import CompanyNew, ContactNew, Name
 
 Report = Callable[[str], None]
