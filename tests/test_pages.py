@@ -1151,7 +1151,7 @@ NEEDED = {
     "users.delete": [("/settings", "the mail stays")],
     "users.find": [("/settings", "Create token"), ("/emails/{id}", "our user")],
     "users.insert": [("/settings", "Add user")],
-    "users.page": [("/settings", "Users</h2>")],
+    "users.page": [("/settings", "Table of users")],
 }
 # A page that shows a record, or a list of them, needs these.
 WHOLE = {"emails.page": "/emails", "emails.read": "/emails/{id}", "contacts.read": "/contacts/42"} | {

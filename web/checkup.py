@@ -105,6 +105,8 @@ def _files(parts: Iterable[Path]) -> Iterator[tuple[Path, os.stat_result]]:
 
 
 def _in_words(size: float) -> str:
+    if size < 1e7:
+        return f"{size / 1e6:.1f} MB"
     return f"{size / 1e9:,.0f} GB" if size >= 1e10 else f"{size / 1e6:,.0f} MB"
 
 
