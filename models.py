@@ -161,7 +161,7 @@ class Email(Table):
     removed = JSONField(null=True)  # what a PATCH or PUT took away, as hashes: a copy does not bring it back
 
     class Meta:
-        indexes = ((("at", "id", "withheld"), False), (("thread", "at", "id"), False))
+        indexes = ((("at", "id", "withheld", "has_attachments"), False), (("thread", "at", "id"), False))
 
 
 class Recipient(Table):

@@ -676,9 +676,11 @@ class EmailQuery(PageQuery):
     msgId = fields.String(metadata=about("The id of any copy that was seen.", "18c2f0a9d1e4"))
     syncThreadId = fields.String(metadata=about("The id of the thread.", "18c2f0a9d1e0"))
     address = fields.String(metadata=about("A sender or recipient.", "jane@acme.example"))
+    domain = fields.String(metadata=about("The domain of a sender or recipient, or one above it.", "acme.example"))
     contactId = fields.String(metadata=about("A contact, by address or by link.", "1"))
     receivedAfter = InstantFilter("Received at this time or later.", "2026-01-01T00:00:00Z")
     receivedBefore = InstantFilter("Received before this time.", "2026-02-01T00:00:00Z")
+    hasAttachments = fields.Boolean(metadata=about("Those with files, or those without.", True))
     q = fields.String(
         metadata=about(
             'Words to be found in subject, bodies, names and addresses: `offer "net price" deliver* '

@@ -8,9 +8,8 @@ from crm.merging import LISTS, NO_EMAIL, entries, relation
 from crm.preview import SNIPPET_LENGTH, has_files, lines_of, snippet, text_of
 from crm.quoting import new_text
 from crm.records import Record
-from store.values import MOST_RECIPIENTS, Draft
+from store.values import DOMAIN, MOST_RECIPIENTS, Draft
 
-DOMAIN = "Domain"  # the type of a link to a domain of sender or recipients; those of relatedTo are in lower case
 NEW: Record = {"id": None, **NO_EMAIL, "withheld": None, "removed": None}
 KEPT = ("msgId", "rfc822MsgId", "receivedAt")  # of an email that is withheld
 _MOST_CHARACTERS = 1_000_000  # of recipients, of which addresses are read

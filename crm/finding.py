@@ -4,20 +4,21 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from crm.drafts import people_of
-from crm.matching import candidate_keys, normalize_address, normalize_message_id
+from crm.matching import candidate_keys, normalize_address, normalize_domain, normalize_message_id
 from crm.records import Cursor, Invalid, Page, Record
 from crm.seam import optional, store
 from store.values import Conditions
 from store.words import read_search
 
 
-def find_emails(filters: Mapping[str, str], after: Cursor | None = None, limit: int = 25, whole: bool = True) -> Page:
+def find_emails(filters: Mapping[str, Any], after: Cursor | None = None, limit: int = 25, whole: bool = True) -> Page:
     """A page of the emails that pass every filter, newest first (by receivedAt, else by createdAt).
 
     Those that are not `whole` have no bodies and files, but a snippet and hasAttachments.
 
-    Filters: rfc822MsgId, msgId, syncThreadId, address, contactId, receivedAfter (at or after), receivedBefore, and q,
-    words and "phrases" to be found in subject, bodies, names and addresses. One with an empty value matches nothing.
+    Filters: rfc822MsgId, msgId, syncThreadId, address, domain (at it or below), contactId, receivedAfter (at or after),
+    receivedBefore, hasAttachments (a bool), and q, words and "phrases" to be found in subject, bodies, names and
+    addresses. One with an empty value matches nothing.
     Raises Invalid for a q that can't be searched for.
     """
     try:
@@ -59,17 +60,21 @@ class _NoMatch(Exception):
     """No email can pass these filters."""
 
 
-def _conditions(filters: Mapping[str, str]) -> Conditions:
+def _conditions(filters: Mapping[str, Any]) -> Conditions:
     """What the filters ask for. Raises Invalid and _NoMatch."""
-    if not all(filters.values()):
+    if "" in filters.values():
         raise _NoMatch
     asked: dict[str, Any] = {}
     for name, (condition, kind, normalize) in _KEYS.items():
         if name in filters:
             asked[condition] = _known_key(filters[name], kind, normalize)
-    for name, condition in (("receivedAfter", "received_after"), ("receivedBefore", "received_before")):
+    for name, condition in _AS_IT_IS.items():
         if name in filters:
             asked[condition] = filters[name]
+    if "domain" in filters:
+        asked["domain_key"] = normalize_domain(filters["domain"])
+        if asked["domain_key"] is None:
+            raise _NoMatch
     if "contactId" in filters:
         contacts = store.contacts.read([filters["contactId"]])  # none: a link may name a contact that is not here
         asked["contact_id"] = filters["contactId"]
@@ -87,6 +92,11 @@ _KEYS: dict[str, tuple[str, str, Callable[[str], str | None]]] = {
     "syncThreadId": ("thread_key", "thread", normalize_message_id),
     "msgId": ("copy_key", "copy", normalize_message_id),
     "address": ("address_key", "address", normalize_address),
+}
+_AS_IT_IS = {
+    "receivedAfter": "received_after",
+    "receivedBefore": "received_before",
+    "hasAttachments": "has_attachments",
 }
 
 

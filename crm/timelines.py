@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 from crm.directory import get_company, get_contact
-from crm.drafts import DOMAIN, people_of
+from crm.drafts import people_of
 from crm.finding import keys_of, page_of, page_where
 from crm.matching import (
     domains_of,
@@ -17,7 +17,7 @@ from crm.matching import (
 from crm.merging import entries, relation
 from crm.records import Cursor, Invalid, NotFound, Page
 from crm.seam import store
-from store.values import MOST_RECIPIENTS, Conditions
+from store.values import DOMAIN, MOST_RECIPIENTS, Conditions
 
 MOST_CONTACTS = 20_000  # of a company: the oldest ones
 _AT_A_TIME = 500  # contacts that are read

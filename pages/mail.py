@@ -22,7 +22,7 @@ from pages.site import cursor, if_offered, pages, show, user_of, zone
 from schemas import RECORD_ID
 from web.wire import download
 
-_FILTERS = ("q", "address", "contactId", "syncThreadId")
+_FILTERS = ("q", "contactId", "syncThreadId")
 _MOST_TEXT = 10_000  # characters of an email that its page shows
 _MOST_LINKED, _MOST_OF_THREAD = 20, 10
 _LONGEST_VALUE = 2_000  # characters of a value in the JSON of a page
@@ -32,10 +32,19 @@ _LONGEST_VALUE = 2_000  # characters of a value in the JSON of a page
 @show("emails.html")
 def emails() -> dict[str, Any]:
     """Emails, newest first; those that pass the filters of the form."""
+    who = request.args.get("address", "").strip()
     dates = {"receivedAfter": _midnight("since", 0), "receivedBefore": _midnight("until", 1)}
-    filters = {name: request.args.get(name, "").strip() for name in _FILTERS} | dates
-    filters = {name: text for name, text in filters.items() if text}
+    filters: dict[str, Any] = {name: request.args.get(name, "").strip() for name in _FILTERS} | dates
+    filters |= {"address": who} if "@" in who else {"domain": _domain(who)}
+    filters["hasAttachments"] = "files" in request.args
+    filters = {name: value for name, value in filters.items() if value}
     return {"page": crm.find_emails(filters, cursor(), whole=False), "sought": filters.get("q", "")}
+
+
+def _domain(text: str) -> str:
+    """A domain, also by the name of its company."""
+    named = if_offered(crm.lookup_companies, name=text) if text and "." not in text else None
+    return next((domain for company in named or () for domain in company["domains"]), text)
 
 
 def _midnight(name: str, days: int) -> str:

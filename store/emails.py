@@ -17,13 +17,12 @@ from database.query import Prepared, Row, is_any, json_list, param
 from models import Copy, Email, Link, Recipient
 from store import indexing, search
 from store.email_rows import BEGIN, END, LISTED, WHOLE, Record, filling, record_of, row_of, select
-from store.page_query import DRIVING, MOST_STREAMS, driving_filter, places
+from store.page_query import DRIVING, MOST_STREAMS, driving_filter, places, tests_many
 from store.values import Conditions, CopyKeys, Draft, Logged
 
 SEARCH_TIMEOUT = 2  # seconds; what an index gives at once has none
 _SEARCHES = BoundedSemaphore(2)  # in a process at the same time, so that threads are left for other calls
 _LONGEST_WAIT = 0.2  # seconds: a usual search takes some milliseconds
-_BOTH = {"address_key", "contact_id"}  # all emails of the address are tested, where few of them are the contact's
 
 
 # ---- one by one -----------------------------------------------------------------------------------------------------
@@ -377,8 +376,8 @@ def page(
     """Emails with their place in time, newest first, from behind a place (time, id), and whether there are more.
 
     There are `limit`, or fewer where they are large. `whole`: with bodies and attachments; else with snippet and
-    hasAttachments. The cost does not depend on how many emails there are, but for a search, and for an address
-    with a contact: raises TookTooLong for one that takes longer than SEARCH_TIMEOUT.
+    hasAttachments. The cost does not depend on how many emails there are, but for a search, and for conditions
+    of which each is met by many emails, and both by few: raises TookTooLong for what takes longer than SEARCH_TIMEOUT.
     """
     given = {name: value for name, value in conditions._asdict().items() if value not in (None, ())}
     values: dict[str, Any] = {**given, "limit": limit + 1}
@@ -402,7 +401,7 @@ def page(
             return _page_of(WHOLE if whole else LISTED, found, limit)
 
     if "search" not in given:
-        with _search() if given.keys() >= _BOTH else nullcontext():
+        with _search() if tests_many(names) else nullcontext():
             return rows(driving_filter(names))
     with _search():
         values |= search.values(given["search"], indexing.waiting_words(SEARCH_TIMEOUT))

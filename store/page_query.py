@@ -10,6 +10,7 @@ from peewee import JOIN, SQL, Join, Select, Tuple, fn
 from database.query import is_any, param
 from models import Copy, Email, Link, Recipient
 from store import search
+from store.values import DOMAIN
 
 _FIRST = JOIN.CROSS  # to SQLite it says: begin with the table on the left (https://sqlite.org/optoverview.html, 8.2)
 _E = Email.alias("e")  # within a stream; outside is the email as it is returned
@@ -26,14 +27,20 @@ class _Stream(NamedTuple):
 
 
 _FEW = {"message_key", "thread_key", "copy_key"}  # these find but few emails, which the others then test
-DRIVING = {*_FEW, "address_key", "contact_id"}
+_MANY = ("address_key", "contact_id", "domain_key")
+DRIVING = {*_FEW, *_MANY}
 
 
 def driving_filter(given: frozenset[str]) -> str | None:
     """By which of the conditions emails are found, which the others then test; None for a walk by time, or by ids."""
     if given & _FEW:
         return None
-    return next((name for name in ("search", "address_key", "contact_id") if name in given), None)
+    return next((name for name in ("search", *_MANY) if name in given), None)
+
+
+def tests_many(given: frozenset[str]) -> bool:
+    """Whether nearly all emails that are found by one of the conditions may fail another."""
+    return len(given & {*_MANY, "has_attachments"}) > 1 or given == {"has_attachments"}
 
 
 def places(given: frozenset[str], driving: str | None, keys: int | None) -> Any:
@@ -54,6 +61,8 @@ def _streams(driving: str | None, keys: int | None) -> Iterator[_Stream]:
         yield _Stream(_E.at, _E.id, query, knows_email=True)
     elif driving == "address_key":
         yield _recipients(Recipient.normalized == param("address_key"))
+    elif driving == "domain_key":
+        yield _Stream(Link.at, Link.email, Link.select().where(*_is_at_domain()))
     else:
         yield _Stream(Link.at, Link.email, Link.select().where(*_is_linked()))
         if keys is None:
@@ -68,6 +77,10 @@ def _recipients(condition: Any) -> _Stream:
 
 def _is_linked() -> tuple[Any, Any]:
     return Link.type == "contact", Link.record_id == param("contact_id")
+
+
+def _is_at_domain() -> tuple[Any, Any]:
+    return Link.type == DOMAIN, Link.record_id == param("domain_key")
 
 
 def _part(stream: _Stream, given: frozenset[str | None]) -> Any:
@@ -103,6 +116,10 @@ def _conditions(stream: _Stream, given: frozenset[str | None]) -> Iterator[Any]:
     key = own.normalized.concat("")  # so that the recipients of the email are tested, not all emails of the address
     if "address_key" in given:
         yield fn.EXISTS(recipients.where(key == param("address_key")))
+    if "domain_key" in given:
+        yield fn.EXISTS(Link.select(SQL("1")).where(Link.email == _E.id, *_is_at_domain()))
+    if "has_attachments" in given:
+        yield _E.has_attachments == param("has_attachments")
     if "contact_id" in given:
         links = Link.select(SQL("1")).where(Link.email == _E.id, *_is_linked())
         yield fn.EXISTS(recipients.where(is_any(key, "contact_keys"))) | fn.EXISTS(links)

@@ -7,6 +7,7 @@ from store.words import Search
 
 Record = dict[str, Any]
 
+DOMAIN = "Domain"  # the type of a link to a domain of sender or recipients; those of relatedTo are in lower case
 MOST_RECIPIENTS = 2_000  # of an email, by which it can be found: to store more would hold the write lock for long
 
 
@@ -56,8 +57,10 @@ class Conditions(NamedTuple):
     thread_key: str | None = None
     copy_key: str | None = None
     address_key: str | None = None
+    domain_key: str | None = None  # with an address at it, or below it, among sender and recipients
     contact_id: str | None = None  # linked to it, or with one of contact_keys among sender and recipients
     contact_keys: tuple[str, ...] = ()
     received_after: str | None = None  # at this time or later
     received_before: str | None = None
+    has_attachments: bool | None = None
     search: Search | None = None

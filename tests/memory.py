@@ -15,7 +15,7 @@ import pytest
 import store
 from crm.records import Record
 from store.search import texts_of
-from store.values import Conditions, CopyKeys, Draft, Logged
+from store.values import DOMAIN, Conditions, CopyKeys, Draft, Logged
 from store.words import joined, matches
 
 RECORDS: dict[str, dict[str, Record]] = {"contact": {}, "company": {}, "user": {}}
@@ -299,6 +299,8 @@ def meets(email: Draft, asked: Conditions) -> bool:
         and (asked.thread_key is None or email.thread_key == asked.thread_key)
         and (asked.copy_key is None or asked.copy_key in own("copy", email))
         and (asked.address_key is None or asked.address_key in addresses)
+        and (asked.domain_key is None or (DOMAIN, asked.domain_key) in email.links)
+        and (asked.has_attachments is None or asked.has_attachments == email.has_attachments)
         and (
             asked.contact_id is None
             or ("contact", asked.contact_id) in email.links

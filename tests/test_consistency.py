@@ -98,7 +98,10 @@ def test_an_empty_database_has_no_problems() -> None:
         ("DELETE FROM email WHERE id = 1", "rows of recipient that name a missing email: "),
         ("DELETE FROM crm_user; DELETE FROM email WHERE id = 2", "the change feed tells of and .* not here: email 2"),
         ("DELETE FROM change WHERE type = 'company'", "records of which the change feed does not tell: company "),
-        ("DROP INDEX email_at_id_withheld", "indexes that are not there: email_at_id_withheld"),
+        (
+            "DROP INDEX email_at_id_withheld_has_attachments",
+            "indexes that are not there: email_at_id_withheld_has_attachments",
+        ),
         ("DELETE FROM email_words_docsize WHERE id = 1", "emails whose words can't be found: 1"),
         ("INSERT INTO email_words (rowid, subject) VALUES (1, 'zugzwang')", "emails whose words can't be found: 1"),
         ("INSERT INTO email_words (rowid, subject) VALUES (77, 'zugzwang')", "and that are not here: 77"),
@@ -140,7 +143,7 @@ def test_many_of_a_kind_are_one_sentence() -> None:
 def test_damaged_pages_are_found(url: str) -> None:
     """No row of such a file can be believed, so nothing else is said of it."""
     database.rows("PRAGMA wal_checkpoint(TRUNCATE)")
-    [(page,)] = database.rows("SELECT rootpage FROM sqlite_schema WHERE name = 'email_at_id_withheld'")
+    [(page,)] = database.rows("SELECT rootpage FROM sqlite_schema WHERE name = 'email_at_id_withheld_has_attachments'")
     [(size,)] = database.rows("PRAGMA page_size")
     database.stop()
     with open(url.removeprefix("sqlite:///"), "r+b") as file:

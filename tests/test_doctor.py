@@ -154,7 +154,10 @@ def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
         ("INSERT INTO schema_migration (name, applied) VALUES ('9999_later', '')", "newer version, which has 9999"),
         ("DROP TABLE schema_migration", "belongs to another program"),
         ("PRAGMA writable_schema = 1; DELETE FROM sqlite_schema", "damaged"),
-        ("DROP INDEX email_at_id_withheld", "indexes that are not there: email_at_id_withheld."),
+        (
+            "DROP INDEX email_at_id_withheld_has_attachments",
+            "indexes that are not there: email_at_id_withheld_has_attachments.",
+        ),
         ("UPDATE email SET snippet = 'x'", "emails whose snippet and other fields disagree: 1."),
     ],
 )

@@ -17,7 +17,8 @@ import store.search
 from store.words import joined, matches, read_search
 from tests.samples import EMAILS, MAIL, assert_error, log, new_random, pages
 
-FILTERS = ["rfc822MsgId", "msgId", "syncThreadId", "address", "contactId", "receivedAfter", "receivedBefore", "q"]
+FILTERS = ["rfc822MsgId", "msgId", "syncThreadId", "address", "domain", "contactId", "receivedAfter", "receivedBefore"]
+FILTERS += ["q"]
 
 
 def found(client: Any, query: str = "", **filters: Any) -> list[str]:
@@ -69,7 +70,7 @@ def test_a_filter_that_says_nothing_matches_nothing(client: Any) -> None:
     """White space and brackets around nothing, and an address that is none."""
     log(client, **MAIL)
     log(client, msgId=" ", rfc822MsgId="<>", toAddresses=["", "<>", "none"])
-    for name in ("rfc822MsgId", "msgId", "syncThreadId", "address", "contactId"):
+    for name in ("rfc822MsgId", "msgId", "syncThreadId", "address", "domain", "contactId"):
         for nothing in ("%20", "%3C%3E", "%09", "none", "%3C", "%00", "%ED%A0%80", "%FF"):
             assert found(client, f"{name}={nothing}") == [], (name, nothing)
 
@@ -115,6 +116,31 @@ def test_a_mail_is_found_by_any_of_its_addresses(client: Any, role: str) -> None
     ):
         assert found(client, address=spelling) == [record["id"]], spelling
     assert found(client, address="jürgen") == found(client, address="münchen.example") == []
+
+
+def test_a_domain_finds_the_emails_of_everybody_at_it(client: Any) -> None:
+    """In any role, below it too, however it is written; not what only looks like it, and each email once."""
+    people = ["Jane@MAIL.acme.example", "bob@acme.example", "xacme@b.example"]
+    ids = [log(client, msgId="1", fromAddress=people[1])["id"], log(client, msgId="2", ccAddresses=people)["id"]]
+    log(client, msgId="3", toAddresses=["jane@xacme.example", "acme.example", "jane@acme.example.org"])
+    for spelling in ("acme.example", "ACME.example.", "https://www.acme.example/contact", "jane@acme.example"):
+        assert found(client, domain=spelling) == ids[::-1], spelling
+    assert (
+        found(client, domain="mail.acme.example") == found(client, domain="acme.example", address=people[0]) == ids[1:]
+    )
+    assert found(client, domain="acme") == found(client, domain="%.example") == []
+
+
+def test_emails_with_files_are_found_and_those_without(client: Any) -> None:
+    """Alone and beside other filters; a value that is neither is refused, as it must not be everything."""
+    file = {"name": "offer.pdf", "content": "aGVsbG8="}
+    ids = [log(client, subject="offer", msgId=str(n), attachments=[file] * (n % 2))["id"] for n in range(4)]
+    for more in ("", "&q=offer", f"&receivedAfter={at(0)}"):
+        wanted = [] if "received" in more else ids
+        assert found(client, f"hasAttachments=true{more}") == wanted[3::-2], more
+        assert found(client, f"hasAttachments=false{more}") == wanted[2::-2], more
+    for nothing in ("", "maybe"):
+        assert client.get(f"{EMAILS}?hasAttachments={nothing}").status_code == 422
 
 
 def test_each_address_of_an_entry_finds_the_mail(client: Any) -> None:
@@ -228,6 +254,8 @@ CROWD = [
         "relatedTo": [{"type": "Contact", "id": str(n % 6)}],
         "subject": "offer" if n % 4 else "contract",
         "textBody": "net price" if n % 3 else "price net",
+        "ccAddresses": [f"c{n}@sub.d{n % 3}.example"],
+        "attachments": [{"name": "a.txt", "content": "aGVsbG8="}] * (n % 2),
     }
     for n in range(24)
 ]
@@ -243,6 +271,8 @@ TESTS: dict[str, Callable[[dict[str, Any], str], bool]] = {
     ),
     "receivedAfter": lambda mail, value: (mail["receivedAt"] or "") >= value,
     "receivedBefore": lambda mail, value: (mail["receivedAt"] or "~") < value,
+    "domain": lambda mail, value: mail["ccAddresses"][0].endswith(value),
+    "hasAttachments": lambda mail, value: bool(mail["attachments"]) == (value == "true"),
     "q": lambda mail, value: (
         value.strip('"') in (mail["textBody"] if '"' in value else f"{mail['subject']} {mail['textBody']}")
     ),
@@ -255,9 +285,11 @@ VALUES = {
     "contactId": ["0", "3", "9"],
     "receivedAfter": [at(1), at(4)],
     "receivedBefore": [at(3), at(6)],
+    "domain": ["d0.example", "sub.d1.example"],
+    "hasAttachments": ["true", "false"],
     "q": ["offer", "contract", '"net price"'],
 }
-COMBINATIONS = st.fixed_dictionaries({}, optional={name: st.sampled_from(VALUES[name]) for name in FILTERS})
+COMBINATIONS = st.fixed_dictionaries({}, optional={name: st.sampled_from(values) for name, values in VALUES.items()})
 
 
 def test_any_filters_together_find_what_passes_them_all(client: Any) -> None:
@@ -743,7 +775,14 @@ def test_a_word_that_most_emails_have_is_found_like_any_other(client: Any, monke
     log(client, subject="offer", msgId="withheld", receivedAt=at(30))
     client.put("/api/v1/contacts/b", json={"emailAddresses": ["b@b.example"]})
     times = [{"receivedAfter": at(9)}, {"receivedAfter": at(33)}, {"receivedBefore": at(30)}, {"receivedBefore": at(2)}]
-    filters = [{}, {"address": "a@a.example"}, {"contactId": "b"}, {"syncThreadId": "t"}, *times]
+    filters = [
+        {},
+        {"address": "a@a.example"},
+        {"contactId": "b"},
+        {"syncThreadId": "t"},
+        {"domain": "b.example"},
+        *times,
+    ]
     asked = [{"q": q, "limit": 4, **more} for q in ("offer", "contract") for more in filters]
 
     def shown() -> list[list[list[str]]]:

@@ -585,15 +585,26 @@ def test_an_empty_installation_shows_the_next_steps(browser: Any) -> None:
 
 
 def test_emails_are_found_by_words_people_and_time(browser: Any) -> None:
-    """The words are marked. Days are the user's, and the last one is among them."""
-    log(subject="An offer", fromAddress="jane@acme.example", receivedAt="2026-01-02T22:59:00.000000Z")
-    log(subject="A bill", fromAddress="bob@acme.example", receivedAt="2026-01-02T23:01:00.000000Z")
-    shown = {
-        path: ["offer" in text, "bill" in text]
-        for path in ("", "?q=offer", "?address=BOB@acme.example", "?since=2026-01-03", "?until=2026-01-02")
-        if (text := browser.get(f"/emails{path}").text.partition('<ol class="emails">')[2])
+    """The words are marked; a company is found by name or domain. Days are the user's, and the last is among them."""
+    file = {"name": "bill.pdf", "content": "aGVsbG8="}
+    log(subject="An offer", fromAddress="jane@mail.acme.example", receivedAt="2026-01-02T22:59:00.000000Z")
+    log(subject="A bill", fromAddress="bob@b.example", receivedAt="2026-01-02T23:01:00.000000Z", attachments=[file])
+    crm.put_company("7", {"name": "Acme Ltd", "domains": ["acme.example"]})
+    offer, bill = [True, False], [False, True]
+    asked = {
+        "": [True, True],
+        "?q=offer": offer,
+        "?address=BOB@b.example": bill,
+        "?address=acme.example": offer,
+        "?address=acme+ltd": offer,
+        "?address=nobody": [False, False],
+        "?since=2026-01-03": bill,
+        "?until=2026-01-02": offer,
+        "?files=on": bill,
     }
-    assert list(shown.values()) == [[True, True], [True, False], [False, True], [False, True], [True, False]]
+    for path, found in asked.items():
+        text = browser.get(f"/emails{path}").text.partition('<ol class="emails">')[2]
+        assert ["offer" in text, "bill" in text] == found, path
     assert "An <mark>offer</mark>" in browser.get("/emails?q=offer").text
 
 

@@ -238,6 +238,8 @@ LOOKUPS = [path for path, _, _ in READS if "lookup" in path or "MsgId" in path o
 PAGES = {
     "by thread": f"{EMAILS}?syncThreadId=t",
     "by address": f"{EMAILS}?address=all@a.example",
+    "by domain": f"{EMAILS}?domain=a.example",
+    "by domain and address": f"{EMAILS}?domain=a.example&address=all@a.example",
     "since": f"{EMAILS}?receivedAfter={at(5)}",
     "until": f"{EMAILS}?receivedBefore={at(50)}",
     "between": f"{EMAILS}?receivedAfter={at(5)}&receivedBefore={at(50)}",
