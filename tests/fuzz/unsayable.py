@@ -11,6 +11,7 @@ from schemathesis.openapi.checks import IgnoredAuth, RejectedPositiveData
 REFUSALS = [
     {"json": {"companyId": ["There is no such company."]}},  # an id that has the right form, of nothing
     {"query": {"cursor": ["Not a cursor: take the whole next link as it was given."]}},
+    {"query": {"companyId": ["Not together with contactId."]}},
     {"query": {"q": ["There is no word to search for."]}},
     {"query": {"q": ["A quotation mark is not closed."]}},
     {"query": {"q": ["More than 32 words."]}},
