@@ -132,6 +132,8 @@ class RecordId(fields.Field[str]):
         super().__init__(metadata={"description": description, "anyOf": shapes, "examples": [example]}, **options)
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str:
+        if isinstance(value, float) and value.is_integer() and abs(value) < 2**53:
+            value = int(value)  # to JSON, 42.0 is the integer 42; beyond this, what it was is not known
         text = str(value) if isinstance(value, int) and not isinstance(value, bool) else value
         if not isinstance(text, str) or not 1 <= len(text) <= LONGEST_ID:
             raise self.make_error("invalid")

@@ -159,8 +159,8 @@ def test_an_own_id_is_kept_and_found_again(client: Any) -> None:
     assert client.get(f"{CONTACTS}/{other['id']}").json == other
 
 
-@pytest.mark.parametrize("company_id", ["7", 7])
-def test_the_id_of_a_company_is_a_text_or_an_integer(client: Any, company_id: str | int) -> None:
+@pytest.mark.parametrize("company_id", ["7", 7, 7.0])
+def test_the_id_of_a_company_is_a_text_or_an_integer(client: Any, company_id: str | float) -> None:
     """Returned as a text."""
     client.put("/api/v1/companies/7", json=ACME)
     response = client.post(CONTACTS, json={"companyId": company_id})
