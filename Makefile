@@ -1,7 +1,8 @@
 # make run    the server, on HOST:PORT (default 127.0.0.1:8080); the first start prints an admin token, once
-# make test   lint, types, and the tests to run before each commit (five minutes)
+# make test   lint, types, and the tests to run before each commit (three minutes)
 # make test-system   the tests that start servers, proxies and whole machines' worth of trouble (some minutes)
 # make model  made-up calls against a model of the contract, on both databases (a quarter of an hour)
+# make docs   docs/commands.md and docs/calls.md, out of the code
 # make test-image   the container image, built and run (two minutes; the first time five)
 # make dist   dist/connector.pyz, one file to deploy: python3 connector.pyz
 # make release   tests, the single files, licences and checksums in dist/, and the tag to set
