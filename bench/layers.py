@@ -24,7 +24,7 @@ LAYERS = {
     "access log": r"\((logging/|gunicorn/glogging|gunicorn\.conf\.py|web/logs\.py)",
     "gunicorn": r"\((gunicorn/|web/worker\.py|selectors\.py)",
     "Flask, Werkzeug": r"\((flask|werkzeug)/",
-    "flask-smorest, webargs, marshmallow": r"\((flask_smorest|webargs|marshmallow)/|\(schemas\.py",
+    "flask-smorest, webargs, marshmallow": r"\((flask_smorest|webargs|marshmallow)/|\((schemas|web/fields)\.py",
     "commit": r"commit \(peewee\.py",
     "Peewee, SQLite": r"\(peewee\.py|\((playhouse|database)/",
     "text of HTML": r"\(crm/preview\.py",

@@ -61,10 +61,10 @@ ADDRESS_TOKEN = re.compile(
 def messages(path: Path) -> Iterator[tuple[str, bytes | OSError]]:
     """Every message at a path, as ``(label, raw bytes)``, or ``(label, OSError)`` for what cannot be read.
 
-    A folder is walked in sorted order; in it .eml, .mbox, files without an extension and those of a Maildir count. A
+    A folder is read in sorted order; in it .eml, .mbox, files without an extension and those of a Maildir count. A
     file that is named is always taken: an mbox (RFC 4155) if it begins with "From ", else one message. The label is
     the path, in an mbox "path#3". One message is held at a time; one over LARGEST is an OSError, and the next goes on.
-    A link is followed where it is the path itself, never in a folder that is walked: who may write there could have
+    A link is followed where it is the path itself, never in a folder that is read: who may write there could have
     other people's files read. What is neither a file nor a folder (a FIFO, a device) is an OSError, and not waited for.
     """
     try:

@@ -22,7 +22,8 @@ from commands.items import Item, Rejected, load_item
 from crm import Record
 from crm.matching import normalize_address, split_addresses
 from crm.table_import import HINTS
-from schemas import CompanyNew, ContactNew, Name
+from schemas import CompanyNew, ContactNew
+from web.fields import Name
 
 Report = Callable[[str], None]
 

@@ -30,7 +30,7 @@ _CONNECTION = {
     "application_name": "connector",
 }
 
-# Of a session. Read committed: what was read under the writers' lock must be what others have left. A call that is
+# Of a session. Read committed: what was read under the write lock must be what others have left. A call that is
 # stopped in the middle must not keep the lock. What was acknowledged was synced, by a synchronous standby too where
 # there is one; a stricter setting stays. Warnings: see `commit`.
 # A plan made before it is known which words are searched for walks through all emails: 6 s at a million, for 16 ms.

@@ -37,7 +37,7 @@ def back_to_overview(rest: str = "") -> Any:
 @pages.get("/settings/<path:rest>")
 def back_to_settings(rest: str) -> Any:
     """As above."""
-    return redirect(url_for("pages.settings"), 303)
+    return _to_settings()
 
 
 @pages.post("/unmatched/contact")
@@ -80,7 +80,7 @@ def settings() -> dict[str, Any]:
 def end_session() -> Any:
     """Sign somebody out."""
     sessions.end(request.form.get("session", ""))
-    return redirect(url_for("pages.settings"), 303)
+    return _to_settings()
 
 
 @pages.post("/settings/never-log")
@@ -93,21 +93,21 @@ def add_rule() -> Any:
     unless_known, reason = "unlessKnown" in request.form, request.form.get("reason", "").strip()
     rule = {"kind": kind, "value": value or None, "unlessKnown": unless_known, "reason": reason or None}
     crm.add_rule(NeverLogRuleIn().load(rule))
-    return redirect(url_for("pages.settings"), 303)
+    return _to_settings()
 
 
 @pages.post("/settings/never-log/<record_id:record_id>/remove")
 def remove_rule(record_id: str) -> Any:
     """Remove a rule."""
     crm.remove_rule(record_id)
-    return redirect(url_for("pages.settings"), 303)
+    return _to_settings()
 
 
 @pages.post("/settings/retention")
 def set_retention() -> Any:
     """How long emails are kept."""
     crm.set_retention(request.form.get("after", "").strip() or None, "keepLinked" in request.form)
-    return redirect(url_for("pages.settings"), 303)
+    return _to_settings()
 
 
 @pages.post("/settings/users")
@@ -115,14 +115,14 @@ def add_user() -> Any:
     """Add a user whose mailbox is watched."""
     defaults = {"email": "", "name": "", "timezone": "UTC", "orgId": current_app.config["ORG_ID"]}
     crm.add_user({name: request.form.get(name, "").strip() or default for name, default in defaults.items()})
-    return redirect(url_for("pages.settings"), 303)
+    return _to_settings()
 
 
 @pages.post("/settings/users/<record_id:record_id>/remove")
 def remove_user(record_id: str) -> Any:
     """Remove a user, whose tokens end with that."""
     crm.remove_user(record_id)
-    return redirect(url_for("pages.settings"), 303)
+    return _to_settings()
 
 
 @pages.post("/settings/tokens")
@@ -142,4 +142,8 @@ def create_token() -> Any:
 def revoke_token(token_id: int) -> Any:
     """End a token, and the sessions that were made with it."""
     tokens.revoke(token_id)
+    return _to_settings()
+
+
+def _to_settings() -> Any:
     return redirect(url_for("pages.settings"), 303)

@@ -19,7 +19,7 @@ from crm.preview import find_file
 from crm.quoting import new_text
 from pages import mail_html
 from pages.site import cursor, if_offered, pages, show, user_of, zone
-from schemas import RECORD_ID
+from web.fields import RECORD_ID
 from web.wire import download
 
 _FILTERS = ("q", "contactId", "syncThreadId")

@@ -18,9 +18,9 @@ from werkzeug.exceptions import HTTPException
 import crm
 import database
 from crm.seam import offers, store
-from schemas import Position
 from terminal import program
 from web import sessions, tokens
+from web.fields import Position
 
 pages = Blueprint("pages", __name__, template_folder="templates", static_folder="static", static_url_path="/static")
 

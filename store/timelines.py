@@ -31,7 +31,7 @@ def page(
     return listed(_walk([*links, *((None, address) for address in addresses)], place), limit)
 
 
-_MOST_WALKED = 2_000  # emails for a page of conversations, of which one may have thousands
+_MOST_LOOKED_AT = 2_000  # emails for a page of conversations, of which one may have thousands
 _AT_A_TIME = 50  # emails
 _MOST_PARTICIPANTS = 50  # of a conversation's newest emails
 _NEWEST = 20
@@ -52,17 +52,17 @@ def threads(
     wanted = set(links or ()), set(addresses)
     seen: set[str] = set()
     found: dict[str, _Place] = {}
-    walked = 0
+    looked_at = 0
     while places := list(islice(walk, _AT_A_TIME)):
         threads_of: dict[int, str | None] = dict(_THREADS_OF(ids=[row_id for _, row_id in places]))
         for place in places:
-            walked += 1
+            looked_at += 1
             thread = threads_of.get(place[1])
             if thread is not None and thread not in seen:
                 seen.add(thread)
                 if not _goes_on(thread, place, None if links is None else wanted):
                     found[thread] = place
-            if len(found) > limit or walked == _MOST_WALKED:
+            if len(found) > limit or looked_at == _MOST_LOOKED_AT:
                 shown = list(found)[:limit]
                 at, row_id = found[shown[-1]] if len(found) > limit else place
                 return _summaries(shown), (at, str(row_id))

@@ -36,7 +36,7 @@ from crm.merging import LISTS, NO_EMAIL, entries, union
 from crm.records import Conflict, Cursor, Invalid, NotFound, Page, Record
 from store.values import Draft
 from tests import memory
-from web import tokens, unmatched, wire
+from web import fields, tokens, unmatched, wire
 from web.activity import Activity
 
 Plant = Callable[[pytest.MonkeyPatch, Flask], None]
@@ -609,7 +609,7 @@ KEPT: dict[str, tuple[str, Plant]] = {
     "an object without an address is an empty recipient": (
         "participant-without-address",
         attribute(
-            schemas.Recipient,
+            fields.Recipient,
             "_deserialize",
             lambda field, value, attr, data, **more: value.get("address") or value.get("name") or "",
         ),
@@ -646,7 +646,7 @@ KEPT: dict[str, tuple[str, Plant]] = {
     "times go out with +00:00": ("email-time-shape record-times", text(r'(At":"[^"]*)Z"', r'\1+00:00"')),
     "times without an offset are local": (
         "email-time-no-offset",
-        attribute(schemas, "UTC", timezone(timedelta(hours=2))),
+        attribute(fields, "UTC", timezone(timedelta(hours=2))),
     ),
     "times begin in 1970": (
         "email-time-extremes",
@@ -654,7 +654,7 @@ KEPT: dict[str, tuple[str, Plant]] = {
     ),
     "a date is a time": (
         "email-time-date-alone email-time-nonsense patch-refused",
-        attribute(schemas, "_RFC3339", re.compile(r".*?(?P<second>)")),
+        attribute(fields, "_RFC3339", re.compile(r".*?(?P<second>)")),
     ),
     "unknown keys of attachments are dropped": (
         "email-attachment-keys",

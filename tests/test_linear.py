@@ -34,11 +34,11 @@ from schemas import (
     EmailIn,
     EmailPatch,
     EmailQuery,
-    Position,
     UpdatedQuery,
 )
 from store import search, words
 from web import logs
+from web.fields import Position
 from web.wire import BadRequestBody, Parser, parse_json
 
 ALL = "LINEAR" in os.environ

@@ -19,11 +19,11 @@ import database
 import store
 from crm import preview, quoting
 from pages import mail_html
-from schemas import RECORD_ID
 from settings import VERSION
 from tests.samples import ACME, JANE, WITHIN
 from tests.test_seam import Lacking
 from web import checkup, sessions, tokens
+from web.fields import RECORD_ID
 
 OURS = {"Sec-Fetch-Site": "same-origin"}
 COOKIE = "connector"

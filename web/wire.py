@@ -21,7 +21,7 @@ from werkzeug.http import dump_options_header
 from werkzeug.routing import BaseConverter, PathConverter
 
 from crm import Page, Record, Versions
-from schemas import ID_IN_PATH, RECORD_ID, Position
+from web.fields import ID_IN_PATH, RECORD_ID, Position
 
 View = TypeVar("View", bound=Callable[..., Any])
 

@@ -224,7 +224,7 @@ def _held(service: rig.Service) -> Iterator[None]:
 
 
 def held(quick: bool = False) -> Outcome:
-    return _tried("writers' lock held by a stopped process for 30 s", quick, _held, 30)
+    return _tried("write lock held by a stopped process for 30 s", quick, _held, 30)
 
 
 # ---- the file -------------------------------------------------------------------------------------------------------

@@ -47,7 +47,7 @@ crm = _open(os.environ["CRM_DATABASE_URL"])
 
 
 @appcontext_tearing_down.connect
-def _give_back(*_: Any, **__: Any) -> None:
+def _release(*_: Any, **__: Any) -> None:
     """A call or a command has ended: its connection is for others. The pool asks each, before it is used again,
     whether it is alive."""
     if not crm.is_closed():
@@ -55,7 +55,7 @@ def _give_back(*_: Any, **__: Any) -> None:
 
 
 def _close() -> None:
-    _give_back()
+    _release()
     if isinstance(crm, PooledMySQLDatabase):
         crm.close_idle()
 
